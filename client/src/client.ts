@@ -1,0 +1,165 @@
+import { EventBus } from './event-bus.ts';
+import { type FetchFunction, Http, type Method, type RequestOptions } from './http.ts';
+import { Jobs } from './jobs.ts';
+import { LiveSocket, type LiveSocketOptions } from './live-socket.ts';
+import type { WebSocketConstructor } from './live-connection.ts';
+import { memoryStorage, type Storage } from './storage.ts';
+import { type TokenAnswer, TokenKeeper, type Tokens } from './tokens.ts';
+import type { Session, User, Workspace } from './types.ts';
+
+export interface BackendClientOptions {
+  /** `https://host[:port]`, without `/api`. */
+  baseUrl: string;
+  /** A session got elsewhere. */
+  tokens?: Tokens | undefined;
+  /** Where the session is kept; in memory if left out. */
+  storage?: Storage | undefined;
+  fetch?: FetchFunction | undefined;
+  /** `null`: never use one. */
+  WebSocket?: WebSocketConstructor | null | undefined;
+  /** Whose data; the caller's default workspace if left out. */
+  workspaceId?: string | undefined;
+  bus?: EventBus | undefined;
+  /** For one try of a request; default 30 000. */
+  timeoutMs?: number | undefined;
+  tries?: number | undefined;
+  backoffBaseMs?: number | undefined;
+  backoffCapMs?: number | undefined;
+  live?: Pick<LiveSocketOptions, 'connectTimeoutMs' | 'silenceMarginMs' | 'drainSpreadMs'> | undefined;
+}
+
+export interface Credentials {
+  email: string;
+  password: string;
+}
+
+export interface Registration extends Credentials {
+  name: string;
+  workspaceName?: string;
+}
+
+/** The backend, from a page, a service worker or Node. */
+export class BackendClient {
+  readonly baseUrl: string;
+  /** `auth.*`, `socket.state`, `live.<event>` and `error`. */
+  readonly bus: EventBus;
+  readonly jobs: Jobs;
+  workspaceId: string | undefined;
+  readonly #http: Http;
+  readonly #tokens: TokenKeeper;
+  readonly #options: BackendClientOptions;
+  readonly #WebSocket: WebSocketConstructor | undefined;
+  #live: LiveSocket | undefined;
+
+  /** @throws TypeError when `baseUrl` is no http(s) address. */
+  constructor(options: BackendClientOptions) {
+    this.#options = options;
+    this.baseUrl = readBaseUrl(options.baseUrl);
+    this.bus = options.bus ?? new EventBus();
+    this.workspaceId = options.workspaceId;
+    this.#http = new Http({
+      baseUrl: this.baseUrl,
+      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      workspaceId: () => this.workspaceId,
+      timeoutMs: options.timeoutMs,
+      tries: options.tries,
+      backoffBaseMs: options.backoffBaseMs,
+      backoffCapMs: options.backoffCapMs,
+    });
+    this.#tokens = new TokenKeeper({
+      storage: options.storage ?? memoryStorage(),
+      key: `whatshybrid.session:${this.baseUrl}`,
+      bus: this.bus,
+      initial: options.tokens,
+      // Short tries: the backend answers a used refresh token again only for 30 s after it was rotated.
+      refresh: (refreshToken) =>
+        this.#open<TokenAnswer>('/api/auth/refresh', { refreshToken }, { timeoutMs: 6000, tries: 5 }),
+    });
+    this.#http.useTokens(this.#tokens);
+    this.#WebSocket = options.WebSocket === null ? undefined : (options.WebSocket ?? globalThis.WebSocket);
+    this.jobs = new Jobs(this.#http, this.#WebSocket && (() => this.live), this.bus);
+  }
+
+  /**
+   * The live socket; it connects when it is first used.
+   * @throws TypeError where there is no WebSocket.
+   */
+  get live(): LiveSocket {
+    if (this.#live) return this.#live;
+    if (!this.#WebSocket) throw new TypeError('There is no WebSocket here; pass one to BackendClient.');
+    this.#live = new LiveSocket({
+      url: `${this.baseUrl.replace(/^http/, 'ws')}/api/ws`,
+      tokens: this.#tokens,
+      bus: this.bus,
+      WebSocket: this.#WebSocket,
+      workspaceId: () => this.workspaceId,
+      backoffBaseMs: this.#options.backoffBaseMs,
+      backoffCapMs: this.#options.backoffCapMs,
+      ...this.#options.live,
+    });
+    return this.#live;
+  }
+
+  /** @throws ApiError 401 when e-mail or password are wrong. */
+  login(credentials: Credentials, options: RequestOptions = {}): Promise<Session> {
+    return this.#signIn('/api/auth/login', credentials, options);
+  }
+
+  /** @throws ApiError 409 when the e-mail is taken, 400 with `errors` when a field is wrong. */
+  register(registration: Registration, options: RequestOptions = {}): Promise<Session> {
+    return this.#signIn('/api/auth/register', registration, options);
+  }
+
+  /** Ends the session here, also when the backend cannot be told (its error is thrown then). */
+  async logout(options: RequestOptions = {}): Promise<void> {
+    this.#live?.close();
+    try {
+      if (await this.isSignedIn()) await this.request('POST', '/api/auth/logout', undefined, options);
+    } finally {
+      await this.#tokens.clear('logout');
+    }
+  }
+
+  me(options: RequestOptions = {}): Promise<User & { workspace: Workspace }> {
+    return this.request('GET', '/api/auth/me', undefined, options);
+  }
+
+  /** Whether there is a session; says nothing on whether the backend still accepts it. */
+  async isSignedIn(): Promise<boolean> {
+    return (await this.#tokens.current()) !== undefined;
+  }
+
+  /**
+   * Any request of the contract, as the signed-in user.
+   * @throws ApiError with the backend's problem, NetworkError when no answer came, the signal's reason.
+   */
+  request<T>(method: Method, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
+    return this.#http.json(method, path, body, options);
+  }
+
+  /** Ends the live connection; the session stays. */
+  close(): void {
+    this.#live?.close();
+  }
+
+  async #signIn(path: string, body: unknown, options: RequestOptions): Promise<Session> {
+    const session = await this.#open<Session>(path, body, options);
+    await this.#tokens.adopt(session);
+    // A connection of whoever was signed in before must not be used for this one.
+    this.#live?.close();
+    this.bus.emit('auth.signed-in', { userId: session.user.id });
+    return session;
+  }
+
+  #open<T>(path: string, body: unknown, options: RequestOptions): Promise<T> {
+    return this.#http.json('POST', path, body, { ...options, authenticate: false });
+  }
+}
+
+function readBaseUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new TypeError(`baseUrl must look like https://host:port, not "${text}".`);
+  }
+  return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+}

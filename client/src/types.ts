@@ -1,0 +1,149 @@
+/** The wire types of the HTTP and WebSocket contract, written out so that the published declarations need no other package. */
+
+/** One field of a request that was wrong: `path` as in JSON, `code` stable, `message` for people. */
+export interface FieldError {
+  path: string;
+  code: string;
+  message: string;
+}
+
+/** An RFC 9457 problem. `code` is stable; `message` mirrors `detail`. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  message: string;
+  instance?: string | undefined;
+  errors?: FieldError[] | undefined;
+}
+
+export type JobStatus = 'queued' | 'active' | 'retrying' | 'completed' | 'failed' | 'cancelled';
+export type JobPriority = 'interactive' | 'normal' | 'batch';
+
+/** What one job consumed. Times in milliseconds. */
+export interface JobUsage {
+  provider: string;
+  model: string;
+  inputTokens: number;
+  outputTokens: number;
+  cachedInputTokens: number;
+  costUsd: number;
+  credits: number;
+  queueMs: number;
+  latencyMs: number;
+  timeToFirstTokenMs: number | null;
+  fallbacks: { provider: string; model: string; reason: string }[];
+  degraded: boolean;
+  estimated: boolean;
+}
+
+export interface Job {
+  id: string;
+  engine: string;
+  queue: string;
+  status: JobStatus;
+  priority: JobPriority;
+  attempts: number;
+  createdAt: string;
+  startedAt: string | null;
+  finishedAt: string | null;
+  progress: number | null;
+  result: unknown;
+  problem: Problem | null;
+  partialText: string | null;
+  usage: JobUsage | null;
+}
+
+/** The answer to an accepted job. */
+export interface JobAccepted {
+  jobId: string;
+  status: JobStatus;
+  links: { self: string; events: string; cancel: string };
+}
+
+/** The options every engine takes beside its input. */
+export interface JobOptions {
+  priority?: JobPriority | undefined;
+  strategy?: 'failover' | undefined;
+  provider?: string | undefined;
+  model?: string | undefined;
+  maxCostUsd?: number | undefined;
+  timeoutMs?: number | undefined;
+  stream?: boolean | undefined;
+}
+
+/** An event on the topic `job:<id>`. */
+export type JobEvent =
+  | { event: 'job.queued'; data: { jobId: string } }
+  | { event: 'job.started'; data: { jobId: string; provider: string; model: string; attempt: number } }
+  | { event: 'job.chunk'; data: { jobId: string; index: number; delta: string } }
+  | { event: 'job.restarted'; data: { jobId: string; reason: string } }
+  | { event: 'job.completed'; data: Job }
+  | { event: 'job.failed'; data: { jobId: string; problem: Problem } }
+  | { event: 'job.cancelled'; data: { jobId: string; problem: Problem } };
+
+/** One event of a topic as the socket delivers it. */
+export interface LiveEvent {
+  topic: string;
+  /** Ordered within the topic; on jobs `<attempt>-<seq>`. */
+  id: string;
+  event: string;
+  data: unknown;
+}
+
+export interface Page<Item> {
+  data: Item[];
+  page: { nextCursor: string | null; hasMore: boolean };
+}
+
+export interface User {
+  id: string;
+  email: string;
+  name: string;
+}
+
+export interface Workspace {
+  id: string;
+  name: string;
+}
+
+/** What login and register answer; `expiresIn` in seconds. */
+export interface Session {
+  user: User;
+  workspace: Workspace;
+  token: string;
+  refreshToken: string;
+  expiresIn: number;
+}
+
+export interface ConversationMessage {
+  role: 'user' | 'assistant' | 'system';
+  content: string;
+}
+
+export interface CopilotInput {
+  context?: string | Record<string, unknown>;
+  conversationHistory?: ConversationMessage[];
+  contactId?: string;
+  dealId?: string;
+  tone?: 'formal' | 'neutral' | 'friendly';
+  language?: string;
+}
+
+export interface CopilotResult {
+  suggestion: { text: string; confidence: number; reasoning: string };
+  alternatives: { text: string; confidence: number }[];
+}
+
+/** The inputs of the engines this client knows by name; any other engine takes a plain object. */
+export interface EngineInputs {
+  copilot: CopilotInput;
+  'smart-replies': { message: string; count?: number; context?: string; language?: string };
+  sentiment: { text: string } | { texts: string[] };
+}
+
+export type EngineInput<Engine extends string> = Engine extends keyof EngineInputs
+  ? EngineInputs[Engine]
+  : Record<string, unknown>;

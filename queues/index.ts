@@ -1,0 +1,7 @@
+import { aiInference } from '#queues/ai-inference.ts';
+import { sentiment } from '#queues/sentiment.ts';
+
+/** All queues there are. Workers, Bull Board, metrics and health read this list. */
+export const queues = [aiInference, sentiment] as const;
+
+export type QueueName = (typeof queues)[number]['name'];

@@ -1,0 +1,2 @@
+const { bench } = await import('./lib/bench.js');
+process.exit(await bench(process.argv.slice(2)));

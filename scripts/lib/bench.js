@@ -1,0 +1,63 @@
+// @ts-check
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { takeLock } from './lock.js';
+import { ensurePackages, projectNode } from './packages.js';
+import { openServices } from './services.js';
+import { ROOT } from './settings.js';
+import { StartError } from './start-error.js';
+import { makeThrowAwayDir, removeDataDir } from './throw-away.js';
+import { untilStopped } from './until-stopped.js';
+
+const GRACE_MS = 5000;
+const say = (/** @type {string} */ line) => console.log(line);
+
+/**
+ * @param {string | undefined} name
+ * @returns {string} the file to run
+ */
+function findBench(name) {
+  const files = ['test/bench', 'test/drills'].flatMap((folder) =>
+    readdirSync(join(ROOT, folder)).map((file) => join(ROOT, folder, file)),
+  );
+  const file = files.find((one) => basename(one) === `${name}.ts`);
+  if (file) return file;
+  throw new StartError('Which one? npm run bench -- spine (what a job costs), or kill-loop (a drill).');
+}
+
+/**
+ * @param {string[]} args
+ * @param {import('./lock.js').Lock} lock
+ */
+async function run([name, ...args], lock) {
+  const file = findBench(name);
+  await ensurePackages(ROOT, (...call) => lock.spawn('npm', 'process', ...call), say);
+  const node = projectNode(ROOT);
+  // As durable as in production: a bench without fsync measures something else.
+  const services = await openServices({ root: ROOT, lock, env: process.env, durable: true, say });
+  const env = { ...process.env, DATABASE_URL: services.databaseUrl, REDIS_URL: services.redisUrl };
+  const child = lock.spawn('bench', 'process', node, [file, ...args], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const [code] = await once(child, 'exit');
+  return code ?? 1;
+}
+
+/**
+ * Runs one file of test/bench/ or test/drills/ against services of its own.
+ * @param {string[]} args its name, then its own arguments
+ * @returns {Promise<number>} the exit code
+ */
+export async function bench(args) {
+  const dataDir = makeThrowAwayDir();
+  return untilStopped({
+    open: () => takeLock(dataDir, { throwAway: true }),
+    work: (lock) => run(args, lock),
+    stoppedCode: 130,
+    graceMs: GRACE_MS,
+    clean: () => removeDataDir(dataDir),
+  });
+}

@@ -1,0 +1,179 @@
+import type { ServerResponse } from 'node:http';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
+import type { Script } from './script.ts';
+import type { Seen } from './seen.ts';
+import { FAILURES, STREAM_FAILURE, type Ask, type Reply, type Wire } from './wire.ts';
+
+/** One answer under way: where it goes, what it says, and whether the client is still there. */
+export interface Play {
+  res: ServerResponse;
+  wire: Wire;
+  ask: Ask;
+  reply: Reply;
+  script: Script;
+  seen: Seen;
+  /** Called after each content sent. */
+  onContent: () => void;
+  /** Aborted when the connection is closed, by whomever. */
+  closed: AbortSignal;
+}
+
+/** Waits, but not longer than the client. */
+export async function pause(ms: number, closed: AbortSignal): Promise<void> {
+  if (ms > 0 && !closed.aborted) await sleep(ms, undefined, { signal: closed }).catch(() => undefined);
+}
+
+function silence(closed: AbortSignal): Promise<void> {
+  if (closed.aborted) return Promise.resolve();
+  return new Promise((resolve) => closed.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** Plays the script: the failure, or the answer with the fault in it. */
+export async function play(at: Play): Promise<void> {
+  const { res, script, closed, wire, seen } = at;
+  await pause(script.headersMs ?? 0, closed);
+  if (script.fault === 'hang') await silence(closed);
+  if (closed.aborted) return;
+  if (script.fault === 'reset' && script.after === 0) return breakOff(at);
+  if (script.fault === 'html_502' || script.fault === 'html_200') return playHtml(at);
+  const failure = script.fault && FAILURES[script.fault];
+  if (failure) {
+    const headers = { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}`, ...waitHeaders(script) };
+    seen.status = failure.status;
+    res.writeHead(failure.status, headers).end(JSON.stringify(wire.failure(failure)));
+    return;
+  }
+  seen.status = 200;
+  await (at.ask.stream ? playStream(at) : playWhole(at));
+}
+
+function playHtml({ res, script, seen }: Play): void {
+  seen.status = script.fault === 'html_502' ? 502 : 200;
+  res.writeHead(seen.status, { 'content-type': 'text/html' }).end('<html><body><h1>Bad gateway</h1></body></html>\n');
+}
+
+function waitHeaders(script: Script): Record<string, string> {
+  const waitMs = script.retryAfterMs ?? 2000;
+  if (script.fault === 'rate_limit') return { 'retry-after': String(Math.ceil(waitMs / 1000)) };
+  if (script.fault === 'rate_limit_date') return { 'retry-after': new Date(Date.now() + waitMs).toUTCString() };
+  if (script.fault === 'rate_limit_ms')
+    return { 'retry-after-ms': String(waitMs), 'retry-after': String(Math.ceil(waitMs / 1000)) };
+  return {};
+}
+
+async function playWhole(at: Play): Promise<void> {
+  const { res, wire, reply, script, closed } = at;
+  await pause((script.firstMs ?? 0) + (script.chunkMs ?? 0) * reply.parts.length, closed);
+  if (closed.aborted) return;
+  const body = JSON.stringify(wire.whole(reply));
+  res.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
+  const cut = script.fault === 'truncated' || script.fault === 'reset';
+  if (!cut) return void res.end(body);
+  res.write(body.slice(0, body.length / 2), () => breakOff(at));
+}
+
+async function playStream(at: Play): Promise<void> {
+  const { res, wire, ask, reply, script, seen, closed } = at;
+  res.writeHead(200, { 'content-type': wire.streamType, 'x-request-id': `req_${seen.id}` });
+  res.flushHeaders();
+  const send = sender(at);
+  if (script.fault === 'error_first') return void res.end(wire.failureFrame(STREAM_FAILURE));
+  for (const frame of wire.opening(reply)) await send(frame);
+  if (script.fault === 'role_then_silence') return silence(closed);
+  while (script.fault === 'keep_alive' && !closed.aborted) {
+    await send(wire.keepAlive(reply));
+    await pause(script.chunkMs || 10, closed);
+  }
+  await pause(script.firstMs ?? 0, closed);
+  if (await playContents(at, send)) return;
+  for (const frame of wire.closing(reply, ask)) await send(frame);
+  await send('');
+  res.end();
+}
+
+/** Sends the contents; true where a fault or the client ended the stream there. */
+async function playContents(at: Play, send: (frame: string) => Promise<void> | void): Promise<boolean> {
+  const { wire, reply, script, seen, closed, onContent } = at;
+  const strikes = ['truncated', 'truncated_mid_event', 'reset', 'error_after', 'silence_after'].includes(
+    script.fault ?? '',
+  );
+  const stopAt = strikes ? (script.after ?? 1) : Infinity;
+  for (const frame of wire.contents(reply)) {
+    if (closed.aborted) return true;
+    if (seen.contents >= stopAt) break;
+    if (seen.contents > 0 && script.chunkMs) await pause(script.chunkMs, closed);
+    const sending = send(frame);
+    if (sending) await sending;
+    onContent();
+  }
+  if (strikes) await strike(at);
+  return strikes || closed.aborted;
+}
+
+async function strike(at: Play): Promise<void> {
+  const { res, wire, reply, script, closed } = at;
+  if (script.fault === 'silence_after') return silence(closed);
+  if (script.fault === 'truncated') return void res.end();
+  if (script.fault === 'truncated_mid_event') {
+    const frame = wire.contents(reply)[0] ?? '';
+    return void res.end(frame.slice(0, frame.length - 10));
+  }
+  if (script.fault === 'error_after') return void res.end(wire.failureFrame(STREAM_FAILURE));
+  // What was written must leave first, or the client would see the reset without the content.
+  await setImmediate();
+  breakOff(at);
+}
+
+function breakOff({ res, seen }: Play): void {
+  seen.cut = true;
+  res.socket?.destroy();
+}
+
+/** How frames become TCP segments under the faults of framing. An empty frame sends what was kept back. */
+function sender({ res, script, closed }: Play): (frame: string) => Promise<void> | void {
+  const plain = (frame: string | Uint8Array): Promise<void> | void => {
+    if (frame.length > 0 && !closed.aborted && !res.write(frame)) return drained(res, closed);
+  };
+  if (script.fault === 'crlf') return (frame) => plain(frame.replaceAll('\n', '\r\n'));
+  if (script.fault === 'merged_events') {
+    let kept: string[] = [];
+    return (frame) => {
+      if (frame) kept.push(frame);
+      if (frame && kept.length < 5) return;
+      const joined = kept.join('');
+      kept = [];
+      return plain(joined);
+    };
+  }
+  if (script.fault === 'byte_chunks' || script.fault === 'split_multibyte') {
+    res.socket?.setNoDelay(true);
+    const cutsAt = script.fault === 'byte_chunks' ? () => true : (byte: number) => (byte & 0xc0) === 0x80;
+    return async (frame) => {
+      for (const piece of cut(Buffer.from(frame), cutsAt)) {
+        await plain(piece);
+        await setImmediate();
+      }
+    };
+  }
+  return plain;
+}
+
+/** Cuts bytes before each one that `cutsAt` names. */
+function cut(bytes: Buffer, cutsAt: (byte: number) => boolean): Buffer[] {
+  const made: Buffer[] = [];
+  let from = 0;
+  for (let at = 1; at <= bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte !== undefined && !cutsAt(byte)) continue;
+    made.push(bytes.subarray(from, at));
+    from = at;
+  }
+  return made;
+}
+
+async function drained(res: ServerResponse, closed: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  res.once('drain', resolve);
+  closed.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
+}

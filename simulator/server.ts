@@ -1,0 +1,182 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { ollama } from './ollama.ts';
+import { openai } from './openai.ts';
+import { play } from './play.ts';
+import { replyTo } from './reply.ts';
+import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
+import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
+import { isObject, type Ask, type Json, type Wire } from './wire.ts';
+
+/** Every provider simulated. */
+const WIRES: readonly Wire[] = [openai, ollama];
+const BODY_MAX = 16 * 1024 * 1024;
+const KEPT_BODY_MAX = 64 * 1024;
+
+export interface Simulator {
+  /** `http://host:port`, without a slash at the end. */
+  url: string;
+  /** The requests seen, oldest first; at most the newest thousand. */
+  seen(): readonly Seen[];
+  /** The newest request for which `holds`, as soon as there is one; throws after `timeoutMs` (2000). */
+  waitFor(holds: (seen: Seen) => boolean, timeoutMs?: number): Promise<Seen>;
+  /** Requests, connections, running answers and clients that left early, since the last `clear`. */
+  counts(): Counts;
+  /** Replaces the script of the whole process. @throws ScriptError */
+  script(script: Script): void;
+  /** Forgets what was seen, the script and how often its faults have struck. */
+  clear(): void;
+  close(): Promise<void>;
+}
+
+interface State {
+  log: SeenLog;
+  faults: FaultCounter;
+  script: Script;
+}
+
+/** Opens a simulator on `host` (127.0.0.1) and `port` (0: any free one). */
+export async function createSimulator(options: { host?: string; port?: number } = {}): Promise<Simulator> {
+  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {} };
+  const server = createServer((req, res) => {
+    answer(state, req, res).catch((error: unknown) => refuse(res, error));
+  });
+  server.on('connection', () => state.log.counts.connections++);
+  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject).listen(options.port ?? 0, options.host ?? '127.0.0.1', resolve);
+  await listening;
+  return {
+    url: urlOf(server),
+    seen: () => state.log.list(),
+    waitFor: (holds, timeoutMs) => state.log.waitFor(holds, timeoutMs),
+    counts: () => ({ ...state.log.counts }),
+    script: (script) => setScript(state, readScript(script)),
+    clear: () => {
+      state.log.clear();
+      setScript(state, {});
+    },
+    close: () => close(server),
+  };
+}
+
+function urlOf(server: Server): string {
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new Error('The simulator is not listening on a port.');
+  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+}
+
+function setScript(state: State, script: Script): void {
+  state.script = script;
+  state.faults.clear();
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = new Promise((resolve) => server.close(resolve));
+  server.closeAllConnections();
+  await closed;
+}
+
+async function answer(state: State, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const path = new URL(req.url ?? '/', 'http://simulator').pathname;
+  const route = `${req.method} ${path}`;
+  const text = await readBody(req);
+  if (path.startsWith('/__simulator/')) return control(state, route, text, res);
+  const body = parse(text);
+  const wire = WIRES.find((one) => one.chat === route || one.others[route]);
+  const seen = state.log.add({
+    provider: wire?.name ?? 'unknown',
+    method: req.method ?? '',
+    path,
+    headers: req.headers,
+    auth: authForm(req.headers),
+    body: text.length > KEPT_BODY_MAX ? text.slice(0, KEPT_BODY_MAX) : (body ?? text),
+    model: typeof body?.['model'] === 'string' ? body['model'] : '',
+    remotePort: req.socket.remotePort ?? 0,
+  });
+  const closed = new AbortController();
+  res.once('close', () => {
+    state.log.end(seen, res.writableFinished || seen.cut);
+    closed.abort();
+  });
+  if (!wire) return json(res, seen, 404, { error: { message: `The simulator knows no ${route}.` } });
+  const other = wire.others[route];
+  if (other) return json(res, seen, 200, other(body ?? {}));
+  if (!body) {
+    return json(
+      res,
+      seen,
+      400,
+      wire.failure({
+        status: 400,
+        type: 'invalid_request_error',
+        code: 'invalid_json',
+        message: 'The body is not a JSON object.',
+      }),
+    );
+  }
+  const { ask, script } = scriptFor(state, wire.ask(body), wire);
+  const onContent = () => {
+    seen.contents++;
+    state.log.changed();
+  };
+  await play({ res, wire, ask, reply: replyTo(ask, script), script, seen, onContent, closed: closed.signal });
+}
+
+/** The process script, under what the model name says, under what the prompt says. */
+function scriptFor(state: State, ask: Ask, wire: Wire): { ask: Ask; script: Script } {
+  const ofModel = scriptOfModel(ask.model);
+  const ofPrompt = scriptOfPrompt(ask.prompt);
+  const key = ofPrompt ? `${wire.name} ${ask.prompt}` : ofModel ? `${wire.name} ${ask.model}` : 'process';
+  const script = state.faults.next(key, { ...state.script, ...ofModel, ...ofPrompt?.script });
+  return { ask: ofPrompt ? { ...ask, prompt: ofPrompt.prompt } : ask, script };
+}
+
+function control(state: State, route: string, text: string, res: ServerResponse): void {
+  const reply = (status: number, value: unknown) =>
+    void res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+  switch (route) {
+    case 'PUT /__simulator/script':
+      setScript(state, readScript(parse(text)));
+      return reply(200, state.script);
+    case 'GET /__simulator/seen':
+      return reply(200, { counts: state.log.counts, seen: state.log.list() });
+    case 'DELETE /__simulator/seen':
+      state.log.clear();
+      return reply(200, { counts: state.log.counts });
+    default:
+      return reply(404, { error: `The simulator knows no ${route}.` });
+  }
+}
+
+function json(res: ServerResponse, seen: Seen, status: number, value: unknown): void {
+  seen.status = status;
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+}
+
+function refuse(res: ServerResponse, error: unknown): void {
+  if (res.headersSent) return void res.destroy();
+  const status = error instanceof ScriptError ? 400 : error instanceof RangeError ? 413 : 500;
+  const message = error instanceof Error ? error.message : String(error);
+  res
+    .writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+    .end(JSON.stringify({ error: { message } }));
+}
+
+async function readBody(req: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of req as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > BODY_MAX) throw new RangeError(`The body is larger than ${BODY_MAX} bytes.`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function parse(text: string): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,169 @@
+import { AnswerError, type Engine } from '#src/ai/engines/define.ts';
+import {
+  type ChatRequest,
+  type Chunk,
+  type FailureClass,
+  type FinishReason,
+  type Message,
+  type Provider,
+  ProviderError,
+  type ProviderName,
+  type ToolCall,
+  type Usage,
+} from '#src/ai/model.ts';
+import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
+
+/** The most time to the first content, between contents, and for the whole call, in milliseconds. */
+export interface Timeouts {
+  firstContentMs: number;
+  idleMs: number;
+  totalMs: number;
+}
+
+/** `withTimers` of timers.ts: reads a stream under its clocks and ends it with a ProviderError `timeout` when one runs out. */
+export type WithTimers = (
+  provider: ProviderName,
+  open: (signal: AbortSignal) => ReturnType<Provider['stream']>,
+  limits: Timeouts,
+  signal: AbortSignal,
+) => AsyncIterable<Chunk>;
+
+/** One provider call as it is booked: also a failed or cancelled one may cost. */
+export interface AttemptRecord extends Target {
+  failure?: FailureClass | 'cancelled';
+  /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
+  usage?: Usage;
+}
+
+/** How one provider call ended: with the engine's result, or with what went wrong. */
+export type Outcome<Result> =
+  | { ok: true; result: Result; finishReason: FinishReason; usage: Usage; firstContentAt: number | null }
+  | { ok: false; error: ProviderError; answer: string; hint?: string };
+
+const CHARACTERS_PER_TOKEN = 4;
+
+function estimate(request: ChatRequest, answer: string): Usage {
+  const asked = JSON.stringify([request.messages, request.tools, request.responseSchema]).length;
+  return {
+    inputTokens: Math.ceil(asked / CHARACTERS_PER_TOKEN),
+    cachedInputTokens: 0,
+    outputTokens: Math.ceil(answer.length / CHARACTERS_PER_TOKEN),
+    reasoningTokens: 0,
+    estimated: true,
+  };
+}
+
+// Adapters classify what they see; what still comes unclassified is worth another provider, and a log line with its stack.
+function classified(error: unknown, { provider }: Candidate): ProviderError {
+  if (error instanceof ProviderError) return error;
+  if (error instanceof AnswerError)
+    return new ProviderError(provider.name, 'bad_output', error.message, { cause: error });
+  return new ProviderError(provider.name, 'transient', `${provider.name} failed in a way not seen before.`, {
+    cause: error,
+  });
+}
+
+/** What one attempt needs beside its candidate. */
+export interface AttemptContext<Input, Result> {
+  engine: Engine<Input, Result>;
+  input: Input;
+  request: Omit<ChatRequest, 'model'>;
+  signal: AbortSignal;
+  timeouts: Timeouts;
+  /** What is left of `timeouts.totalMs` for this and all later calls. */
+  remainingMs: () => number;
+  withTimers: WithTimers;
+  /** Shown text, in order. */
+  show: (delta: string) => void;
+  /** Every call, right or wrong, told once when it ended. */
+  record: (attempt: AttemptRecord) => void;
+}
+
+/** What has arrived of one answer. */
+interface Received {
+  answer: string;
+  toolCalls: ToolCall[];
+  firstContentAt: number | null;
+  end?: Extract<Chunk, { type: 'end' }>;
+}
+
+/** Reads the stream to its end mark; leaving the loop closes the upstream, however it is left. */
+async function receive(
+  stream: AsyncIterable<Chunk>,
+  signal: AbortSignal,
+  into: Received,
+  take: (text: string) => void,
+) {
+  for await (const chunk of stream) {
+    signal.throwIfAborted();
+    if (chunk.type === 'end') {
+      into.end = chunk;
+      return;
+    }
+    into.firstContentAt ??= performance.now();
+    if (chunk.type === 'tool') into.toolCalls.push(chunk.call);
+    else {
+      into.answer += chunk.text;
+      take(chunk.text);
+    }
+  }
+  signal.throwIfAborted();
+}
+
+/** Passes shown text on, remembering what a callback threw: that is no provider's fault. */
+function guarded(show: (delta: string) => void): { show: (delta: string) => void; fault?: { error: unknown } } {
+  const guard: ReturnType<typeof guarded> = {
+    show(delta) {
+      if (delta === '') return;
+      try {
+        show(delta);
+      } catch (error) {
+        guard.fault = { error };
+        throw error;
+      }
+    },
+  };
+  return guard;
+}
+
+/**
+ * Makes one provider call and reads its answer. Provider failures come back as a value; what a callback throws is thrown on.
+ * @throws the signal's reason when the signal aborted.
+ */
+export async function attempt<Input, Result>(
+  candidate: Candidate,
+  context: AttemptContext<Input, Result>,
+  extra: Message[] = [],
+): Promise<Outcome<Result>> {
+  const { provider, model } = candidate;
+  const { engine, input, signal } = context;
+  const timeouts = { ...context.timeouts, totalMs: Math.max(1, Math.ceil(context.remainingMs())) };
+  const request = { ...context.request, messages: [...context.request.messages, ...extra], model };
+  const reader = engine.read(input);
+  const guard = guarded(context.show);
+  const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
+  const book = (failure?: AttemptRecord['failure']) => {
+    const arrived = received.firstContentAt === null ? undefined : estimate(request, received.answer);
+    const usage = received.end?.usage ?? arrived;
+    context.record({ ...targetOf(candidate), ...(failure && { failure }), ...(usage && { usage }) });
+  };
+  let outcome: Outcome<Result>;
+  try {
+    const stream = context.withTimers(provider.name, (inner) => provider.stream(request, inner), timeouts, signal);
+    await receive(stream, signal, received, (text) => guard.show(reader.push(text)));
+    const { end, toolCalls, firstContentAt } = received;
+    if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
+    const { rest, result } = reader.end({ finishReason: end.finishReason, toolCalls });
+    guard.show(rest);
+    outcome = { ok: true, result, finishReason: end.finishReason, usage: end.usage, firstContentAt };
+  } catch (error) {
+    if (guard.fault || signal.aborted) {
+      book('cancelled');
+      throw guard.fault ? guard.fault.error : signal.reason;
+    }
+    const hint = error instanceof AnswerError ? error.hint : undefined;
+    outcome = { ok: false, error: classified(error, candidate), answer: received.answer, ...(hint && { hint }) };
+  }
+  book(outcome.ok ? undefined : outcome.error.failure);
+  return outcome;
+}

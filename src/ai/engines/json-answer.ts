@@ -1,0 +1,31 @@
+import { AnswerError } from '#src/ai/engines/define.ts';
+import { storable } from '#src/ai/engines/answer-text.ts';
+
+/** Reads JSON that a model wrote: bare, in a ```json block, or with a sentence before or after it. Returns undefined where there is none. */
+export function jsonIn(answer: string): unknown {
+  const fenced = /```(?:json)?\s*\n([\s\S]*?)```/iu.exec(answer)?.[1];
+  const start = answer.search(/[{[]/u);
+  const end = Math.max(answer.lastIndexOf('}'), answer.lastIndexOf(']'));
+  for (const candidate of [answer, fenced, start >= 0 && end > start ? answer.slice(start, end + 1) : undefined]) {
+    if (candidate === undefined) continue;
+    try {
+      return JSON.parse(candidate, (_, value: unknown) => (typeof value === 'string' ? storable(value) : value));
+    } catch {
+      // The next reading may do.
+    }
+  }
+  return undefined;
+}
+
+/** As `jsonIn`. @throws AnswerError where there is no JSON, or it was cut by the token limit. */
+export function requireJson(answer: string, finishReason: string): unknown {
+  const value = jsonIn(answer);
+  if (value !== undefined) return value;
+  if (answer.trim() === '')
+    throw new AnswerError('The answer was empty. Answer with the JSON object that was asked for.');
+  throw new AnswerError(
+    finishReason === 'length'
+      ? 'The answer was cut at the token limit before its JSON was whole. Answer with shorter texts.'
+      : 'Answer with one JSON object of the asked shape and nothing else.',
+  );
+}

@@ -1,0 +1,53 @@
+import type { LexiconSource } from '#src/ai/local/lexicon.ts';
+
+/** English of customers in chat; the same spelling rules as the Portuguese list. */
+export const en: LexiconSource = {
+  weights: {
+    4: `perfect*, excellent*, amazing*, awesome, fantastic*, wonderful*, outstanding, incredible, incredibly good, brilliant, superb, flawless*,
+      exceptional*, phenomenal, love it, love this, loved it, love them, absolutely love, best ever, the best, best purchase, best service,
+      exceeded my expectations, exceeded expectations, beyond expectations, blown away, five stars, 5 stars, 10 10, mind blowing, magnificent`,
+    3: `great, love, loved, loves, loving, delighted, delightful, thrilled, impress*, beautiful*, gorgeous, stunning, happy, happier, joy,
+      recommend, recommended, highly recommend, will buy again, buy again, come back, worth it, worth every, totally worth, well worth,
+      rock, you rock, guys rock, so good, superior, terrific, fabulous, spectacular, grateful, thankful, excited, exciting, proud, pleased,
+      very satisfied, satisfied, satisfying, thank you so much, thanks so much, thanks a lot, many thanks, lifesaver, life saver, can't complain,
+      cannot complain, nothing to complain, no complaints, never had a problem, never had any problem, couldn't be happier, top notch, first class`,
+    2: `good, nice, nicely, nicer, thanks, thank you, thank, thx, tnx, ty, tysm, cheers, appreciate*, helpful, help a lot, helped a lot, kind, kindly
+      helped, friendly, polite, courteous, caring, attentive, professional, fast, quick, quickly, prompt, promptly, speedy, easy, easily, simple,
+      smooth, smoothly, reliable, trustworthy, honest, fair price, good price, affordable, cheap and good, efficient, effective, convenient,
+      comfortable, comfy, cozy, delicious, tasty, yummy, fresh, clean, lovely, cute, pretty, elegant, cool, fun, enjoy*, glad, relieved, calm,
+      solved, resolved, fixed, works great, works well, works perfectly, work well, working now, works now, like it, like this, like the, really like,
+      liked, likes, well done, good job, great job, nice job, congrat*, bravo, win, winner, success*, high quality, good quality, great quality, premium, sturdy, durable,
+      better, improved, improvement, favorite, favourite, not bad, not too bad, no problem, no problems, no issues, on time, ahead of schedule,
+      early, smart, trust, bless*, sweet, adorable, generous, respectful, welcoming, refreshing, satisf*, handy`,
+    1: `ok thanks, fine, okay good, useful, interesting, decent, acceptable, reasonable, sure thing, deal, haha, hahaha, lol, yay, wow, hooray,
+      phew, finally arrived, arrived safely, arrived well, all good, sounds good, correct, positive, safe, secure, help, hope, welcome`,
+    0: `good morning, good afternoon, good evening, good night, good day, would like, i'd like, like to, thanks in advance, looks like, feels like, something like,
+      like that, like a, how fast, how quick, how easy, fast shipping option, better time, best time, best day, best way, what's the best, which is the best,
+      pretty much, kind of, kind regards, best regards, no worries, any problem, what's wrong, what is wrong, credit card, quality control,
+      help me, can you help, could you help, please help, need help, fine print, well, need a refund policy, refund policy, return policy`,
+    '-1': `expensive, pricey, overpriced, slow, slowly, late, delay*, wait*, long time, difficult, hard to, complicated, confus*, unclear, weird, strange,
+      problem, problems, issue, issues, trouble*, error, errors, mistake*, wrong, missing, lost, lack*, bug, bugs, buggy, glitch*, crash*, freez*,
+      stuck, unfortunately, sadly, worried, worry, concern*, tired, tired of, bored, boring, annoy*, cold, dirty, scratched, dented, stained, tight,
+      loose, cancel my, complain*, unable, can't log, cannot log, won't load, ugh, meh, hmm no, oh no, bother*, expected more, expected better, again and again`,
+    '-2': `bad, badly, poor, poorly, broken, broke, breaks, defect*, damaged, faulty, fail*, rude, unprofessional, impolite, disrespect*, ignor*,
+      unhelpful, useless, incompetent, careless, disappoint*, frustrat*, upset, unhappy, sad, sadness, dissatisf*, unsatisf*, angry, mad, irritat*,
+      mediocre, inferior, ugly, unfair, unreliable, unacceptable, doesn't work, don't work, didn't work, does not work, did not work, not working,
+      isn't working, stopped working, never arrived, never came, didn't arrive, hasn't arrived, not arrived, still waiting, still no, still not,
+      no one answers, no answer, no reply, no response, nobody answers, nobody replies, nobody responds, nobody help*, nobody cares, keep ignoring,
+      money back, refund, charged twice, overcharged, double charged, wrong size, wrong item, wrong product, wrong order, waste of time, waste of money,
+      waste, regret*, mislead*, misled, lied, lies, lying, liar*, afraid, scared, fear*, anxious, nervous, scary, suspicious, cheated, cheat, rip off, ripoff,
+      don't like, didn't like, do not like, not happy, not good, not great, not satisfied, not worth, not recommend, don't recommend, won't buy, won't come back,
+      never again, never coming, never buy*, third time, second time this, sick of, fed up, pathetic, hurt, painful, cancelled my`,
+    '-3': `terrible, terribly, horrible, horribly, awful, awfully, worst, disgust*, disgrace*, appalling, atrocious, dreadful, horrendous, abysmal,
+      hate, hated, hates, hating, furious, outrag*, scam, scammed, scammer*, fraud*, thief, thieves, stole, stolen, theft, crap, shit, shitty, sucks, suck,
+      bullshit, garbage, trash, rubbish, nightmare, disaster, ridiculous, shame*, joke of, a joke, lawyer, sue, lawsuit, legal action, wtf, damn, fuck*,
+      insult*, humiliat*, worthless, report you, chargeback`,
+  },
+  negators: `not no never none nobody nothing neither nor without hardly barely don't doesn't didn't isn't wasn't aren't weren't won't wouldn't can't
+    cannot couldn't shouldn't hasn't haven't hadn't ain't dont doesnt didnt isnt wasnt wont cant`,
+  intensifiers:
+    'very really so super extremely incredibly totally absolutely completely highly truly too such quite especially deeply utterly fucking damn',
+  afterIntensifiers: 'indeed everrr ever',
+  diminishers: 'slightly somewhat little bit kinda sorta fairly almost partly',
+  contrasts: 'but however although though yet except',
+};

@@ -1,0 +1,131 @@
+import { AppError, type Retry } from '#src/errors.ts';
+
+/** The companies (and `local`, this machine) that can answer; one file each in `providers/`. */
+export type ProviderName = 'openai' | 'ollama' | 'local';
+
+/** The AI tasks a client can ask for; one file each in `engines/`. */
+export type EngineName = 'copilot' | 'smart-replies' | 'sentiment' | 'chat';
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** JSON text, as the model wrote it. */
+  arguments: string;
+}
+
+export interface Message {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string;
+  toolCalls?: ToolCall[];
+  /** On `role: 'tool'`: the call this answers. */
+  toolCallId?: string;
+}
+
+export interface Tool {
+  name: string;
+  description?: string;
+  /** JSON Schema of the arguments. */
+  parameters: Record<string, unknown>;
+}
+
+/** What every provider is asked: one chat turn. */
+export interface ChatRequest {
+  model: string;
+  messages: Message[];
+  tools?: Tool[];
+  /** Ask for JSON of this schema (draft 2020-12) instead of free text; `name` matches `[a-z0-9_]+`. */
+  responseSchema?: { name: string; schema: Record<string, unknown> };
+  maxOutputTokens: number;
+  /** Left out when the model does not take one. */
+  temperature?: number;
+  /** What the turn is for; only `local` reads it, since it computes from the input and not from the prompt. */
+  task: { engine: EngineName; input: unknown };
+}
+
+/** Token counts of one provider call. `inputTokens` includes the cached ones, `outputTokens` includes the reasoning ones. */
+export interface Usage {
+  inputTokens: number;
+  cachedInputTokens: number;
+  outputTokens: number;
+  reasoningTokens: number;
+  /** True where the provider sent no count and we counted characters instead. */
+  estimated: boolean;
+}
+
+export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
+
+/** A stream is any number of `text` and `tool` chunks, then exactly one `end`; a stream without `end` has failed. */
+export type Chunk =
+  | { type: 'text'; text: string }
+  | { type: 'tool'; call: ToolCall }
+  | { type: 'end'; finishReason: FinishReason; usage: Usage };
+
+/** Content came that cannot be shown yet (part of a tool call, reasoning): it keeps the silence timers from firing. */
+export interface Progress {
+  type: 'progress';
+}
+
+/** The one interface all providers meet. */
+export interface Provider {
+  readonly name: ProviderName;
+  /** The models it serves by default, best first. */
+  readonly models: readonly string[];
+  /** Whether it can do this task at all (`local` cannot chat or translate). */
+  supports(engine: EngineName): boolean;
+  /** Loads the vendor's SDK, so that the first job does not wait for it. */
+  warm?(): Promise<void>;
+  /**
+   * Runs one chat turn; read it through `withTimers`, which takes the `progress` out. Every exit, also a `break` of the reader, closes the upstream connection.
+   * @throws ProviderError with the class of the failure; the signal's reason when the signal aborted.
+   */
+  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<Chunk | Progress>;
+}
+
+/** Why a provider call failed: what the router and the job's retry decide by. */
+export type FailureClass =
+  | 'transient'
+  | 'overloaded'
+  | 'rate_limited'
+  | 'quota_exhausted'
+  | 'auth'
+  | 'model_gone'
+  | 'context_overflow'
+  | 'content_refused'
+  | 'caller_fault'
+  | 'bad_output'
+  | 'stream_truncated'
+  | 'timeout';
+
+const RETRY: Record<FailureClass, Retry> = {
+  transient: 'later',
+  overloaded: 'later',
+  rate_limited: 'delay',
+  quota_exhausted: 'never',
+  auth: 'never',
+  model_gone: 'never',
+  context_overflow: 'never',
+  content_refused: 'never',
+  caller_fault: 'never',
+  bad_output: 'later',
+  stream_truncated: 'later',
+  timeout: 'later',
+};
+
+/** A provider call that failed, classified once, where it was seen. */
+export class ProviderError extends AppError {
+  readonly provider: ProviderName;
+  readonly failure: FailureClass;
+
+  constructor(
+    provider: ProviderName,
+    failure: FailureClass,
+    detail: string,
+    options: { retryAfterMs?: number; cause?: unknown } = {},
+  ) {
+    const status = failure === 'timeout' ? 504 : failure === 'rate_limited' || failure === 'overloaded' ? 503 : 502;
+    super(status, `provider_${failure}`, detail, { retry: RETRY[failure], ...options });
+    this.name = 'ProviderError';
+    this.provider = provider;
+    this.failure = failure;
+  }
+}

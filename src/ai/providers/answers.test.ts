@@ -1,0 +1,121 @@
+import type { ChatResponse } from 'ollama';
+import type OpenAI from 'openai';
+import { describe, expect, test } from 'vitest';
+import type { ChatRequest } from '#src/ai/model.ts';
+import { OllamaAnswer } from '#src/ai/providers/ollama.ts';
+import { OpenaiAnswer, openaiFinish } from '#src/ai/providers/openai-answer.ts';
+
+const REQUEST: ChatRequest = {
+  model: 'gpt-4o',
+  messages: [{ role: 'user', content: 'Hello there' }],
+  maxOutputTokens: 50,
+  task: { engine: 'chat', input: {} },
+};
+
+type Choice = OpenAI.ChatCompletionChunk.Choice;
+function chunk(
+  delta: Choice['delta'] & { reasoning_content?: string },
+  finish: Choice['finish_reason'] = null,
+): OpenAI.ChatCompletionChunk {
+  return {
+    id: 'c',
+    object: 'chat.completion.chunk',
+    created: 1,
+    model: 'm',
+    choices: [{ index: 0, delta, finish_reason: finish }],
+  };
+}
+
+describe('OpenaiAnswer', () => {
+  test('puts interleaved tool calls together by index', () => {
+    const answer = new OpenaiAnswer(REQUEST);
+    const part = (index: number, more: object) => chunk({ tool_calls: [{ index, ...more }] });
+    expect(answer.push(part(0, { id: 'a', function: { name: 'one', arguments: '' } }))).toEqual({ type: 'progress' });
+    answer.push(part(1, { id: 'b', function: { name: 'two', arguments: '{"x"' } }));
+    answer.push(part(0, { function: { arguments: '{}' } }));
+    answer.push(part(1, { function: { arguments: ':1}' } }));
+    answer.push(chunk({}, 'tool_calls'));
+    expect(answer.end()).toMatchObject([
+      { type: 'tool', call: { id: 'a', name: 'one', arguments: '{}' } },
+      { type: 'tool', call: { id: 'b', name: 'two', arguments: '{"x":1}' } },
+      { type: 'end', finishReason: 'tool_calls', usage: { estimated: true } },
+    ]);
+  });
+
+  test('a role, an empty chunk and an unknown event are no content; reasoning is progress', () => {
+    const answer = new OpenaiAnswer(REQUEST);
+    expect(answer.push(chunk({ role: 'assistant', content: '' }))).toBeUndefined();
+    expect(answer.push({ ...chunk({}), choices: [] })).toBeUndefined();
+    expect(answer.push(chunk({ reasoning_content: 'hm' }))).toEqual({ type: 'progress' });
+  });
+
+  test('a refusal is a failure of its own', () => {
+    const answer = new OpenaiAnswer(REQUEST);
+    answer.push(chunk({ refusal: 'I cannot' }));
+    answer.push(chunk({}, 'stop'));
+    expect(() => answer.end()).toThrow('openai refused the content.');
+  });
+
+  test('arguments cut by the length are left as they are', () => {
+    const answer = new OpenaiAnswer(REQUEST);
+    answer.push(chunk({ tool_calls: [{ index: 0, id: 'a', function: { name: 'one', arguments: '{"x' } }] }));
+    answer.push(chunk({}, 'length'));
+    expect(answer.end()).toMatchObject([{ type: 'tool', call: { arguments: '{"x' } }, { finishReason: 'length' }]);
+  });
+
+  test('counts that are none are estimated, and parts never exceed their whole', () => {
+    const answer = new OpenaiAnswer(REQUEST);
+    answer.push(chunk({ content: 'Hello' }, 'stop'));
+    answer.push({
+      ...chunk({}),
+      choices: [],
+      usage: { prompt_tokens: 5, completion_tokens: -1, total_tokens: 4, prompt_tokens_details: { cached_tokens: 9 } },
+    });
+    expect(answer.end().at(-1)).toMatchObject({
+      usage: { inputTokens: 5, cachedInputTokens: 5, outputTokens: 2, estimated: true },
+    });
+  });
+
+  test.each([
+    ['stop', 'stop'],
+    ['length', 'length'],
+    ['tool_calls', 'tool_calls'],
+    ['function_call', 'tool_calls'],
+    ['content_filter', 'content_filter'],
+    ['eos', 'stop'],
+  ])('finish %s → %s', (reason, expected) => expect(openaiFinish(reason)).toBe(expected));
+});
+
+const part = (message: Partial<ChatResponse['message']>, done = false): ChatResponse => ({
+  model: 'm',
+  created_at: new Date(0),
+  message: { role: 'assistant', content: '', ...message },
+  done,
+  done_reason: done ? 'stop' : '',
+  total_duration: 0,
+  load_duration: 0,
+  prompt_eval_count: 7,
+  prompt_eval_duration: 0,
+  eval_count: 3,
+  eval_duration: 0,
+});
+
+describe('OllamaAnswer', () => {
+  test('thoughts and tool calls are progress; a call gets an id', () => {
+    const answer = new OllamaAnswer(REQUEST);
+    expect(answer.push(part({ thinking: 'hm' }))).toEqual({ type: 'progress' });
+    expect(answer.push(part({}))).toBeUndefined();
+    const calls = [{ function: { name: 'one', arguments: { x: 1 } } }];
+    expect(answer.push(part({ tool_calls: calls }))).toEqual({ type: 'progress' });
+    expect(answer.ended).toBe(false);
+    answer.push(part({}, true));
+    expect(answer.end()).toMatchObject([
+      { type: 'tool', call: { id: expect.stringMatching(/^call_/), name: 'one', arguments: '{"x":1}' } },
+      { type: 'end', finishReason: 'tool_calls', usage: { inputTokens: 7, outputTokens: 3, estimated: false } },
+    ]);
+  });
+
+  test('without its end it is truncated', () => {
+    expect(() => new OllamaAnswer(REQUEST).end()).toThrow('ollama ended its answer too early.');
+  });
+});

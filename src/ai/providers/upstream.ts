@@ -1,0 +1,117 @@
+/** An answer that is none: a status other than 2xx, or a page of HTML from something between the provider and us. */
+export class HttpFailure extends Error {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The start of the body. Not in the message: bodies repeat keys and prompts. */
+  readonly body: string;
+
+  constructor(status: number, headers: Headers, body: string) {
+    super(`HTTP ${status}`);
+    this.name = 'HttpFailure';
+    this.status = status;
+    this.headers = headers;
+    this.body = body;
+  }
+}
+
+/** The connection of one provider call, in our hands and not in the SDK's. */
+export interface Upstream {
+  /** Give this to the SDK as its `fetch`. @throws HttpFailure */
+  fetch: typeof fetch;
+  /** Aborted by the caller's signal and by `close`. */
+  signal: AbortSignal;
+  /**
+   * Ends the call; must run on every way out. `whole`: the answer had its end marker, so its last bytes are read in the background
+   * and the connection serves the next call. Otherwise the connection is closed at once.
+   */
+  close(whole: boolean): void;
+}
+
+const ERROR_BODY_MAX = 64 * 1024;
+/** How long the end of a whole answer may take before its connection is given up, in milliseconds. */
+const DRAIN_MS = 250;
+
+export interface UpstreamOptions {
+  /** What makes the request in the end (the global fetch, which keeps connections). */
+  fetch?: typeof fetch | undefined;
+  /** Pass only whole lines on: for an SDK that prints a line it cannot parse, and with it what the model wrote. */
+  wholeLines?: boolean;
+}
+
+/** Opens the upstream of one call under the caller's signal. */
+export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {}): Upstream {
+  const innerFetch = options.fetch ?? fetch;
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(signal.reason);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  return {
+    signal: controller.signal,
+    async fetch(input, init) {
+      // Only our signal counts: some SDKs have none, others stop listening to theirs once the headers are there.
+      const response = await innerFetch(input, { ...init, signal: controller.signal });
+      const html = response.headers.get('content-type')?.includes('text/html');
+      if (!response.ok || html) {
+        const body = (await response.text()).slice(0, ERROR_BODY_MAX);
+        throw new HttpFailure(html && response.ok ? 502 : response.status, response.headers, body);
+      }
+      reader = response.body?.getReader();
+      return new Response(reader ? lent(reader, options.wholeLines ? lastNewline : lastByte) : null, {
+        status: response.status,
+        headers: response.headers,
+      });
+    },
+    close(whole) {
+      signal.removeEventListener('abort', onAbort);
+      if (whole && reader && !controller.signal.aborted) void drain(reader, controller);
+      else controller.abort();
+    },
+  };
+}
+
+/**
+ * A stream over the reader whose `cancel` does nothing: SDKs cancel the body as soon as they have seen the end marker, and a
+ * cancelled body costs the connection, with TLS a whole handshake for the next call.
+ * Passes on up to the last place `end` finds in each piece; what is kept back at the end of the stream is dropped.
+ */
+function lent(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  end: (bytes: Uint8Array) => number,
+): ReadableStream<Uint8Array> {
+  let kept: Uint8Array[] = [];
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(stream) {
+        for (;;) {
+          const { done, value } = await reader.read();
+          if (done) return stream.close();
+          const at = end(value);
+          if (at < 0) {
+            kept.push(value);
+            continue;
+          }
+          const passed = value.subarray(0, at + 1);
+          stream.enqueue(kept.length > 0 ? Buffer.concat([...kept, passed]) : passed);
+          kept = at + 1 < value.length ? [value.subarray(at + 1)] : [];
+          return;
+        }
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+const lastByte = (bytes: Uint8Array) => bytes.length - 1;
+const lastNewline = (bytes: Uint8Array) => bytes.lastIndexOf(10);
+
+async function drain(reader: ReadableStreamDefaultReader<Uint8Array>, controller: AbortController): Promise<void> {
+  const timer = setTimeout(() => controller.abort(), DRAIN_MS);
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // The answer was whole already; a connection that breaks now is simply not used again.
+  } finally {
+    clearTimeout(timer);
+  }
+}

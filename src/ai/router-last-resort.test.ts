@@ -1,0 +1,224 @@
+import { describe, expect, it } from 'vitest';
+import type { WithTimers } from '#src/ai/attempt.ts';
+import { engines } from '#src/ai/engines/index.ts';
+import { type FailureClass } from '#src/ai/model.ts';
+import { createLocal } from '#src/ai/providers/local.ts';
+import { SEPARATOR } from '#src/ai/prompts/copilot.ts';
+import { estimateRequestTokens } from '#src/ai/tokens.ts';
+import { createRouter } from '#src/ai/router.ts';
+
+import {
+  usage,
+  end,
+  text,
+  timers,
+  scripted,
+  failing,
+  reply,
+  input,
+  controls,
+  run,
+  failureOf,
+} from '#src/ai/__fixtures__/scripted.ts';
+
+describe('an answer that does not fit', () => {
+  it('is sent back once with the hint, then the next candidate is asked', async () => {
+    const first = scripted('openai', [
+      [text(' '), end],
+      [text(SEPARATOR), end],
+    ]);
+    const { done } = run([first.provider, scripted('ollama', [reply]).provider]);
+    const { attempts } = await done;
+    expect(attempts.map(({ provider, failure }) => [provider, failure])).toEqual([
+      ['openai', 'bad_output'],
+      ['openai', 'bad_output'],
+      ['ollama', undefined],
+    ]);
+    expect(attempts[0]?.usage).toEqual(usage);
+    expect(first.requests[0]?.messages).toHaveLength(2);
+    expect(first.requests[1]?.messages.slice(2)).toEqual([
+      { role: 'user', content: expect.stringContaining('The reply was empty') },
+    ]);
+  });
+
+  it('is good when the repair is', async () => {
+    const ask = engines.sentiment.input.parse({ text: 'adorei' });
+    const good = '{"sentiment":"positive","score":0.9,"confidence":0.9,"emotions":[]}';
+    const only = scripted('openai', [
+      [text('positivo'), end],
+      [text(good), end],
+    ]);
+    const { controls: full } = controls();
+    const router = createRouter({ providers: [only.provider], withTimers: timers });
+    await expect(router.run(engines.sentiment, ask, {}, full)).resolves.toMatchObject({
+      result: { score: 0.9 },
+      text: '',
+      fallbacks: [],
+    });
+    expect(only.requests[1]?.messages.at(-2)).toEqual({ role: 'assistant', content: 'positivo' });
+  });
+});
+
+const authThenTransient = () => [
+  failing('openai', 'auth').provider,
+  failing('ollama', 'transient').provider,
+  createLocal(),
+];
+
+describe('the built-in rules', () => {
+  it('answer when no model is configured', async () => {
+    await expect(run([createLocal()]).done).resolves.toMatchObject({
+      provider: 'local',
+      model: 'local-v1',
+      degraded: true,
+      fallbacks: [],
+    });
+  });
+
+  it('answer at once when no later try can mend the failures', async () => {
+    const { done } = run([failing('openai', 'auth').provider, failing('ollama', 'model_gone').provider, createLocal()]);
+    await expect(done).resolves.toMatchObject({
+      provider: 'local',
+      fallbacks: [{ reason: 'auth' }, { reason: 'model_gone' }],
+    });
+  });
+
+  it('wait for the last try where a later one may do better', async () => {
+    expect(await failureOf(run(authThenTransient()).done)).toMatchObject({
+      code: 'provider_transient',
+      retry: 'later',
+    });
+    await expect(run(authThenTransient(), {}, { finalAttempt: true }).done).resolves.toMatchObject({
+      provider: 'local',
+      degraded: true,
+    });
+  });
+
+  it('never answer for an explicit choice', async () => {
+    const { done } = run(
+      [failing('openai', 'auth').provider, createLocal()],
+      { provider: 'openai' },
+      { finalAttempt: true },
+    );
+    expect(await failureOf(done)).toMatchObject({ code: 'provider_auth' });
+  });
+
+  it('do not chat: then nothing is available, and no retry would help', async () => {
+    const { controls: full } = controls({ finalAttempt: true });
+    const router = createRouter({ providers: [createLocal()], withTimers: timers });
+    const chat = engines.chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }] });
+    expect(await failureOf(router.run(engines.chat, chat, {}, full))).toMatchObject({
+      status: 503,
+      code: 'no_provider_available',
+      retry: 'never',
+    });
+  });
+});
+
+it.each([
+  [
+    [
+      ['rate_limited', 9000],
+      ['rate_limited', 2000],
+    ],
+    { failure: 'rate_limited', retryAfterMs: 2000, retry: 'delay' },
+  ],
+  [[['rate_limited', 9000], ['transient']], { failure: 'transient' }],
+  [[['transient'], ['rate_limited']], { failure: 'rate_limited', retry: 'delay' }],
+  [[['auth'], ['overloaded', 5000]], { failure: 'overloaded', retryAfterMs: 5000 }],
+  [[['auth'], ['quota_exhausted']], { failure: 'auth', retry: 'never' }],
+] as [[FailureClass, number?][], object][])(
+  'after %j throws what allows the soonest retry',
+  async ([first, second], expected) => {
+    const providers = [
+      failing('openai', ...(first ?? ['auth'])).provider,
+      failing('ollama', ...(second ?? ['auth'])).provider,
+    ];
+    expect(await failureOf(run(providers).done)).toMatchObject(expected);
+  },
+);
+
+describe('cancelling', () => {
+  it('throws the signal’s own reason and closes the upstream', async () => {
+    const abort = new AbortController();
+    const reason = { code: 'user' };
+    const upstream = scripted('openai', [reply]);
+    const second = scripted('ollama', [reply]);
+    const records: unknown[] = [];
+    const { done } = run(
+      [upstream.provider, second.provider],
+      {},
+      {
+        signal: abort.signal,
+        on: { text: () => abort.abort(reason), attempted: (record) => records.push(record) },
+      },
+    );
+    await expect(done).rejects.toBe(reason);
+    expect(upstream.state.closed).toBe(1);
+    expect(second.requests).toEqual([]);
+    expect(records).toMatchObject([{ failure: 'cancelled', usage: { estimated: true } }]);
+    await expect(run([second.provider], {}, { signal: AbortSignal.abort(reason) }).done).rejects.toBe(reason);
+  });
+
+  it('throws what a callback threw, blaming no provider', async () => {
+    const broken = new Error('the log is full');
+    const second = scripted('ollama', [reply]);
+    const on = {
+      text: () => {
+        throw broken;
+      },
+    };
+    await expect(run([scripted('openai', [reply]).provider, second.provider], {}, { on }).done).rejects.toBe(broken);
+    expect(second.requests).toEqual([]);
+  });
+});
+
+it('gives each call what is left of the run’s time, and asks nobody after it', async () => {
+  const seen: number[] = [];
+  const slow: WithTimers = (provider, open, limits, signal) => {
+    seen.push(limits.totalMs);
+    const until = performance.now() + 30;
+    while (performance.now() < until);
+    return timers(provider, open, limits, signal);
+  };
+  const router = createRouter({
+    providers: [failing('openai', 'transient').provider, scripted('ollama', [reply]).provider],
+    withTimers: slow,
+  });
+  const { controls: full } = controls({ timeouts: { firstContentMs: 9, idleMs: 9, totalMs: 2000 } });
+  await router.run(engines.copilot, input, {}, full);
+  expect(seen[0]).toBe(2000);
+  expect(seen[1]).toBeLessThanOrEqual(1970);
+  const short = controls({ timeouts: { firstContentMs: 9, idleMs: 9, totalMs: 20 } });
+  expect(await failureOf(router.run(engines.copilot, input, {}, short.controls))).toMatchObject({
+    code: 'provider_stream_truncated',
+  });
+  expect(seen).toHaveLength(3);
+});
+
+it('tells the worst case: who might answer, and the bounds of input and output', () => {
+  const router = createRouter({
+    providers: [scripted('openai', []).provider, scripted('ollama', []).provider, createLocal()],
+    withTimers: timers,
+  });
+  const ask = engines['smart-replies'].input.parse({ message: 'Quanto custa?' });
+  const worst = router.worstCase(engines['smart-replies'], ask, {});
+  expect(worst.candidates).toEqual([
+    { provider: 'openai', model: 'openai-1' },
+    { provider: 'ollama', model: 'ollama-1' },
+  ]);
+  expect(worst.maxOutputTokens).toBe(650);
+  const asked = estimateRequestTokens(engines['smart-replies'].ask(ask));
+  expect(worst.inputTokens).toBeGreaterThanOrEqual(asked + 650);
+  expect(worst.inputTokens).toBeLessThan(asked + 650 + 500);
+  expect(() => router.worstCase(engines['smart-replies'], ask, { model: 'x' })).toThrow(/There is no model "x"/);
+});
+
+it('costs little per chunk', async () => {
+  const chunks = 20_000;
+  const many = scripted('openai', [[...Array.from({ length: chunks }, (_, at) => text(`palavra${at} `)), end]]);
+  const started = performance.now();
+  const { text: shown } = await run([many.provider], {}, { on: {} }).done;
+  expect(shown.length).toBeGreaterThan(chunks * 8);
+  expect(((performance.now() - started) * 1000) / chunks).toBeLessThan(25);
+});

@@ -1,0 +1,71 @@
+import cors from '@fastify/cors';
+import websocket from '@fastify/websocket';
+import Fastify, { LogController } from 'fastify';
+import { serializerCompiler } from 'fastify-type-provider-zod';
+import type { FastifyBaseLogger } from 'fastify';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { App } from '#src/http/app-type.ts';
+import type { Runtime } from '#src/runtime.ts';
+import { decorateAuth } from '#src/http/auth.ts';
+import { corsOptions } from '#src/http/browsers.ts';
+import { readOnlyJson } from '#src/http/json.ts';
+import { documentRoutes } from '#src/http/openapi.ts';
+import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem.ts';
+import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
+import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
+import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
+import { authRoutes } from '#src/modules/auth/auth.routes.ts';
+import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
+import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
+import { healthRoutes } from '#src/modules/ops/health.routes.ts';
+import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
+import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
+
+const BODY_LIMIT_BYTES = 1_048_576;
+/** Longer than any answer may wait (`Prefer: wait`, 25 s), shorter than proxies keep a silent connection. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 75_000;
+
+/** The table of contents of the HTTP server: every plugin and module, one line each, in the order they load. Not listening yet. */
+export async function buildApp(rt: Runtime): Promise<App> {
+  const loggerInstance: FastifyBaseLogger = rt.log;
+  const app: App = Fastify({
+    loggerInstance,
+    // One line per answer is logged by `nameAndLogRequests`; the framework's own lines carry the URL, whose query can hold secrets.
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    requestIdHeader: false,
+    genReqId: requestId,
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionTimeout: 0,
+    forceCloseConnections: 'idle',
+    // While closing, what still comes in on open connections is answered, not turned away.
+    return503OnClosing: false,
+    trustProxy: false,
+    frameworkErrors: sendProblem,
+    clientErrorHandler: answerBrokenHttp,
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validateWithZod);
+  app.setSerializerCompiler(serializerCompiler);
+
+  answerProblems(app);
+  nameAndLogRequests(app, rt.metrics);
+  readOnlyJson(app);
+  refuseUnknownQueries(app);
+  decorateAuth(app);
+  await app.register(cors, corsOptions(rt.config.ALLOWED_ORIGINS));
+  await app.register(websocket, SOCKET_OPTIONS);
+  await documentRoutes(app);
+
+  app.addHook('preClose', async () => rt.beginClosing());
+
+  await app.register(authRoutes(rt));
+  await app.register(workspaceRoutes(rt));
+  await app.register(aiRoutes(rt));
+  await app.register(jobRoutes(rt));
+  await app.register(liveRoutes(rt));
+  await app.register(healthRoutes(rt));
+  await app.register(opsRoutes(rt));
+  return app;
+}

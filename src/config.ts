@@ -1,0 +1,68 @@
+import { z } from 'zod';
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean),
+);
+const optionalText = z
+  .string()
+  .optional()
+  .transform((text) => text || undefined);
+
+/** Every variable the platform reads, with its default; `.env.example` explains each to operators. */
+const Env = z.object({
+  HOST: z.string().default('127.0.0.1'),
+  PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  DATABASE_URL: z.url({
+    protocol: /^postgres(ql)?$/,
+    error: 'must look like postgresql://user:password@host:5432/name',
+  }),
+  DATABASE_POOL: z.coerce.number().int().min(2).max(200).default(10),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must look like redis://host:6379' }),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9-]+$/, 'lower-case letters, digits and dashes only')
+    .default('wh'),
+  APP_SECRET: z
+    .string()
+    .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 random bytes in base64'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** By default the extension of this repository, whose id its manifest fixes. */
+  ALLOWED_ORIGINS: list.default(['chrome-extension://folckeokleebgjnikcacfnihohjnmkdo']),
+  OPS_USER: z.string().min(1).default('ops'),
+  OPS_PASSWORD: z.string().min(12, 'must have at least 12 characters'),
+  STARTING_CREDITS: z.coerce.number().int().min(0).max(1_000_000).default(1000),
+  /** The account `migrate up --seed` makes; both or neither. */
+  DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
+  DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),
+  DEFAULT_WAIT_SECONDS: z.coerce.number().min(0).max(25).default(0),
+  JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
+  WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
+  JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
+  DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
+  RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
+  OPENAI_API_KEY: optionalText,
+  OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),
+  OPENAI_MODELS: list.default(['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-4o-mini', 'gpt-4o']),
+  OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
+  OLLAMA_MODELS: list.default(['llama3.2']),
+});
+
+export type Config = z.infer<typeof Env>;
+
+/** A configuration that cannot work; `message` has one line for each wrong variable. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads and checks the environment.
+ * @throws ConfigError naming every wrong variable, never its value.
+ */
+export function readConfig(env: Record<string, string | undefined> = process.env): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = Env.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  throw new ConfigError(`The configuration is not usable:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}

@@ -1,0 +1,42 @@
+import { defineConfig, MikroORM } from '@mikro-orm/postgresql';
+import type { EntitySchema } from '@mikro-orm/postgresql';
+import type { Config } from '#src/config.ts';
+import type { Log } from '#src/lib/log.ts';
+
+export type Orm = MikroORM;
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/**
+ * The ORM over one connection pool. Nothing connects before the first query, so a database that is down is an error of that query.
+ * @param entities the whole list (`src/modules/entities.ts`); the caller passes it because the database layer knows no module
+ */
+export function openOrm(
+  config: Pick<Config, 'DATABASE_URL' | 'DATABASE_POOL'>,
+  entities: readonly EntitySchema[],
+  log?: Log,
+): Orm {
+  return new MikroORM(
+    defineConfig({
+      clientUrl: config.DATABASE_URL,
+      entities: [...entities],
+      // Otherwise the first connection asks whether the database exists, and makes one where the name was misspelled.
+      ensureDatabase: false,
+      pool: { min: 0, max: config.DATABASE_POOL },
+      // The ORM keeps only host, user and name of the URL; the driver reads it whole, with `sslmode` and the like.
+      driverOptions: {
+        connectionString: config.DATABASE_URL,
+        application_name: 'whatshybrid',
+        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+        keepAlive: true,
+      },
+      migrations: {
+        path: `${import.meta.dirname}/../../migrations`,
+        glob: '!(*.test|*.d).{js,ts}',
+        snapshot: false,
+      },
+      logger: (message) => log?.warn({ source: 'database' }, message),
+      colors: false,
+    }),
+  );
+}

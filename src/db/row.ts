@@ -1,0 +1,21 @@
+import { p } from '@mikro-orm/postgresql';
+import { newId } from '#src/lib/ids.ts';
+
+/** When a row was made and last changed. The database fills both, because bulk inserts and plain SQL skip the ORM's hooks. */
+export const dates = {
+  createdAt: p.datetime().defaultRaw('now()'),
+  updatedAt: p
+    .datetime()
+    .defaultRaw('now()')
+    .onUpdate(() => new Date()),
+};
+
+/** What every table with an id of its own has. `uuidv7()` needs PostgreSQL 18. */
+export const row = {
+  id: p
+    .uuid()
+    .primary()
+    .defaultRaw('uuidv7()')
+    .onCreate(() => newId()),
+  ...dates,
+};

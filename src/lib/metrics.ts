@@ -1,0 +1,71 @@
+import {
+  AggregatorRegistry,
+  Counter,
+  Gauge,
+  Histogram,
+  Registry,
+  collectDefaultMetrics,
+  type MetricObject,
+} from 'prom-client';
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+
+/** What one process measures; names follow Prometheus' conventions (base units, `_total`). */
+export function createMetrics(processName: string) {
+  const registry = new Registry();
+  registry.setDefaultLabels({ process: processName });
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    httpSeconds: new Histogram({
+      name: 'wh_http_request_seconds',
+      help: 'Time to answer an HTTP request',
+      labelNames: ['method', 'route', 'status'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    jobWaitSeconds: new Histogram({
+      name: 'wh_job_wait_seconds',
+      help: 'From acceptance, or the planned retry, to the start of an attempt',
+      labelNames: ['queue'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    jobRunSeconds: new Histogram({
+      name: 'wh_job_run_seconds',
+      help: 'Duration of an attempt',
+      labelNames: ['queue', 'outcome'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    firstTokenSeconds: new Histogram({
+      name: 'wh_time_to_first_token_seconds',
+      help: 'From the start of an attempt to the first text shown',
+      labelNames: ['queue', 'provider'] as const,
+      buckets: SECONDS,
+      registers,
+    }),
+    refusals: new Counter({
+      name: 'wh_refused_total',
+      help: 'Writes of an attempt that had lost its lease, refused by the database (finish, renew) or the stream',
+      labelNames: ['kind'] as const,
+      registers,
+    }),
+    relayed: new Counter({
+      name: 'wh_relayed_jobs_total',
+      help: 'Jobs put into Redis by the relay, by cause',
+      labelNames: ['cause'] as const,
+      registers,
+    }),
+    sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
+    watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
+  };
+}
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Prometheus text of several processes' metrics as one exposition. */
+export async function mergeMetrics(parts: MetricObject[][]): Promise<string> {
+  return AggregatorRegistry.aggregate(parts).metrics();
+}

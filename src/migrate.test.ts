@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import type { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { migrateDown, migrateUp, schemaProblems } from '#src/migrate.ts';
+import { onServer, withDatabase } from '../test/harness.ts';
+
+const SERVER = process.env['DATABASE_URL'] ?? '';
+const name = `wh_test_${randomBytes(6).toString('hex')}`;
+const url = withDatabase(SERVER, name);
+const run = promisify(execFile);
+
+beforeAll(() => onServer(SERVER, (client) => client.query(`create database ${name}`)));
+afterAll(() => onServer(SERVER, (client) => client.query(`drop database ${name} with (force)`)));
+
+const query = (sql: string) => onServer(url, async (client: Client) => (await client.query(sql)).rows);
+const env = (over: Record<string, string>) => ({
+  PATH: process.env['PATH'],
+  DATABASE_URL: url,
+  REDIS_URL: process.env['REDIS_URL'],
+  APP_SECRET: randomBytes(32).toString('base64'),
+  OPS_PASSWORD: 'only-for-tests',
+  ...over,
+});
+const migrate = (args: string[], over: Record<string, string> = {}) =>
+  run(process.execPath, [`${import.meta.dirname}/migrate.ts`, ...args], { env: env(over) });
+
+describe('migrations', () => {
+  it('are applied once when several processes start together', async () => {
+    expect((await schemaProblems(url))[0]).toMatch(/^pending: /);
+    const runs = await Promise.all([migrateUp(url), migrateUp(url), migrateUp(url)]);
+    expect(runs.filter((names) => names.length > 0)).toHaveLength(1);
+    expect(await migrateUp(url)).toEqual([]);
+    expect(await schemaProblems(url)).toEqual([]);
+  });
+
+  it('can be taken back to nothing and applied again', async () => {
+    while ((await migrateDown(url)).length > 0);
+    const left = await query(`select tablename from pg_tables where schemaname = 'public'`);
+    expect(left).toEqual([{ tablename: 'mikro_orm_migrations' }]);
+    await migrateUp(url);
+    expect(await schemaProblems(url)).toEqual([]);
+  });
+
+  it('have an index for every foreign key', async () => {
+    const missing = await query(`
+      select conrelid::regclass::text as "table", conname from pg_constraint c
+       where contype = 'f' and not exists (
+         select 1 from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1])`);
+    expect(missing).toEqual([]);
+  });
+
+  it('are checked against the entities: a change by hand is found, a table without an entity is left alone', async () => {
+    await query('create table nobody_knows (id int)');
+    expect(await schemaProblems(url)).toEqual([]);
+    await query('alter table member drop constraint member_role_check; alter table app_user alter name drop not null');
+    const problems = (await schemaProblems(url)).join('\n');
+    expect(problems).toContain('member_role_check');
+    expect(problems).toContain('"name" set not null');
+    await expect(migrate(['check'])).rejects.toMatchObject({ code: 1, stdout: expect.stringContaining('disagree') });
+    await query(`alter table member add constraint member_role_check check (role in ('owner', 'admin', 'member', 'viewer'));
+                 alter table app_user alter name set not null; drop table nobody_knows`);
+    await expect(migrate(['check'])).resolves.toMatchObject({ stdout: expect.stringContaining('entities say') });
+  });
+});
+
+const seed = async (password: string) => {
+  const { stdout } = await migrate(['up', '--seed'], { DEMO_EMAIL: 'Demo@Example.com', DEMO_PASSWORD: password });
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+};
+
+describe('--seed', () => {
+  it('makes the demo account once, also when two seed at once, and follows a changed password', async () => {
+    const [first, second] = await Promise.all([seed('first-password'), seed('first-password')]);
+    expect(first).toEqual({ email: 'demo@example.com', workspaceId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+    expect(second).toEqual(first);
+    const hash = () => query('select password_hash from app_user');
+    const before = await hash();
+    expect(before).toHaveLength(1);
+    expect(await seed('first-password')).toEqual(first);
+    expect(await hash()).toEqual(before);
+    expect(await seed('other-password')).toEqual(first);
+    expect(await hash()).not.toEqual(before);
+    expect(await query('select name from workspace')).toEqual([{ name: 'Loja Demo' }]);
+  });
+
+  it('says what it needs', async () => {
+    await expect(migrate(['up', '--seed'])).rejects.toMatchObject({
+      code: 1,
+      stderr: '--seed needs DEMO_EMAIL and DEMO_PASSWORD.\n',
+    });
+  });
+});
+
+it('explains itself for a command it does not know, and names what is wrong with the environment', async () => {
+  await expect(migrate(['sideways'])).rejects.toMatchObject({ code: 2, stdout: expect.stringContaining('usage:') });
+  await expect(migrate(['up'], { DATABASE_URL: 'mysql://x' })).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/DATABASE_URL: must look like/),
+  });
+});

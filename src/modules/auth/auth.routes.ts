@@ -1,0 +1,70 @@
+import type { FastifyRequest } from 'fastify';
+import type { App } from '#src/http/app-type.ts';
+import type { Device } from '#src/modules/auth/auth.session.ts';
+import type { Runtime } from '#src/runtime.ts';
+import { authenticate, authOf } from '#src/http/auth.ts';
+import {
+  LoginBody,
+  MePatch,
+  MeView,
+  RefreshBody,
+  RegisterBody,
+  SignedInView,
+  SignedOutView,
+  TokensView,
+} from '#src/modules/auth/auth.schemas.ts';
+import { login, readMe, register, updateMe } from '#src/modules/auth/auth.service.ts';
+import { endSession, refreshSession } from '#src/modules/auth/auth.session.ts';
+
+const open = { tags: ['auth'] };
+const signedIn = { tags: ['auth'], security: [{ bearer: [] }] };
+
+const deviceOf = (request: FastifyRequest): Device => ({ userAgent: request.headers['user-agent'], ip: request.ip });
+
+/** `/api/auth`: accounts, sessions and the caller's own profile. */
+export function authRoutes(rt: Runtime) {
+  return async (app: App): Promise<void> => {
+    const onRequest = authenticate(rt);
+
+    app.post('/api/auth/register', {
+      schema: {
+        ...open,
+        summary: 'Make an account and its workspace',
+        body: RegisterBody,
+        response: { 201: SignedInView },
+      },
+      handler: async (request, reply) => reply.code(201).send(await register(rt, request.body, deviceOf(request))),
+    });
+
+    app.post('/api/auth/login', {
+      schema: { ...open, summary: 'Sign in', body: LoginBody, response: { 200: SignedInView } },
+      handler: (request) => login(rt, request.body, deviceOf(request)),
+    });
+
+    app.post('/api/auth/refresh', {
+      schema: { ...open, summary: 'Exchange a refresh token', body: RefreshBody, response: { 200: TokensView } },
+      handler: (request) => refreshSession(rt, request.body.refreshToken),
+    });
+
+    app.post('/api/auth/logout', {
+      schema: { ...signedIn, summary: 'End this session', response: { 200: SignedOutView } },
+      onRequest,
+      handler: async (request) => {
+        await endSession(rt, authOf(request).sessionId);
+        return { signedOut: true as const };
+      },
+    });
+
+    app.get('/api/auth/me', {
+      schema: { ...signedIn, summary: 'Who you are', response: { 200: MeView } },
+      onRequest,
+      handler: (request) => readMe(rt, authOf(request)),
+    });
+
+    app.patch('/api/auth/me', {
+      schema: { ...signedIn, summary: 'Change your name or language', body: MePatch, response: { 200: MeView } },
+      onRequest,
+      handler: (request) => updateMe(rt, authOf(request), request.body),
+    });
+  };
+}

@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { LockMode } from '@mikro-orm/postgresql';
+import type { Runtime } from '#src/runtime.ts';
+import type { TokensView } from '#src/modules/auth/auth.schemas.ts';
+import { unauthenticated } from '#src/errors.ts';
+import { ACCESS_TOKEN_SECONDS } from '#src/http/access-token.ts';
+import { isIssuedBy, readRefreshToken, writeRefreshToken } from '#src/modules/auth/refresh-token.ts';
+import { Session } from '#src/modules/auth/session.entity.ts';
+import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
+import { defaultWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
+
+const DAY_MS = 86_400_000;
+/** A session ends after this long without a refresh, */
+const IDLE_MS = 7 * DAY_MS;
+/** and after this long whatever happens. */
+const TOTAL_MS = 30 * DAY_MS;
+/** How long after a rotation the token before it still answers: the answer was lost, or two tabs refreshed at once. */
+const GRACE_MS = 30_000;
+
+type Needs = Pick<Runtime, 'orm' | 'config' | 'accessTokens'>;
+
+/** Where a sign-in comes from, shown to its owner later. */
+export interface Device {
+  userAgent: string | undefined;
+  ip: string;
+}
+
+/** Opens a session for a user who has proved who they are. */
+export async function startSession(
+  rt: Needs,
+  userId: string,
+  workspace: WorkspaceView,
+  device: Device,
+): Promise<TokensView> {
+  const em = rt.orm.em.fork();
+  const session = em.create(Session, {
+    user: userId,
+    refreshKey: randomBytes(32),
+    counter: 0,
+    expiresAt: new Date(Date.now() + IDLE_MS),
+    userAgent: device.userAgent?.slice(0, 300) ?? null,
+    ip: device.ip.slice(0, 45),
+  });
+  await em.flush();
+  return tokensOf(rt, session, workspace);
+}
+
+/**
+ * Exchanges a refresh token for new tokens. Each token works once; the one before the current works again for 30 s and gives the current
+ * one, so that a lost answer or two tabs never end a session. An older one means that two parties hold the session: it ends for both.
+ * @throws AppError 401 `invalid_refresh_token`, `session_ended` or `refresh_reused`
+ */
+export async function refreshSession(rt: Needs, refreshToken: string): Promise<TokensView> {
+  const presented = readRefreshToken(rt.config.APP_SECRET, refreshToken);
+  if (!presented) throw invalidToken();
+  const outcome = await rt.orm.em.fork().transactional(async (em) => {
+    const session = await em.findOne(Session, { id: presented.sessionId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+    if (!session || !isIssuedBy(rt.config.APP_SECRET, presented, session.refreshKey)) return 'invalid';
+    const now = Date.now();
+    if (session.revokedAt || session.expiresAt.getTime() <= now) return 'ended';
+    const age = session.counter - presented.counter;
+    if (age < 0) return 'invalid';
+    if (age === 0) {
+      session.counter += 1;
+      session.lastUsedAt = new Date(now);
+      session.expiresAt = new Date(Math.min(now + IDLE_MS, session.createdAt.getTime() + TOTAL_MS));
+    } else if (age > 1 || now - session.lastUsedAt.getTime() > GRACE_MS) {
+      session.revokedAt = new Date(now);
+      // Returned, not thrown: an error here would roll the revocation back.
+      return 'reused';
+    }
+    return session;
+  });
+  if (outcome === 'invalid') throw invalidToken();
+  if (outcome === 'ended') throw unauthenticated('The session has ended. Sign in again.', 'session_ended');
+  if (outcome === 'reused') {
+    const detail = 'The refresh token was used before, so the session was ended. Sign in again.';
+    throw unauthenticated(detail, 'refresh_reused');
+  }
+  return tokensOf(rt, outcome, await defaultWorkspace(rt.orm, outcome.user.id));
+}
+
+/** Ends a session: its refresh token stops working now, its access token when it expires. */
+export async function endSession(rt: Pick<Runtime, 'orm'>, sessionId: string): Promise<void> {
+  await rt.orm.em.fork().nativeUpdate(Session, { id: sessionId, revokedAt: null }, { revokedAt: new Date() });
+}
+
+async function tokensOf(rt: Needs, session: Session, workspace: WorkspaceView): Promise<TokensView> {
+  const token = await rt.accessTokens.sign({
+    userId: session.user.id,
+    sessionId: session.id,
+    workspaceId: workspace.id,
+    role: workspace.role,
+  });
+  const refreshToken = writeRefreshToken(rt.config.APP_SECRET, session);
+  return { token, refreshToken, expiresIn: ACCESS_TOKEN_SECONDS };
+}
+
+const invalidToken = () => unauthenticated('The refresh token is not valid.', 'invalid_refresh_token');

@@ -1,0 +1,97 @@
+import type { Pool } from 'pg';
+import { createBatcher, type BatchOutcome } from '#src/db/batch.ts';
+import { AppError, notFound } from '#src/errors.ts';
+import type { Band } from '#queues/define.ts';
+import type { QueueName } from '#queues/index.ts';
+
+/** A validated job on its way into the database. Money in micro-credits (1 credit = 1 000 000), which are nano-USD. */
+export interface NewJob {
+  workspaceId: string;
+  id: string;
+  userId: string;
+  queue: QueueName;
+  engine: string;
+  band: Band;
+  input: unknown;
+  options: unknown;
+  requestId: string;
+  maxAttempts: number;
+  /** The most the job can cost; held until it ends. */
+  hold: number;
+  /** Set when the client sent an Idempotency-Key. */
+  idempotency: { route: string; key: string; bodyHash: Buffer } | null;
+}
+
+export interface Accepted {
+  jobId: string;
+  /** True when an earlier request with the same key and body had made the job. */
+  isReplay: boolean;
+}
+
+interface AcceptRow {
+  i: number;
+  outcome: 'accepted' | 'replayed' | 'mismatch' | 'gone' | 'too_dear';
+  job_id: string;
+  balance: string | null;
+}
+
+const CREDIT = 1_000_000;
+
+function toOutcome(row: AcceptRow | undefined, job: NewJob): BatchOutcome<Accepted> {
+  if (!row) return new Error('The accept statement lost a row');
+  switch (row.outcome) {
+    case 'accepted':
+      return { value: { jobId: job.id, isReplay: false } };
+    case 'replayed':
+      return { value: { jobId: row.job_id, isReplay: true } };
+    case 'mismatch':
+      return new AppError(422, 'idempotency_mismatch', 'This Idempotency-Key was used before with another body.');
+    case 'gone':
+      return notFound('The workspace');
+    case 'too_dear': {
+      const needed = (job.hold / CREDIT).toFixed(3);
+      const available = (Number(row.balance) / CREDIT).toFixed(3);
+      return new AppError(
+        402,
+        'insufficient_credits',
+        `This job may cost up to ${needed} credits; ${available} are available.`,
+      );
+    }
+    default:
+      return row.outcome satisfies never;
+  }
+}
+
+/**
+ * Accepts jobs: row, credit hold and idempotency row in one statement and one commit, shared by all callers of the moment.
+ * @returns a function that resolves once the job is durable; rejects with 402 `insufficient_credits`, 404, 422 `idempotency_mismatch`.
+ */
+export function createAccept(pool: Pool): (job: NewJob) => Promise<Accepted> {
+  return createBatcher<NewJob, Accepted>({
+    max: 500,
+    run: async (jobs) => {
+      const { rows } = await pool.query<AcceptRow>({
+        name: 'job-accept',
+        text: `select * from job_accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+        values: [
+          jobs.map((job) => job.workspaceId),
+          jobs.map((job) => job.id),
+          jobs.map((job) => job.userId),
+          jobs.map((job) => job.queue),
+          jobs.map((job) => job.engine),
+          jobs.map((job) => job.band),
+          jobs.map((job) => JSON.stringify(job.input)),
+          jobs.map((job) => JSON.stringify(job.options)),
+          jobs.map((job) => job.requestId),
+          jobs.map((job) => job.maxAttempts),
+          jobs.map((job) => job.hold),
+          jobs.map((job) => job.idempotency?.route ?? null),
+          jobs.map((job) => job.idempotency?.key ?? null),
+          jobs.map((job) => job.idempotency?.bodyHash ?? null),
+        ],
+      });
+      const byIndex = new Map(rows.map((row) => [row.i - 1, row]));
+      return jobs.map((job, index) => toOutcome(byIndex.get(index), job));
+    },
+  });
+}

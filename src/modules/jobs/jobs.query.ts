@@ -1,0 +1,98 @@
+import type { Pool } from 'pg';
+import type { Problem } from '#src/errors.ts';
+import { JOB_COLUMNS, type JobKey, type JobRow } from '#src/modules/jobs/job.row.ts';
+import type { JobStatus } from '#src/modules/jobs/job.schemas.ts';
+
+/** @returns the job of that workspace, or null: another workspace's job is as unknown as none. */
+export async function findJob(pool: Pool, key: JobKey): Promise<JobRow | null> {
+  const { rows } = await pool.query<JobRow>({
+    name: 'job-find',
+    text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and id = $2`,
+    values: [key.workspaceId, key.id],
+  });
+  return rows[0] ?? null;
+}
+
+/** @returns the jobs among these that are over. */
+export async function findOver(pool: Pool, keys: JobKey[]): Promise<JobRow[]> {
+  const { rows } = await pool.query<JobRow>({
+    name: 'job-find-over',
+    text: `select ${JOB_COLUMNS} from job join unnest($1::uuid[], $2::uuid[]) as t (workspace_id, id) using (workspace_id, id)
+      where finished_at is not null`,
+    values: [keys.map((key) => key.workspaceId), keys.map((key) => key.id)],
+  });
+  return rows;
+}
+
+/** One page of a workspace's jobs, newest first. `before` is the id of the last job of the page before (ids are time-ordered). */
+export async function listJobs(
+  pool: Pool,
+  page: {
+    workspaceId: string;
+    status?: JobStatus | undefined;
+    engine?: string | undefined;
+    before?: string | undefined;
+    limit: number;
+  },
+): Promise<JobRow[]> {
+  const { rows } = await pool.query<JobRow>({
+    name: 'job-list',
+    text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and ($2::text is null or status = $2)
+      and ($3::text is null or engine = $3) and ($4::uuid is null or id < $4) order by id desc limit $5`,
+    values: [page.workspaceId, page.status ?? null, page.engine ?? null, page.before ?? null, page.limit],
+  });
+  return rows;
+}
+
+// The lease is cleared though a waiting job has none: an update that waits for a worker's hand-back is first checked against the
+// row as it was, and an ended job with a lease would be refused there.
+const CANCEL = `
+with target as materialized (
+  select * from job where workspace_id = $1 and id = $2 for update
+), cancelled as (
+  update job j set status = 'cancelled', problem = $3::json, finished_at = now(), cancel_requested_at = now(),
+    lease_token = null, lease_until = null
+  from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status in ('queued', 'retrying')
+  returning j.*
+), flagged as (
+  update job j set cancel_requested_at = coalesce(j.cancel_requested_at, now())
+  from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status = 'active'
+), released as (
+  update credit_account a set balance = a.balance + c.credit_held, held = a.held - c.credit_held
+  from cancelled c where a.workspace_id = c.workspace_id
+)
+select target.status as previously, ${JOB_COLUMNS.split(', ')
+  .map((column) => `cancelled.${column}`)
+  .join(', ')}
+from target left join cancelled using (workspace_id, id)`;
+
+/** What a cancel met: a waiting job, now over; a running one, whose worker must be told; one that was over; or none. */
+export type Cancelled =
+  | { kind: 'cancelled'; row: JobRow }
+  | { kind: 'running' }
+  | { kind: 'over' }
+  | { kind: 'unknown' };
+
+/** Cancels a waiting job at once, with its hold given back, or marks a running one. */
+export async function cancelJob(pool: Pool, key: JobKey, problem: Problem): Promise<Cancelled> {
+  const { rows } = await pool.query<JobRow & { previously: JobStatus; id: string | null }>({
+    name: 'job-cancel',
+    text: CANCEL,
+    values: [key.workspaceId, key.id, JSON.stringify(problem)],
+  });
+  const row = rows[0];
+  if (!row) return { kind: 'unknown' };
+  if (row.id) return { kind: 'cancelled', row };
+  return { kind: row.previously === 'active' ? 'running' : 'over' };
+}
+
+/** A workspace's credits in micro-credits. */
+export async function findCredits(pool: Pool, workspaceId: string): Promise<{ balance: number; held: number } | null> {
+  const { rows } = await pool.query<{ balance: string; held: string }>({
+    name: 'credit-find',
+    text: 'select balance, held from credit_account where workspace_id = $1',
+    values: [workspaceId],
+  });
+  const row = rows[0];
+  return row ? { balance: Number(row.balance), held: Number(row.held) } : null;
+}

@@ -1,0 +1,150 @@
+import { createHash, type KeyObject } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import type { Pool } from 'pg';
+import { AppError, notFound, toProblem } from '#src/errors.ts';
+import { newId } from '#src/lib/ids.ts';
+import type { Producer } from '#queues/producer.ts';
+import { queues, type QueueName } from '#queues/index.ts';
+import type { Band } from '#queues/define.ts';
+import { createAccept, type Accepted } from '#src/modules/jobs/accept.query.ts';
+import { createAfterAccept, createDispatcher } from '#src/modules/jobs/dispatch.ts';
+import { toJobView, type JobKey, type JobRow } from '#src/modules/jobs/job.row.ts';
+import type { JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
+import { cancelJob, findJob, findOver } from '#src/modules/jobs/jobs.query.ts';
+import type { Emission, Emitted } from '#src/streams/emit.ts';
+import type { EndedJob } from '#src/streams/cursor.ts';
+import {
+  controlChannel,
+  createFrameBox,
+  formatPosition,
+  LAST_SEQ,
+  streamChannel,
+  streamKey,
+} from '#src/streams/frame.ts';
+
+const ENDED_MS = 120_000;
+
+/** A validated request for a job. */
+export interface Submission {
+  workspaceId: string;
+  userId: string;
+  requestId: string;
+  engine: string;
+  queue: QueueName;
+  band: Band;
+  input: unknown;
+  options: JobOptions;
+  /** Micro-credits the job can cost at most. */
+  hold: number;
+  idempotencyKey: string | null;
+}
+
+export interface Jobs {
+  /**
+   * Makes a job durable; it runs from here on, whatever happens to this process or to Redis.
+   * @param id of the job to be, unless an earlier request with the same key made one.
+   * @throws AppError 402 `insufficient_credits`, 422 `idempotency_mismatch`, 503 `overloaded`.
+   */
+  accept(submission: Submission, id?: string): Promise<Accepted>;
+  /** @throws AppError 404 for an unknown job, and so for another workspace's. */
+  view(key: JobKey): Promise<JobView>;
+  /** Asks for the end of a job; a waiting one ends at once, a running one as soon as its worker hears of it. @throws AppError 404. */
+  cancel(key: JobKey): Promise<JobView>;
+  findEnded(keys: JobKey[]): Promise<(EndedJob & { id: string })[]>;
+  close(): Promise<void>;
+}
+
+export interface JobsResources {
+  pool: Pool;
+  producer: Producer;
+  redis: Redis;
+  emit: (emission: Emission) => Promise<Emitted>;
+  prefix: string;
+  master: KeyObject;
+  log: Logger;
+}
+
+const attemptsOf = new Map<string, number>(queues.map((queue) => [queue.name, queue.retry.attempts]));
+
+/** The scope of an Idempotency-Key is the engine, by whichever door the job came. */
+function idempotencyOf(submission: Submission) {
+  if (submission.idempotencyKey === null) return null;
+  const body = JSON.stringify([submission.input, submission.options]);
+  return {
+    route: `/api/ai/${submission.engine}`,
+    key: submission.idempotencyKey,
+    bodyHash: createHash('sha256').update(body).digest(),
+  };
+}
+
+/** The life of a job on the side of the API: accept, look, cancel. */
+export function createJobs(resources: JobsResources): Jobs {
+  const { pool, redis, prefix, log } = resources;
+  const accept = createAccept(pool);
+  const onError = (error: unknown) => log.debug({ err: error }, 'Left to the relay');
+  const afterAccept = createAfterAccept(pool, createDispatcher(resources.producer), onError);
+
+  /** Tells listeners of an end that no worker writes. Best effort: they also find it in Postgres. */
+  const tellEnd = (row: JobRow, status: EndedJob['status']): void => {
+    const id = formatPosition({ attempt: row.attempt, seq: LAST_SEQ });
+    const frame = createFrameBox(resources.master, row.id).seal({ type: 'ended', status, view: toJobView(row) }, id);
+    resources
+      .emit({
+        key: streamKey(prefix, row.id),
+        channel: streamChannel(prefix, row.id),
+        entries: [{ id, frame }],
+        lifeMs: ENDED_MS,
+      })
+      .catch(onError);
+  };
+
+  return {
+    async accept(submission, id = newId()) {
+      const accepted = await accept({
+        workspaceId: submission.workspaceId,
+        id,
+        userId: submission.userId,
+        queue: submission.queue,
+        engine: submission.engine,
+        band: submission.band,
+        input: submission.input,
+        options: submission.options,
+        requestId: submission.requestId,
+        maxAttempts: attemptsOf.get(submission.queue) ?? 1,
+        hold: submission.hold,
+        idempotency: idempotencyOf(submission),
+      });
+      if (!accepted.isReplay) {
+        const { workspaceId, queue, band } = submission;
+        afterAccept.push({ workspaceId, id, queue, band, delayMs: 0 });
+      }
+      return accepted;
+    },
+    async view(key) {
+      const row = await findJob(pool, key);
+      if (!row) throw notFound('The job');
+      return toJobView(row);
+    },
+    async cancel(key) {
+      const problem = toProblem(new AppError(499, 'cancelled', 'The job was cancelled on request.'));
+      const cancelled = await cancelJob(pool, key, problem);
+      if (cancelled.kind === 'unknown') throw notFound('The job');
+      if (cancelled.kind === 'cancelled') tellEnd(cancelled.row, 'cancelled');
+      if (cancelled.kind === 'running') {
+        // A worker that misses this finds the mark in the row when it renews its lease.
+        redis.publish(controlChannel(prefix), JSON.stringify({ op: 'cancel', jobId: key.id })).catch(onError);
+      }
+      return this.view(key);
+    },
+    async findEnded(keys) {
+      const rows = await findOver(pool, keys);
+      return rows.flatMap((row) =>
+        row.status === 'completed' || row.status === 'failed' || row.status === 'cancelled'
+          ? { id: row.id, status: row.status, attempts: row.attempt, view: toJobView(row), text: row.streamed_text }
+          : [],
+      );
+    },
+    close: () => afterAccept.close(),
+  };
+}

@@ -1,0 +1,254 @@
+import type { WebSocket } from 'ws';
+import type { Logger } from 'pino';
+import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/errors.ts';
+import type { Auth } from '#src/http/access-token.ts';
+import { newId } from '#src/lib/ids.ts';
+import type { AiService } from '#src/modules/ai/ai.service.ts';
+import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
+import { ClientFrame, Close } from '#src/modules/live/frames.ts';
+import { createOutbound } from '#src/modules/live/outbound.ts';
+import { makeSafe } from '#src/http/json.ts';
+import { toAppError } from '#src/http/problem.ts';
+import { fieldErrors } from '#src/http/validation.ts';
+import { parseResumeId, QUEUED_ID, type StreamEvent } from '#src/streams/cursor.ts';
+import type { StreamReader, Watch } from '#src/streams/reader.ts';
+
+const AUTH_WITHIN_MS = 5000;
+const HEARTBEAT_MS = 20_000;
+const MAX_SILENCE_MS = 3 * HEARTBEAT_MS;
+const MAX_WATCHES = 200;
+const FRAMES_PER_SECOND = 50;
+const BURST_FRAMES = 500;
+
+export interface ConnectionResources {
+  jobs: Jobs;
+  ai: AiService;
+  reader: StreamReader;
+  verify: (token: string, workspaceId?: string) => Promise<Auth>;
+  log: Logger;
+  requestId: string;
+  /** Multiplies the frames a client may send. */
+  rateScale: number;
+}
+
+type FrameOf<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
+
+/** Serves one WebSocket until it closes. */
+export function serveSocket(socket: WebSocket, resources: ConnectionResources): void {
+  const { jobs, ai, reader } = resources;
+  const log = resources.log.child({ requestId: resources.requestId });
+  const outbound = createOutbound(socket);
+  /** By topic; `watch` is null while it is being opened. */
+  const follows = new Map<string, { watch: Watch | null }>();
+  let access: Auth | null = null;
+  let expiry: NodeJS.Timeout | undefined;
+  let heardAt = performance.now();
+  let allowance = BURST_FRAMES * resources.rateScale;
+  let allowanceAt = heardAt;
+
+  const close = (code: number, reason: string): void => socket.close(code, reason);
+  const authTimer = setTimeout(() => close(Close.noAuthInTime, 'no auth frame in time'), AUTH_WITHIN_MS);
+  const heartbeat = setInterval(() => {
+    if (performance.now() - heardAt > MAX_SILENCE_MS) socket.terminate();
+    else outbound.send({ type: 'ping' });
+  }, HEARTBEAT_MS);
+
+  const known = (): Auth => {
+    if (!access) throw new AppError(401, 'unauthenticated', 'Send an auth frame first.');
+    return access;
+  };
+
+  const checkRoom = (): void => {
+    if (follows.size < MAX_WATCHES) return;
+    throw new AppError(429, 'too_many_subscriptions', `A socket follows at most ${MAX_WATCHES} topics.`);
+  };
+
+  /** Follows a job on this socket. With `hold`, events wait until the function it resolves with is called. */
+  const follow = async (jobId: string, lastEventId: string | undefined, isNew: boolean): Promise<() => void> => {
+    const topic = `job:${jobId}`;
+    const { workspaceId } = known();
+    if (!follows.has(topic)) checkRoom();
+    follows.get(topic)?.watch?.close();
+    // A later subscribe to the same topic takes this one's place, also while it is being opened.
+    const own: { watch: Watch | null } = { watch: null };
+    follows.set(topic, own);
+    const isCurrent = () => follows.get(topic) === own;
+    const current = () => own.watch;
+    let held: StreamEvent[] | null = [];
+    const deliver = (event: StreamEvent): boolean => {
+      if (!isCurrent()) return true;
+      if (!held) return outbound.event(topic, event, current);
+      held.push(event);
+      return true;
+    };
+    const over = (): void => {
+      if (isCurrent() && !held) follows.delete(topic);
+    };
+    const from = lastEventId === undefined ? null : parseResumeId(lastEventId);
+    const watch = await reader.watch({ workspaceId, id: jobId }, from, { deliver, over }, isNew);
+    if (isCurrent() && socket.readyState === socket.OPEN) own.watch = watch;
+    else watch.close();
+    return () => {
+      const waiting = held ?? [];
+      held = null;
+      if (!isCurrent()) return;
+      for (const event of waiting) outbound.event(topic, event, current);
+      if (watch.isOver()) follows.delete(topic);
+    };
+  };
+
+  const unfollow = (topic: string): void => {
+    follows.get(topic)?.watch?.close();
+    follows.delete(topic);
+  };
+
+  const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
+    const fresh = await resources.verify(frame.token, frame.workspaceId);
+    if (access && (access.userId !== fresh.userId || access.workspaceId !== fresh.workspaceId)) {
+      throw forbidden('This socket belongs to another user or workspace. Open a new one.');
+    }
+    access = fresh;
+    clearTimeout(authTimer);
+    clearTimeout(expiry);
+    expiry = setTimeout(() => close(Close.unauthenticated, 'token expired'), Math.max(0, fresh.expiresAt - Date.now()));
+    const { sessionId, userId, workspaceId, role } = fresh;
+    return { sessionId, userId, workspaceId, role, heartbeatMs: HEARTBEAT_MS };
+  };
+
+  const submit = async (frame: FrameOf<'submit'>, reply: (fields: object) => void): Promise<void> => {
+    const auth = known();
+    const { engine, input } = ai.parse(frame.engine, frame.input);
+    const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
+    const submission = ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    // A job that could not be followed must not be accepted: it would run, and be paid for, unseen.
+    checkRoom();
+    const id = newId();
+    const following = follow(id, undefined, true);
+    // Also when accepting fails first: the follower is taken away below.
+    following.catch(() => undefined);
+    const { jobId, isReplay } = await jobs.accept(submission, id).catch(async (error: unknown) => {
+      await following;
+      unfollow(`job:${id}`);
+      throw error;
+    });
+    let release = await following;
+    if (isReplay) {
+      unfollow(`job:${id}`);
+      release = await follow(jobId, undefined, false);
+    }
+    reply({ jobId, status: 'queued', ...(isReplay ? { replayed: true } : {}) });
+    if (!isReplay) {
+      outbound.send({ type: 'event', topic: `job:${jobId}`, id: QUEUED_ID, event: 'job.queued', data: { jobId } });
+    }
+    release();
+  };
+
+  const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
+    const jobId = jobOf(frame.topic);
+    const view = await jobs.view({ workspaceId: known().workspaceId, id: jobId });
+    const release = await follow(jobId, frame.lastEventId, false);
+    reply({});
+    if (view.status === 'queued' && frame.lastEventId === undefined) {
+      outbound.send({ type: 'event', topic: frame.topic, id: QUEUED_ID, event: 'job.queued', data: { jobId } });
+    }
+    release();
+  };
+
+  const serve = async (frame: ClientFrame): Promise<void> => {
+    const reply = (fields: object): void => {
+      if (frame.type !== 'pong') outbound.send({ type: 'reply', id: frame.id, ok: true, ...fields });
+    };
+    switch (frame.type) {
+      case 'auth':
+        return reply(await authenticate(frame));
+      case 'submit':
+        return submit(frame, reply);
+      case 'subscribe':
+        return subscribe(frame, reply);
+      case 'unsubscribe':
+        known();
+        unfollow(frame.topic.toLowerCase());
+        return reply({});
+      case 'cancel': {
+        const { status } = await jobs.cancel({ workspaceId: known().workspaceId, id: frame.jobId });
+        return reply({ jobId: frame.jobId, status });
+      }
+      case 'pong':
+        return undefined;
+      default:
+        return frame satisfies never;
+    }
+  };
+
+  const refuse = (id: unknown, error: unknown): void => {
+    const known = toAppError(error);
+    if (known.status >= 500) log.error({ err: error, code: known.code }, 'A frame could not be served');
+    const problem = toProblem(known);
+    outbound.send({ type: 'reply', id, ok: false, problem });
+    if (problem.status === 401) close(Close.unauthenticated, problem.code);
+    if (problem.status === 403 && !access) close(Close.forbidden, problem.code);
+  };
+
+  const isWithinAllowance = (): boolean => {
+    const now = performance.now();
+    const limit = BURST_FRAMES * resources.rateScale;
+    allowance = Math.min(limit, allowance + ((now - allowanceAt) / 1000) * FRAMES_PER_SECOND * resources.rateScale);
+    allowanceAt = now;
+    allowance -= 1;
+    return allowance >= 0;
+  };
+
+  socket.on('message', (bytes: Buffer, isBinary: boolean) => {
+    // A client that does not answer the close can go on sending for 30 s, also one whose token has expired.
+    if (socket.readyState !== socket.OPEN) return;
+    heardAt = performance.now();
+    if (!isWithinAllowance()) return close(Close.tooMany, 'too many frames');
+    const raw = isBinary ? null : readJson(bytes.toString());
+    if (typeof raw !== 'object' || raw === null) return close(Close.badFrame, 'not a JSON object');
+    const id = 'id' in raw ? raw.id : undefined;
+    try {
+      void serve(readFrame(raw)).catch((error: unknown) => refuse(id, error));
+    } catch (error) {
+      if (typeof id === 'string' || typeof id === 'number') refuse(id, error);
+      else close(Close.badFrame, 'a frame needs an id');
+    }
+  });
+  socket.on('close', () => {
+    clearTimeout(authTimer);
+    clearTimeout(expiry);
+    clearInterval(heartbeat);
+    outbound.close();
+    for (const { watch } of follows.values()) watch?.close();
+    follows.clear();
+  });
+  // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
+  socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));
+}
+
+/** @throws AppError 400 naming the field. */
+function readFrame(raw: object): ClientFrame {
+  makeSafe(raw);
+  const parsed = ClientFrame.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  const errors = fieldErrors(parsed.error.issues, '');
+  throw badRequest('validation_failed', `The frame is not valid: ${errors[0]?.path} ${errors[0]?.message}`, errors);
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function jobOf(topic: string): string {
+  const match = /^job:([0-9a-f-]{36})$/i.exec(topic);
+  if (!match?.[1]) {
+    throw badRequest('unknown_topic', 'There is no such topic; jobs have "job:<id>".', [
+      { path: 'topic', code: 'unknown_topic', message: 'must be "job:<id>"' },
+    ]);
+  }
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(match[1])) throw notFound('The job');
+  return match[1].toLowerCase();
+}

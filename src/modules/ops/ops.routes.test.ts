@@ -1,0 +1,43 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TestApp } from '#test/harness.ts';
+import { openTestApp } from '#test/harness.ts';
+
+let test: TestApp;
+beforeAll(async () => {
+  test = await openTestApp({ OPS_USER: 'ops' });
+});
+afterAll(() => test.close());
+
+const basic = (password: string) => ({ authorization: `Basic ${Buffer.from(`ops:${password}`).toString('base64')}` });
+
+describe.each(['/ops/queues', '/ops/queues/api/queues', '/metrics'])('%s', (url) => {
+  it.each([
+    ['without credentials', {}],
+    ['with a wrong password', basic('wrong password')],
+  ])('%s makes a browser ask for the ops user and password', async (_name, headers) => {
+    const answer = await test.app.inject({ url, headers });
+    expect(answer.statusCode).toBe(401);
+    expect(answer.headers['www-authenticate']).toMatch(/^Basic realm=/);
+    expect(answer.headers['content-type']).toMatch('application/problem+json');
+    expect(answer.json()).toMatchObject({ status: 401, code: 'unauthenticated' });
+  });
+
+  it('opens with them', async () => {
+    const answer = await test.app.inject({ url, headers: basic(test.config.OPS_PASSWORD) });
+    expect(answer.statusCode).toBe(200);
+  });
+});
+
+it('the board may load its own scripts, and only those', async () => {
+  const page = await test.app.inject({ url: '/ops/queues', headers: basic(test.config.OPS_PASSWORD) });
+  expect(page.headers['content-type']).toMatch('text/html');
+  expect(page.headers['content-security-policy']).toContain("script-src 'self'");
+});
+
+it('the board says what was wrong with a request', async () => {
+  const headers = { ...basic(test.config.OPS_PASSWORD), 'content-type': 'application/json' };
+  const url = '/ops/queues/api/queues/sentiment/pause';
+  const answer = await test.app.inject({ method: 'PUT', url, headers, payload: '{' });
+  expect(answer.statusCode).toBe(400);
+  expect(answer.json()).toMatchObject({ code: 'invalid_json' });
+});

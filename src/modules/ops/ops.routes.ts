@@ -1,0 +1,94 @@
+import { createBullBoard } from '@bull-board/api';
+import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { FastifyAdapter } from '@bull-board/fastify';
+import { timingSafeEqual } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
+import type { MetricObject } from 'prom-client';
+import { sha256 } from '#src/lib/secrets.ts';
+import { unauthenticated, unavailable } from '#src/errors.ts';
+import type { App } from '#src/http/app-type.ts';
+import { protectPages } from '#src/http/browsers.ts';
+import { sendProblem } from '#src/http/problem.ts';
+import { mergeMetrics } from '#src/lib/metrics.ts';
+import { collectMetrics } from '#src/lib/metrics-relay.ts';
+import { queueDepths } from '#src/modules/jobs/relay.query.ts';
+import { queues } from '#queues/index.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+const BOARD = '/ops/queues';
+
+/** HTTP Basic with the ops credentials (RFC 7617), compared in constant time. */
+function isOps(request: FastifyRequest, user: string, password: string): boolean {
+  const given = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+  const expected = Buffer.from(`${user}:${password}`).toString('base64');
+  return timingSafeEqual(sha256(given), sha256(expected));
+}
+
+/** What operators see: Bull Board and metrics, both behind the ops credentials. */
+export function opsRoutes(rt: Runtime) {
+  const { OPS_USER, OPS_PASSWORD, REDIS_PREFIX } = rt.config;
+  return async (app: App): Promise<void> => {
+    // Answered here, not thrown: Bull Board's own error handler would make a 500 of it.
+    app.addHook('onRequest', async (request, reply) => {
+      if (isOps(request, OPS_USER, OPS_PASSWORD)) return;
+      reply.header('www-authenticate', 'Basic realm="WhatsHybrid operations", charset="UTF-8"');
+      const detail = 'Operators sign in with the ops user and password.';
+      sendProblem(unauthenticated(detail), request, reply);
+    });
+
+    await protectPages(app);
+    app.addHook('onRequest', async (request, reply) => {
+      if (!request.url.startsWith(BOARD) || rt.isQueueReady()) return;
+      const away = unavailable('redis_unavailable', 'Redis is away; the queues cannot be shown.', 2000);
+      sendProblem(away, request, reply);
+    });
+
+    // The board's plugin brings an error handler that answers everything with 500, also JSON that cannot be read.
+    app.addHook('onRoute', (route) => {
+      route.errorHandler = (error, request, reply) => sendProblem(error, request, reply);
+    });
+    const board = new FastifyAdapter();
+    board.setBasePath(BOARD);
+    createBullBoard({
+      queues: rt.producer.queues.map(
+        (queue) =>
+          new BullMQAdapter(queue, {
+            description: queues.find((contract) => contract.name === queue.name)?.description,
+          }),
+      ),
+      serverAdapter: board,
+      options: { uiConfig: { boardTitle: 'WhatsHybrid', hideRedisDetails: true } },
+    });
+    await app.register(board.registerPlugin(), { prefix: BOARD });
+
+    app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+      rt.metrics.watchers.set(rt.reader.counts().watchers);
+      const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
+      // Without Redis the API still shows its own.
+      const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
+      const depths = await queueDepths(rt.pool);
+      reply.header('content-type', rt.metrics.registry.contentType);
+      return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
+    });
+  };
+}
+
+type Depth = Awaited<ReturnType<typeof queueDepths>>[number];
+
+/** Every queue has its lines, also an empty one: an alert must not lose its series. */
+function depthMetrics(depths: Depth[]): string {
+  const of = (name: string) =>
+    depths.find((depth) => depth.queue === name) ?? { waiting: 0, active: 0, oldest_age_ms: 0 };
+  const lines = [
+    '# HELP wh_queue_jobs Jobs that are not over, by the state Postgres holds',
+    '# TYPE wh_queue_jobs gauge',
+    ...queues.flatMap(({ name }) => [
+      `wh_queue_jobs{queue="${name}",state="waiting"} ${of(name).waiting}`,
+      `wh_queue_jobs{queue="${name}",state="active"} ${of(name).active}`,
+    ]),
+    '# HELP wh_queue_oldest_age_seconds Age of the oldest waiting job',
+    '# TYPE wh_queue_oldest_age_seconds gauge',
+    ...queues.map(({ name }) => `wh_queue_oldest_age_seconds{queue="${name}"} ${of(name).oldest_age_ms / 1000}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,88 @@
+import { createSecretKey } from 'node:crypto';
+import { Pool } from 'pg';
+import type { Config } from '#src/config.ts';
+import { openOrm } from '#src/db/orm.ts';
+import { HOT_POOL } from '#src/db/hot-pool.ts';
+import { createAccessTokens } from '#src/http/access-token.ts';
+import { createLog, type Log } from '#src/lib/log.ts';
+import { createMetrics } from '#src/lib/metrics.ts';
+import { createPasswords } from '#src/lib/password.ts';
+import { isRedisReady, openRedis } from '#src/lib/redis.ts';
+import { deriveKey } from '#src/lib/secrets.ts';
+import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { openRouter } from '#src/modules/ai/router.ts';
+import { entities } from '#src/modules/entities.ts';
+import { createJobs } from '#src/modules/jobs/jobs.service.ts';
+import { createProducer } from '#queues/producer.ts';
+import { createEmit } from '#src/streams/emit.ts';
+import { controlChannel, STREAM_KEY } from '#src/streams/frame.ts';
+import { createStreamReader } from '#src/streams/reader.ts';
+
+/** How long the start waits for Redis; without it jobs are accepted all the same. */
+const REDIS_PATIENCE_MS = 2000;
+
+export type Runtime = Awaited<ReturnType<typeof openRuntime>>;
+
+/** Opens what the API needs; `close` closes it in reverse. Nothing here waits for Postgres: its absence is an error of each query. */
+export async function openRuntime(config: Config, role = 'api', given?: Log) {
+  const log = given ?? createLog(config.LOG_LEVEL, role);
+  const metrics = createMetrics(`${role}-${process.pid}`);
+  const prefix = config.REDIS_PREFIX;
+  const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
+  const orm = openOrm(config, entities, log);
+  // Apart from the ORM's pool, which turns off the driver's reading of dates.
+  const pool = new Pool({
+    connectionString: config.DATABASE_URL,
+    max: config.DATABASE_POOL,
+    application_name: role,
+    ...HOT_POOL,
+  });
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  const redis = openRedis(config.REDIS_URL, 'commands', log);
+  const subscriber = openRedis(config.REDIS_URL, 'commands', log);
+  const queueRedis = openRedis(config.REDIS_URL, 'blocking', log);
+  await Promise.all([redis, subscriber, queueRedis].map((connection) => isRedisReady(connection, REDIS_PATIENCE_MS)));
+
+  const producer = createProducer(queueRedis, `{${prefix}}`);
+  const emit = createEmit(redis);
+  const jobs = createJobs({ pool, producer, redis, emit, prefix, master, log });
+  const reader = createStreamReader({
+    redis,
+    subscriber,
+    prefix,
+    master,
+    findEnded: (keys) => jobs.findEnded(keys),
+    requestResync: (jobId) =>
+      void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
+    onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
+  });
+  const { router, providers } = openRouter(config, log);
+  const closing = new AbortController();
+
+  return {
+    config,
+    log,
+    metrics,
+    orm,
+    pool,
+    redis,
+    isQueueReady: () => queueRedis.status === 'ready',
+    producer,
+    jobs,
+    reader,
+    ai: createAiService(router, providers),
+    accessTokens: createAccessTokens(config.APP_SECRET),
+    passwords: createPasswords(),
+    /** Aborts when the server begins to close: answers that would last end then, and their clients resume elsewhere. */
+    closing: closing.signal,
+    beginClosing: () => closing.abort(),
+    async close(): Promise<void> {
+      reader.close();
+      await jobs.close();
+      // Closing the queues would wait for a Redis that is away.
+      if (queueRedis.status === 'ready') await producer.close();
+      for (const connection of [redis, subscriber, queueRedis]) connection.disconnect();
+      await Promise.all([pool.end(), orm.close()]);
+    },
+  };
+}

@@ -1,0 +1,35 @@
+import { randomBytes } from 'node:crypto';
+import type { Auth, Role } from '#src/http/access-token.ts';
+import type { RegisterBody, SignedInView } from '#src/modules/auth/auth.schemas.ts';
+import type { Runtime } from '#src/runtime.ts';
+import { register } from '#src/modules/auth/auth.service.ts';
+import { Member } from '#src/modules/workspaces/member.entity.ts';
+
+const DEVICE = { userAgent: 'test', ip: '127.0.0.1' };
+
+export interface TestUser extends SignedInView {
+  email: string;
+  password: string;
+  /** The headers of a request this user makes. */
+  headers: { authorization: string };
+  auth: Auth;
+}
+
+/** A registered and signed-in user who owns a workspace, made by the real service. */
+export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}): Promise<TestUser> {
+  const unique = randomBytes(6).toString('hex');
+  const body = { email: `user-${unique}@example.com`, password: `password-${unique}`, name: 'Ana Lima', ...overrides };
+  const signedIn = await register(rt, body, DEVICE);
+  return {
+    ...signedIn,
+    email: body.email,
+    password: body.password,
+    headers: { authorization: `Bearer ${signedIn.token}` },
+    auth: await rt.accessTokens.verify(signedIn.token),
+  };
+}
+
+/** Makes a user a member of somebody's workspace. */
+export async function aMember(rt: Runtime, workspaceId: string, userId: string, role: Role): Promise<void> {
+  await rt.orm.em.fork().insert(Member, { workspace: workspaceId, user: userId, role });
+}

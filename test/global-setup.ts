@@ -1,0 +1,32 @@
+import { fileURLToPath } from 'node:url';
+import { takeLock } from '../scripts/lib/lock.js';
+import { openServices } from '../scripts/lib/services.js';
+import { makeThrowAwayDir, removeDataDir } from '../scripts/lib/throw-away.js';
+
+const GRACE_MS = 5000;
+const say = (line: string) => process.stderr.write(`${line}\n`);
+
+/**
+ * Gives the tests Postgres and Redis: those of DATABASE_URL and REDIS_URL, else fresh ones. Test processes, which start after
+ * this, find them in the same two variables; the databases in them are the harness's affair.
+ * @returns the teardown
+ */
+export async function setup(): Promise<() => Promise<void>> {
+  const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
+  const dataDir = makeThrowAwayDir();
+  const lock = await takeLock(dataDir, { throwAway: true });
+  const close = async () => {
+    await lock.endAll({ graceMs: GRACE_MS });
+    removeDataDir(dataDir);
+    await lock.release();
+  };
+  try {
+    const services = await openServices({ root, lock, env: process.env, durable: false, say });
+    process.env['DATABASE_URL'] = services.databaseUrl;
+    process.env['REDIS_URL'] = services.redisUrl;
+    return close;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,211 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { BackendClient, type JobEvent } from '../../client/src/index.ts';
+import { createSimulator, type Simulator } from '../../simulator/server.ts';
+import { createInstallation, startRedis, type Installation, type Running } from '#test/processes.ts';
+
+const LEASE_MS = 1000;
+const password = 'a long enough password';
+const ask = (content: string) => ({ messages: [{ role: 'user' as const, content }] });
+const answer = Array.from({ length: 30 }, (_, at) => `parte${at}`).join(' ');
+
+let simulator: Simulator;
+let redis: Awaited<ReturnType<typeof startRedis>>;
+let installation: Installation;
+let api: Running & { url: string };
+let client: BackendClient;
+
+beforeAll(async () => {
+  simulator = await createSimulator();
+});
+afterAll(() => simulator.close());
+
+beforeEach(async () => {
+  simulator.clear();
+  redis = await startRedis();
+  installation = await createInstallation({
+    REDIS_URL: redis.url,
+    OPENAI_API_KEY: 'sk-simulated',
+    OPENAI_BASE_URL: `${simulator.url}/v1`,
+    OPENAI_MODELS: 'gpt-4o-mini',
+    JOB_LEASE_MS: `${LEASE_MS}`,
+  });
+  [api] = await Promise.all([installation.startApi(), installation.startControl()]);
+  client = new BackendClient({ baseUrl: api.url });
+  await client.register({ email: 'ana@example.com', password, name: 'Ana' });
+});
+afterEach(async () => {
+  client.close();
+  await installation.close();
+  await redis.stop();
+});
+
+const metric = async (name: string): Promise<number> => {
+  const authorization = `Basic ${Buffer.from('ops:only-for-this-test').toString('base64')}`;
+  const text = await (await fetch(`${api.url}/metrics`, { headers: { authorization } })).text();
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith(name))
+    .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+};
+
+/** Follows a job and keeps its events; resolves `shown` when the first text has come. */
+function follow(content: string) {
+  const events: JobEvent[] = [];
+  const shown = Promise.withResolvers<void>();
+  const run = client.jobs.run('chat', ask(content), {
+    onEvent: (event) => {
+      events.push(event);
+      if (event.event === 'job.chunk') shown.resolve();
+    },
+  });
+  const text = (async () => {
+    let joined = '';
+    for await (const update of run) joined = update.restarted ? update.delta : joined + update.delta;
+    return joined;
+  })();
+  return { run, events, text, shown: shown.promise };
+}
+
+const held = async () =>
+  (await installation.pool.query<{ held: string }>('select sum(held) as held from credit_account')).rows[0]?.held;
+
+describe('a worker', () => {
+  it('that is killed while it streams is replaced: the client is told, and gets the whole answer', async () => {
+    simulator.script({ text: answer, chunkMs: 60 });
+    const doomed = await installation.startWorker('ai-inference');
+    const { run, events, text, shown } = follow('morre');
+    await shown;
+    await doomed.kill('SIGKILL');
+    await installation.startWorker('ai-inference');
+    const job = await run.result;
+    expect(await text).toBe(answer);
+    expect(job).toMatchObject({ status: 'completed', attempts: 2, result: { text: answer } });
+    expect(events.filter((event) => event.event === 'job.restarted')).toEqual([
+      { event: 'job.restarted', data: { jobId: job.id, reason: 'worker_lost' } },
+    ]);
+    expect(Number(await held())).toBe(0);
+  }, 30_000);
+
+  it('that wakes when its job has gone to another is refused, by the stream and by the database', async () => {
+    simulator.script({ text: answer, chunkMs: 60 });
+    const zombie = await installation.startWorker('ai-inference');
+    const { run, text, shown } = follow('zumbi');
+    await shown;
+    await zombie.kill('SIGSTOP');
+    await installation.startWorker('ai-inference');
+    const job = await run.result;
+    expect(await text).toBe(answer);
+    await zombie.kill('SIGCONT');
+    await zombie.line((line) => String(line['msg']).includes('refused') || String(line['msg']).includes('dropped'));
+    await expect.poll(() => metric('wh_refused_total'), { timeout: 15_000, interval: 250 }).toBeGreaterThan(0);
+    expect(await client.jobs.get(job.id)).toEqual(job);
+    expect(Number(await held())).toBe(0);
+  }, 45_000);
+
+  it('that is told to go hands its job over at once, and no attempt is lost by it', async () => {
+    simulator.script({ text: answer, chunkMs: 60 });
+    const leaving = await installation.startWorker('ai-inference');
+    const { run, text, shown } = follow('entrega');
+    await shown;
+    await installation.startWorker('ai-inference');
+    const askedAt = performance.now();
+    await leaving.kill('SIGTERM');
+    expect(performance.now() - askedAt).toBeLessThan(2000);
+    const job = await run.result;
+    expect(await text).toBe(answer);
+    const { rows } = await installation.pool.query('select failures from job where id = $1', [job.id]);
+    expect(rows[0].failures).toBe(0);
+  }, 30_000);
+});
+
+describe('a job that waits', () => {
+  it('is cancelled at once: the client hears it, the credits come back, and no provider is ever asked', async () => {
+    const events: JobEvent[] = [];
+    const run = client.jobs.run('chat', ask('desisto'), { onEvent: (event) => events.push(event) });
+    const jobId = await run.jobId;
+    expect(Number(await held())).toBeGreaterThan(0);
+    await client.jobs.cancel(jobId);
+    await expect(run.result).rejects.toMatchObject({ code: 'cancelled' });
+    expect(events.map((event) => event.event)).toEqual(['job.queued', 'job.cancelled']);
+    expect(Number(await held())).toBe(0);
+    const worker = await installation.startWorker('ai-inference');
+    simulator.script({ text: 'o seguinte' });
+    await follow('o seguinte').run.result;
+    await worker.kill('SIGTERM');
+    expect(simulator.counts().requests).toBe(1);
+  }, 30_000);
+});
+
+describe('an API', () => {
+  it('that is killed between the 202 and the dispatch has lost nothing', async () => {
+    simulator.script({ text: 'apesar de tudo' });
+    // Redis stands still: the job is accepted, and cannot have been dispatched.
+    await redis.running.kill('SIGSTOP');
+    const { jobId } = await client.request<{ jobId: string }>('POST', '/api/ai/chat', ask('sobrevive'));
+    await api.kill('SIGKILL');
+    await redis.running.kill('SIGCONT');
+    api = await installation.startApi();
+    await installation.startWorker('ai-inference');
+    await expect
+      .poll(
+        async () => (await installation.pool.query('select status from job where id = $1', [jobId])).rows[0].status,
+        { timeout: 15_000 },
+      )
+      .toBe('completed');
+  }, 30_000);
+});
+
+describe('Redis', () => {
+  it('killed and started empty: every accepted job still ends, and so does the one that was streaming', async () => {
+    simulator.script({ text: answer, chunkMs: 100 });
+    await installation.startWorker('ai-inference');
+    const streaming = follow('no meio');
+    await streaming.shown;
+    await redis.stop();
+    const accepted = await Promise.all(
+      Array.from({ length: 20 }, (_, at) =>
+        client.request<{ jobId: string }>('POST', '/api/ai/chat', ask(`sem redis ${at}`)),
+      ),
+    );
+    await redis.restart();
+    const job = await streaming.run.result;
+    expect(await streaming.text).toBe(answer);
+    expect(job.attempts).toBe(1);
+    await expect
+      .poll(
+        async () =>
+          (await installation.pool.query(`select count(*)::int as left from job where finished_at is null`)).rows[0]
+            .left,
+        { timeout: 30_000 },
+      )
+      .toBe(0);
+    for (const { jobId } of accepted) expect((await client.jobs.get(jobId)).status).toBe('completed');
+    expect(Number(await held())).toBe(0);
+  }, 60_000);
+
+  it('killed with a backlog and started empty is filled again from Postgres', async () => {
+    simulator.script({ text: 'feito' });
+    const accepted = await Promise.all(
+      Array.from({ length: 100 }, (_, at) =>
+        client.request<{ jobId: string }>('POST', '/api/ai/chat', ask(`fila ${at}`)),
+      ),
+    );
+    await expect
+      .poll(
+        async () =>
+          (await installation.pool.query('select count(*)::int as n from job where dispatched_at is not null')).rows[0]
+            .n,
+      )
+      .toBe(accepted.length);
+    await redis.stop();
+    await redis.restart();
+    await installation.startWorker('ai-inference');
+    await expect
+      .poll(
+        async () =>
+          (await installation.pool.query(`select count(*)::int as n from job where status = 'completed'`)).rows[0].n,
+        { timeout: 30_000 },
+      )
+      .toBe(accepted.length);
+  }, 60_000);
+});

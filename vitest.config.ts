@@ -1,0 +1,26 @@
+import { defineConfig } from 'vitest/config';
+import { countReporter } from './test/count-reporter.ts';
+
+const PLAIN = ['test/architecture.test.ts', 'test/scripts/**/*.test.ts'];
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    reporters: ['default', countReporter],
+    projects: [
+      // These need no services: they start in an instant, and `npm run check` runs the first.
+      { extends: true, test: { name: 'plain', include: PLAIN } },
+      {
+        extends: true,
+        test: {
+          name: 'services',
+          include: ['**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/dist/**', '.data/**', ...PLAIN],
+          globalSetup: 'test/global-setup.ts',
+        },
+      },
+    ],
+  },
+});

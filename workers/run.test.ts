@@ -1,0 +1,161 @@
+import { createSecretKey } from 'node:crypto';
+import { Worker } from 'bullmq';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { aUser, type TestUser } from '../test/factories.ts';
+import { openTestRuntime, type TestRuntime } from '../test/harness.ts';
+import { aiInference } from '#queues/ai-inference.ts';
+import { AppError } from '#src/errors.ts';
+import { deriveKey } from '#src/lib/secrets.ts';
+import { openRedis } from '#src/lib/redis.ts';
+import { createClaim } from '#src/modules/jobs/claim.query.ts';
+import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
+import { findCredits, findJob } from '#src/modules/jobs/jobs.query.ts';
+import { createRelay } from '#src/modules/jobs/relay.ts';
+import type { StreamEvent } from '#src/streams/cursor.ts';
+import { createEmit } from '#src/streams/emit.ts';
+import { STREAM_KEY } from '#src/streams/frame.ts';
+import { createStreamWriter } from '#src/streams/writer.ts';
+import { createLeases } from '#workers/leases.ts';
+import { startPool, type Handler, type Pool } from '#workers/run.ts';
+
+const contract = { ...aiInference, retry: { ...aiInference.retry, baseMs: 50 } };
+const leaseMs = 2000;
+let test: TestRuntime;
+let user: TestUser;
+let close: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  test = await openTestRuntime();
+  user = await aUser(test.rt);
+});
+afterAll(() => test.close());
+afterEach(async () => {
+  await Promise.all(close.map((one) => one()));
+  close = [];
+});
+
+const accept = async () => {
+  const { workspaceId, userId } = user.auth;
+  const { jobId } = await test.rt.jobs.accept({
+    workspaceId,
+    userId,
+    requestId: 'r',
+    engine: 'chat',
+    queue: 'ai-inference',
+    band: 'interactive',
+    input: {},
+    options: {},
+    hold: 1000,
+    idempotencyKey: null,
+  });
+  return { workspaceId, id: jobId };
+};
+
+const openQueueRedis = () => {
+  const redis = openRedis(test.config.REDIS_URL, 'blocking', test.rt.log);
+  close.push(async () => redis.disconnect());
+  return redis;
+};
+
+function startWorker(
+  handle: Handler,
+  finishVia: (finish: Finish, real: ReturnType<typeof createFinish>) => unknown,
+): Pool {
+  const { pool, log, metrics, redis } = test.rt;
+  const prefix = test.config.REDIS_PREFIX;
+  const subscriber = openRedis(test.config.REDIS_URL, 'commands', log);
+  const leases = createLeases({ pool, subscriber, prefix, leaseMs, log, metrics });
+  const finish = createFinish(pool);
+  const master = createSecretKey(deriveKey(test.config.APP_SECRET, STREAM_KEY, 32));
+  const worker = startPool(contract, handle, {
+    redis: openQueueRedis(),
+    prefix,
+    leaseMs,
+    concurrency: 5,
+    log,
+    metrics,
+    leases,
+    claim: createClaim(pool, leaseMs),
+    finish: async (given) => {
+      await finishVia(given, finish);
+      return finish(given);
+    },
+    openWriter: (jobId, attempt, onFenced) =>
+      createStreamWriter({ emit: createEmit(redis), prefix, master, jobId, attempt, onFenced }),
+  });
+  close.unshift(async () => {
+    await worker.close();
+    leases.close();
+    subscriber.disconnect();
+  });
+  return worker;
+}
+
+describe('a job given back for a retry', () => {
+  it('is run again though the database stored the hand-back and its answer was lost', async () => {
+    let isLost = false;
+    startWorker(
+      async ({ job }) => {
+        if (job.attempt === 1) throw new AppError(502, 'flaky', 'It failed.', { retry: 'later' });
+        return { result: { text: 'in the end' } };
+      },
+      async (finish, real) => {
+        if (isLost) return;
+        isLost = true;
+        await real(finish);
+        throw Object.assign(new Error('Connection terminated unexpectedly'), { code: '08006' });
+      },
+    );
+    const key = await accept();
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('completed');
+    expect(await findJob(test.rt.pool, key)).toMatchObject({ attempt: 2, result: { text: 'in the end' } });
+  });
+});
+
+describe('a cancel', () => {
+  it('that no worker has heard of ends a job at its hand-back, not after the wait for its retry', async () => {
+    const key = await accept();
+    const { pool } = test.rt;
+    const events: StreamEvent[] = [];
+    const { promise: isOver, resolve: over } = Promise.withResolvers<void>();
+    await test.rt.reader.watch(key, null, { deliver: (event) => events.push(event) > 0, over }, true);
+    startWorker(
+      async ({ job, output }) => {
+        output.text('até aqui');
+        // As when the message on the control channel is lost.
+        await pool.query('update job set cancel_requested_at = now() where id = $1', [job.id]);
+        throw new AppError(503, 'busy', 'Later.', { retry: 'delay', retryAfterMs: 60_000 });
+      },
+      () => undefined,
+    );
+    await isOver;
+    expect(events.map(({ event }) => event)).toEqual(['job.chunk', 'job.cancelled']);
+    expect(await findJob(pool, key)).toMatchObject({
+      status: 'cancelled',
+      problem: { code: 'cancelled' },
+      streamed_text: 'até aqui',
+    });
+    expect(await findCredits(pool, key.workspaceId)).toMatchObject({ held: 0 });
+  });
+});
+
+describe('the sweep', () => {
+  it('puts a waiting job into Redis again where its entry had been ended', async () => {
+    const key = await accept();
+    const prefix = test.config.REDIS_PREFIX;
+    // Ends the entry, as a process of an older version might.
+    const ender = new Worker('ai-inference', async () => null, { connection: openQueueRedis(), prefix: `{${prefix}}` });
+    await once(ender, 'completed');
+    await ender.close();
+    const { pool, redis, producer, log, metrics } = test.rt;
+    await pool.query(`update job set dispatched_at = now() - interval '1 minute' where id = $1`, [key.id]);
+    const relay = createRelay({ pool, redis, producer, prefix, leaseMs, resultTtlSeconds: 60, log, metrics });
+    await relay.sweep();
+    startWorker(
+      async () => ({ result: { text: 'after all' } }),
+      () => undefined,
+    );
+    await expect.poll(async () => (await findJob(pool, key))?.status, { timeout: 8000 }).toBe('completed');
+  });
+});

@@ -1,0 +1,247 @@
+import { DelayedError, Worker, type Job } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { QueueContract } from '#queues/define.ts';
+import { JobRef } from '#queues/job-ref.ts';
+import type { Metrics } from '#src/lib/metrics.ts';
+import type { ClaimRequest, Claim } from '#src/modules/jobs/claim.query.ts';
+import type { Finish, Finished } from '#src/modules/jobs/finish.query.ts';
+import { toJobView, type ClaimedJob } from '#src/modules/jobs/job.row.ts';
+import type { JobUsage } from '#src/modules/jobs/job.schemas.ts';
+import type { StreamWriter } from '#src/streams/writer.ts';
+import type { Leases, Running } from '#workers/leases.ts';
+import { cancelledProblem, classify, isFinal, isStartedTooOften, type Outcome } from '#workers/outcome.ts';
+import { Stop } from '#workers/stop.ts';
+import { AppError } from '#src/errors.ts';
+
+const MICRO_CREDITS = 1_000_000;
+const INLINE_VIEW_CHARS = 16 * 1024;
+const FINISH_PATIENCE_MS = 5 * 60_000;
+/**
+ * After an attempt that lost its lease. Its entry is not ended, since the job may be waiting: an end that gave the job back may
+ * have been stored though its answer was lost. The next claim tells; where another worker holds the entry, BullMQ refuses this.
+ */
+const LOOK_AGAIN_MS = 100;
+
+/** One attempt, as a handler sees it. */
+export interface Attempt {
+  job: ClaimedJob;
+  /** Aborts on cancel, deadline, drain and a lost lease; its reason is a `Stop`. */
+  signal: AbortSignal;
+  log: Logger;
+  /** Where the text goes; never waits. */
+  output: Pick<StreamWriter, 'started' | 'text' | 'restarted' | 'shownText'>;
+  /** No later attempt will follow a failure of this one. */
+  isFinal: boolean;
+  /** Notes what was consumed so far, so that a cancelled or failed attempt is accounted for as well. */
+  spent(usage: Spent): void;
+}
+
+export type Spent = Omit<JobUsage, 'queueMs' | 'latencyMs' | 'credits'>;
+
+/** How a queue's jobs are done: resolves with the result, throws what `classify` understands. */
+export type Handler = (attempt: Attempt) => Promise<{ result: unknown }>;
+
+/** What the loop needs of its process. */
+export interface PoolResources {
+  redis: Redis;
+  prefix: string;
+  leaseMs: number;
+  concurrency: number | undefined;
+  log: Logger;
+  metrics: Metrics;
+  leases: Leases;
+  claim: (request: ClaimRequest) => Promise<Claim>;
+  finish: (finish: Finish) => Promise<Finished>;
+  openWriter: (jobId: string, attempt: number, onFenced: () => void) => StreamWriter;
+}
+
+export interface Pool {
+  name: string;
+  /** Takes no more jobs; resolves when those under way are settled. */
+  close(): Promise<void>;
+  pause(): Promise<void>;
+  running(): number;
+}
+
+/** Ends an attempt in Postgres; keeps trying while the database is away, since the result is only here. */
+async function finishPatiently(resources: PoolResources, finish: Finish, log: Logger): Promise<Finished> {
+  const giveUpAt = performance.now() + FINISH_PATIENCE_MS;
+  for (let wait = 100; ; wait = Math.min(5000, wait * 2)) {
+    try {
+      return await resources.finish(finish);
+    } catch (error) {
+      if (performance.now() > giveUpAt) throw error;
+      log.warn({ err: error }, 'The job could not be ended yet');
+      await sleep(wait);
+    }
+  }
+}
+
+/** One attempt from claim to end. @returns milliseconds after which BullMQ shall hand the job out again, or null when it is done. */
+async function runJob(
+  contract: QueueContract,
+  handle: Handler,
+  resources: PoolResources,
+  ref: JobRef,
+): Promise<number | null> {
+  const { metrics, leases } = resources;
+  const claim = await resources.claim({ workspaceId: ref.workspaceId, id: ref.jobId, leaseToken: randomUUID() });
+  if (claim.kind === 'leased') return claim.leaseMs;
+  if (claim.kind !== 'claimed') return null;
+  const { job } = claim;
+  const log = resources.log.child({
+    jobId: job.id,
+    workspaceId: job.workspaceId,
+    requestId: job.requestId,
+    attempt: job.attempt,
+  });
+  metrics.jobWaitSeconds.observe({ queue: contract.name }, job.queueMs / 1000);
+
+  const controller = new AbortController();
+  const writer = resources.openWriter(job.id, job.attempt, () => {
+    metrics.refusals.inc({ kind: 'stream' });
+    controller.abort(new Stop('lease_lost'));
+  });
+  const running: Running = { workspaceId: job.workspaceId, id: job.id, leaseToken: job.leaseToken, controller, writer };
+  leases.hold(running);
+  const deadline = setTimeout(
+    () => controller.abort(new Stop('deadline')),
+    Math.min(job.options.timeoutMs ?? Infinity, contract.timeouts.totalMs),
+  );
+  const startedAt = performance.now();
+  let usage: Spent | null = null;
+  let result: unknown = null;
+  let outcome: Outcome | { kind: 'completed' };
+  try {
+    if (job.attempt > 1) writer.restarted(job.previously === 'active' ? 'worker_lost' : 'retry');
+    if (job.isCancelRequested) throw new Stop('cancelled');
+    if (isStartedTooOften(job)) throw new AppError(500, 'worker_lost', 'The job was started too often without an end.');
+    const attempt: Attempt = {
+      job,
+      signal: controller.signal,
+      log,
+      output: writer,
+      isFinal: isFinal(job),
+      spent: (spent) => (usage = spent),
+    };
+    ({ result } = await handle(attempt));
+    outcome = { kind: 'completed' };
+  } catch (error) {
+    const cause = controller.signal.aborted ? controller.signal.reason : error;
+    outcome = classify(cause, job, contract.retry);
+    if (!(cause instanceof AppError || cause instanceof Stop)) log.error({ err: cause }, 'The attempt threw');
+  } finally {
+    clearTimeout(deadline);
+  }
+  try {
+    return await settle({ contract, resources, job, log, writer, startedAt, usage, result, outcome });
+  } finally {
+    leases.release(running);
+  }
+}
+
+interface Settling {
+  contract: QueueContract;
+  resources: PoolResources;
+  job: ClaimedJob;
+  log: Logger;
+  writer: StreamWriter;
+  startedAt: number;
+  usage: Spent | null;
+  result: unknown;
+  outcome: Outcome | { kind: 'completed' };
+}
+
+/** Writes the end: first to Postgres, fenced by the lease, then to the stream. */
+async function settle(settling: Settling): Promise<number | null> {
+  const { contract, resources, job, log, writer, outcome, usage } = settling;
+  const latencyMs = Math.round(performance.now() - settling.startedAt);
+  resources.metrics.jobRunSeconds.observe({ queue: contract.name, outcome: outcome.kind }, latencyMs / 1000);
+  if (outcome.kind === 'abandoned') {
+    log.warn('The lease went to another worker; this attempt is dropped');
+    return LOOK_AGAIN_MS;
+  }
+  const charge =
+    usage && outcome.kind !== 'failed' && outcome.kind !== 'retrying' ? Math.round(usage.costUsd * 1e9) : 0;
+  const isRetry = outcome.kind === 'retrying';
+  const finished = await finishPatiently(
+    resources,
+    {
+      workspaceId: job.workspaceId,
+      id: job.id,
+      leaseToken: job.leaseToken,
+      status: outcome.kind,
+      result: outcome.kind === 'completed' ? settling.result : null,
+      problem: 'problem' in outcome ? outcome.problem : isRetry ? cancelledProblem() : null,
+      streamedText: writer.shownText() || null,
+      usage: usage && { ...usage, credits: charge / MICRO_CREDITS, queueMs: job.queueMs, latencyMs },
+      charge,
+      delayMs: isRetry ? outcome.delayMs : 0,
+      isFailure: isRetry && outcome.isFailure,
+    },
+    log,
+  );
+  if (finished.kind === 'refused') {
+    resources.metrics.refusals.inc({ kind: 'finish' });
+    log.warn('The end was refused: the lease had gone to another worker');
+    return LOOK_AGAIN_MS;
+  }
+  log.info(
+    { outcome: outcome.kind, latencyMs, ...('problem' in outcome ? { code: outcome.problem.code } : {}) },
+    'Attempt ended',
+  );
+  const isCancelled = finished.row.status === 'cancelled';
+  if (isRetry && !isCancelled) {
+    await writer.flushed();
+    return outcome.delayMs;
+  }
+  const view = toJobView(finished.row);
+  const isInline = JSON.stringify(view).length <= INLINE_VIEW_CHARS;
+  await writer.ended(isRetry ? 'cancelled' : outcome.kind, isInline ? view : null);
+  return null;
+}
+
+/** Starts one pool: BullMQ hands out ids, Postgres decides whose they are. */
+export function startPool(contract: QueueContract, handle: Handler, resources: PoolResources): Pool {
+  const { log, leaseMs } = resources;
+  let running = 0;
+  const process = async (entry: Job, token?: string): Promise<null> => {
+    running += 1;
+    try {
+      const againInMs = await runJob(contract, handle, resources, JobRef.parse(entry.data));
+      if (againInMs === null) return null;
+      await entry.moveToDelayed(Date.now() + againInMs, token);
+      throw new DelayedError();
+    } finally {
+      running -= 1;
+    }
+  };
+  const worker = new Worker(contract.name, process, {
+    connection: resources.redis,
+    prefix: `{${resources.prefix}}`,
+    concurrency: resources.concurrency ?? contract.concurrency,
+    // The lock outlives the lease, so that a job which BullMQ gives to another worker can be claimed by it at once.
+    lockDuration: Math.round(leaseMs * 1.25),
+    stalledInterval: Math.max(500, Math.round(leaseMs * 0.4)),
+    // Starts are counted and bounded in Postgres; a job that BullMQ gave up would have no end there.
+    maxStalledCount: 1_000_000,
+    settings: { backoffStrategy: (tries) => Math.min(30_000, 250 * 2 ** Math.min(tries, 10)) },
+  });
+  worker.on('error', (error) => log.warn({ reason: error.message }, 'The queue reports a problem'));
+  worker.on('failed', (entry, error) => {
+    if (entry)
+      log.error(
+        { jobId: entry.data.jobId, err: error },
+        'An attempt could not be claimed or ended; BullMQ tries again',
+      );
+  });
+  return {
+    name: contract.name,
+    pause: () => worker.pause(true),
+    close: () => worker.close(),
+    running: () => running,
+  };
+}

@@ -1,0 +1,77 @@
+import { createSecretKey } from 'node:crypto';
+import { Pool } from 'pg';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '#src/config.ts';
+import { HOT_POOL } from '#src/db/hot-pool.ts';
+import { createLog } from '#src/lib/log.ts';
+import { createMetrics } from '#src/lib/metrics.ts';
+import { publishMetrics } from '#src/lib/metrics-relay.ts';
+import { isRedisReady, openRedis } from '#src/lib/redis.ts';
+import { deriveKey } from '#src/lib/secrets.ts';
+import { createAnswer } from '#src/modules/ai/answer.ts';
+import { openRouter } from '#src/modules/ai/router.ts';
+import { createClaim } from '#src/modules/jobs/claim.query.ts';
+import { createFinish } from '#src/modules/jobs/finish.query.ts';
+import { createEmit } from '#src/streams/emit.ts';
+import { STREAM_KEY } from '#src/streams/frame.ts';
+import { createStreamWriter } from '#src/streams/writer.ts';
+import { createLeases } from '#workers/leases.ts';
+
+/** Time a running job gets, on a drain, to hand itself over. */
+const HANDOVER_MS = 10_000;
+
+/** Opens what a worker process needs, and nothing of the API: no ORM, no HTTP. */
+export async function openWorkerRuntime(config: Config, role: string) {
+  const processName = `${role}-${process.pid}`;
+  const log = createLog(config.LOG_LEVEL, role);
+  const metrics = createMetrics(processName);
+  const prefix = config.REDIS_PREFIX;
+  const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
+  const pool = new Pool({
+    connectionString: config.DATABASE_URL,
+    max: config.DATABASE_POOL,
+    application_name: role,
+    ...HOT_POOL,
+  });
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  const redis = openRedis(config.REDIS_URL, 'blocking', log);
+  const streamRedis = openRedis(config.REDIS_URL, 'commands', log);
+  const subscriber = openRedis(config.REDIS_URL, 'commands', log);
+  await isRedisReady(streamRedis, 2000);
+  const emit = createEmit(streamRedis);
+  const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
+  const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
+  const { router, warm } = openRouter(config, log);
+  await warm();
+
+  return {
+    config,
+    log,
+    metrics,
+    pool,
+    redis,
+    prefix,
+    leaseMs: config.JOB_LEASE_MS,
+    concurrency: config.WORKER_CONCURRENCY,
+    leases,
+    claim: createClaim(pool, config.JOB_LEASE_MS),
+    finish: createFinish(pool),
+    openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
+      createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
+    answer: createAnswer(router, metrics),
+    /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
+    async drain(running: () => number): Promise<void> {
+      const handOverAt = performance.now() + config.DRAIN_MS;
+      while (running() > 0 && performance.now() < handOverAt) await sleep(20);
+      leases.stopAll('drain');
+      const giveUpAt = performance.now() + HANDOVER_MS;
+      while (running() > 0 && performance.now() < giveUpAt) await sleep(10);
+    },
+    async close(): Promise<void> {
+      leases.close();
+      await stopMetrics();
+      for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
+      await pool.end();
+    },
+  };
+}
