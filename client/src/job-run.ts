@@ -193,7 +193,8 @@ export class JobRun implements AsyncIterable<JobUpdate> {
   }
 
   #complete(job: Job): void {
-    const text = this.#isPolling ? streamedText(job) : undefined;
+    // Not only while polling: the last chunks may have been lost on the way, and nothing after them showed the gap.
+    const text = streamedText(job);
     if (text !== undefined) this.#text.replace(text);
     this.#end({ job });
   }

@@ -269,6 +269,7 @@ it('neither loses nor doubles a character, whatever the network does', { timeout
       backend.onPeer = (peer) => {
         peer.deliver = () => left.next().value ?? 'send';
       };
+      backend.peers.forEach(backend.onPeer);
       backend.script = async (job) => {
         job.start();
         for (const one of steps) {
