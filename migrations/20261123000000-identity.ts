@@ -1,4 +1,10 @@
 import { Migration } from '@mikro-orm/migrations';
+import { tenantTable } from '#src/db/tenant-table.ts';
+
+// A user sees their own memberships in all workspaces, and so the workspaces they can choose from, but changes nothing from outside.
+const OWN_MEMBERSHIPS = `create policy own_memberships on member for select using (user_id = (select current_app_user()))`;
+const OWN_WORKSPACES = `create policy own_workspaces on workspace for select
+  using (id in (select m.workspace_id from member m where m.user_id = (select current_app_user())))`;
 
 /** People, their sessions, workspaces with their members, and what each workspace may spend. */
 export class Migration20261123000000 extends Migration {
@@ -30,13 +36,17 @@ export class Migration20261123000000 extends Migration {
       id uuid primary key default uuidv7(),
       created_at timestamptz not null default now(),
       updated_at timestamptz not null default now(),
-      name varchar(120) not null
+      name varchar(120) not null,
+      plan text not null default 'free' constraint workspace_plan_check check (plan in ('free', 'pro', 'business')),
+      deleted_at timestamptz
     )`);
     this.addSql(`create table member (
       workspace_id uuid not null constraint member_workspace_id_foreign
         references workspace (id) on update cascade on delete cascade,
       user_id uuid not null constraint member_user_id_foreign references app_user (id) on update cascade on delete cascade,
       role text not null constraint member_role_check check (role in ('owner', 'admin', 'member', 'viewer')),
+      grants text[] not null default '{}',
+      denies text[] not null default '{}',
       created_at timestamptz not null default now(),
       updated_at timestamptz not null default now(),
       primary key (workspace_id, user_id)
@@ -48,6 +58,11 @@ export class Migration20261123000000 extends Migration {
       balance bigint not null default 0 constraint credit_account_balance_check check (balance >= 0),
       held bigint not null default 0 constraint credit_account_held_check check (held >= 0)
     )`);
+    for (const statement of tenantTable('workspace', 'id')) this.addSql(statement);
+    for (const table of ['member', 'credit_account'])
+      for (const statement of tenantTable(table)) this.addSql(statement);
+    this.addSql(OWN_MEMBERSHIPS);
+    this.addSql(OWN_WORKSPACES);
   }
 
   override down(): void {

@@ -1,8 +1,9 @@
 import { Migration } from '@mikro-orm/migrations';
+import { tenantTable } from '#src/db/tenant-table.ts';
 
 // The three statements a job costs take a whole batch, in key order, so that processes queue up instead of deadlocking. As functions
 // their parts are planned once per connection and run without the set-up of one statement with twenty joins, which for a batch of
-// one took several times the work itself.
+// one took several times the work itself. Each sets the workspace it works for before it touches a row, as any transaction does.
 
 // The account's lock makes the rest of a workspace's accepts wait, so looking a key up and taking it cannot be raced.
 const ACCEPT = `create function job_accept(
@@ -28,6 +29,7 @@ begin
       end if;
       account := n.workspace_id;
       spent := 0;
+      perform set_config('app.workspace_id', account::text, true);
       select a.balance into available from credit_account a where a.workspace_id = account for update;
     end if;
     i := n.at;
@@ -79,6 +81,7 @@ begin
     order by t.workspace_id, t.id
   loop
     i := n.at;
+    perform set_config('app.workspace_id', n.workspace_id::text, true);
     select * into j from job where job.workspace_id = n.workspace_id and job.id = n.id for update;
     was := j.status;
     id := null;
@@ -111,6 +114,24 @@ begin
   end loop;
 end $$`;
 
+const RENEW = `create function job_renew(workspace_ids uuid[], ids uuid[], tokens uuid[], lease_ms int)
+returns table (token uuid, is_cancel_requested boolean) language plpgsql as $$
+declare
+  n record;
+begin
+  for n in
+    select * from unnest(workspace_ids, ids, tokens) as t (workspace_id, id, token) order by t.workspace_id, t.id
+  loop
+    perform set_config('app.workspace_id', n.workspace_id::text, true);
+    update job set lease_until = now() + lease_ms * interval '1 millisecond'
+    where job.workspace_id = n.workspace_id and job.id = n.id and job.lease_token = n.token and job.status = 'active'
+    returning job.lease_token, job.cancel_requested_at is not null into token, is_cancel_requested;
+    if found then
+      return next;
+    end if;
+  end loop;
+end $$`;
+
 // Job rows are locked before accounts, each in key order. Nothing that holds an account's lock waits for a job row another worker
 // holds, so accept, claim, finish and cancel cannot wait for each other in a circle.
 const FINISH = `create function job_finish(
@@ -130,6 +151,7 @@ begin
       are_failures) as t (workspace_id, id, token, status, result, problem, streamed_text, usage, charge, delay_ms, is_failure)
     order by t.workspace_id, t.id
   loop
+    perform set_config('app.workspace_id', n.workspace_id::text, true);
     -- A cancel that the worker has not heard of must not wait for the retry.
     if n.status = 'retrying' then
       perform from job where job.workspace_id = n.workspace_id and job.id = n.id for update;
@@ -161,6 +183,7 @@ begin
     from unnest(accounts, held_amounts, charged_amounts) as t (workspace_id, held, charged)
     group by t.workspace_id order by t.workspace_id
   loop
+    perform set_config('app.workspace_id', a.workspace_id::text, true);
     update credit_account c set held = c.held - a.held, balance = c.balance + a.held - a.charged
     where c.workspace_id = a.workspace_id;
   end loop;
@@ -219,19 +242,19 @@ export class Jobs extends Migration {
     )`);
     this.addSql(`create index idempotency_created on idempotency (created_at)`);
 
-    this.addSql(ACCEPT);
-    this.addSql(CLAIM);
-    this.addSql(FINISH);
+    for (const table of ['job', 'idempotency']) for (const statement of tenantTable(table)) this.addSql(statement);
+    for (const definition of [ACCEPT, CLAIM, RENEW, FINISH]) this.addSql(definition);
 
     this.addSql(`create table installation (
       only_row boolean primary key default true check (only_row),
       redis_epoch uuid not null default gen_random_uuid()
     )`);
     this.addSql(`insert into installation default values`);
+    this.addSql('revoke insert, update, delete on installation from wh_app');
   }
 
   override down(): void {
-    this.addSql(`drop function job_accept, job_claim, job_finish`);
+    this.addSql(`drop function job_accept, job_claim, job_renew, job_finish`);
     this.addSql(`drop table installation, idempotency, job`);
   }
 }

@@ -2,11 +2,11 @@ import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { BANDS, type Band } from '#queues/define.ts';
 import { queues, type QueueName } from '#queues/index.ts';
-import { JobRef } from '#queues/job-ref.ts';
+import { signJobRef, type JobRef } from '#queues/job-ref.ts';
 
 /** A job to be put into its queue. */
 export interface Enqueue {
-  ref: JobRef;
+  ref: Omit<JobRef, 'mac'>;
   band: Band;
   /** Milliseconds until it may start. */
   delayMs: number;
@@ -37,8 +37,9 @@ const isDead = (state: string | undefined): boolean =>
  * Opens all queues for adding.
  * @param connection must wait for a Redis that is away: BullMQ asks it once, when a queue is opened, and a queue whose question
  * failed stays broken for ever. The calls here fail fast all the same, since accepted work is safe in Postgres.
+ * @param key signs the references (see `job-ref.ts`)
  */
-export function createProducer(connection: Redis, prefix: string): Producer {
+export function createProducer(connection: Redis, prefix: string, key: Uint8Array): Producer {
   const byName = new Map(
     queues.map((contract) => {
       const queue = new Queue(contract.name, {
@@ -77,7 +78,7 @@ export function createProducer(connection: Redis, prefix: string): Producer {
     async enqueue(name, jobs) {
       const entries = jobs.map((job) => ({
         name,
-        data: JobRef.parse(job.ref),
+        data: signJobRef(key, job.ref),
         opts: { jobId: job.ref.jobId, priority: BANDS[job.band], delay: job.delayMs },
       }));
       await withQueue(name, (queue) => queue.addBulk(entries));

@@ -6,7 +6,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
-import { decorateAuth } from '#src/http/auth.ts';
+import { guardRoutes } from '#src/http/auth.ts';
 import { corsOptions } from '#src/http/browsers.ts';
 import { readOnlyJson } from '#src/http/json.ts';
 import { documentRoutes } from '#src/http/openapi.ts';
@@ -53,7 +53,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   nameAndLogRequests(app, rt.metrics);
   readOnlyJson(app);
   refuseUnknownQueries(app);
-  decorateAuth(app);
+  guardRoutes(app, rt);
   await app.register(cors, corsOptions(rt.config.ALLOWED_ORIGINS));
   await app.register(websocket, SOCKET_OPTIONS);
   await documentRoutes(app);

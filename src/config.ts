@@ -19,6 +19,8 @@ const Env = z.object({
     protocol: /^postgres(ql)?$/,
     error: 'must look like postgresql://user:password@host:5432/name',
   }),
+  /** The login that owns the tables, for migrations; without one, that of DATABASE_URL. */
+  DATABASE_OWNER_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   DATABASE_POOL: z.coerce.number().int().min(2).max(200).default(10),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must look like redis://host:6379' }),
   REDIS_PREFIX: z

@@ -47,7 +47,8 @@ export async function schemaProblems(databaseUrl: string): Promise<string[]> {
     if (waiting.length > 0) return waiting.map((name) => `pending: ${name}`);
     return migrating(databaseUrl, async (_migrator, orm) => {
       const sql = await orm.schema.getUpdateSchemaSQL({ safe: false, dropTables: false, wrap: false });
-      const lines = sql.split('\n').filter((line) => line.trim() !== '');
+      // The entities do not describe the policies; what those must be is tested against the catalogue.
+      const lines = sql.split('\n').filter((line) => line.trim() !== '' && !/ policy | row level security/.test(line));
       return lines.map((line) => `entities and schema disagree: ${line}`);
     });
   });
@@ -110,12 +111,13 @@ async function main(command: string | undefined, options: string[]): Promise<num
     return 2;
   }
   const config = readConfig();
+  const databaseUrl = config.DATABASE_OWNER_URL ?? config.DATABASE_URL;
   if (command === 'check') {
-    const problems = await schemaProblems(config.DATABASE_URL);
+    const problems = await schemaProblems(databaseUrl);
     print(problems.join('\n') || 'the schema is what the entities say');
     return problems.length > 0 ? 1 : 0;
   }
-  const names = command === 'up' ? await migrateUp(config.DATABASE_URL) : await migrateDown(config.DATABASE_URL);
+  const names = command === 'up' ? await migrateUp(databaseUrl) : await migrateDown(databaseUrl);
   print(names.length > 0 ? `${command}: ${names.join(', ')}` : `${command}: nothing to do`);
   if (wantsSeed) {
     const { seed } = await import('#src/seed.ts');

@@ -1,8 +1,8 @@
 import { createSecretKey } from 'node:crypto';
-import { Pool } from 'pg';
 import type { Config } from '#src/config.ts';
 import { openOrm } from '#src/db/orm.ts';
-import { HOT_POOL } from '#src/db/hot-pool.ts';
+import { openPool } from '#src/db/pool.ts';
+import { createAccess } from '#src/http/access.ts';
 import { createAccessTokens } from '#src/http/access-token.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
@@ -13,6 +13,7 @@ import { createAiService } from '#src/modules/ai/ai.service.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createJobs } from '#src/modules/jobs/jobs.service.ts';
+import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { controlChannel, STREAM_KEY } from '#src/streams/frame.ts';
@@ -29,23 +30,18 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const metrics = createMetrics(`${role}-${process.pid}`);
   const prefix = config.REDIS_PREFIX;
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
-  const orm = openOrm(config, entities, log);
+  const orm = openOrm(config, entities, { role: 'wh_app', log });
   // Apart from the ORM's pool, which turns off the driver's reading of dates.
-  const pool = new Pool({
-    connectionString: config.DATABASE_URL,
-    max: config.DATABASE_POOL,
-    application_name: role,
-    ...HOT_POOL,
-  });
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  const pool = openPool(config, { name: role, role: 'wh_app', max: config.DATABASE_POOL }, log);
+  const systemPool = openPool(config, { name: `${role}-system`, role: 'wh_system', max: 2 }, log);
   const redis = openRedis(config.REDIS_URL, 'commands', log);
   const subscriber = openRedis(config.REDIS_URL, 'commands', log);
   const queueRedis = openRedis(config.REDIS_URL, 'blocking', log);
   await Promise.all([redis, subscriber, queueRedis].map((connection) => isRedisReady(connection, REDIS_PATIENCE_MS)));
 
-  const producer = createProducer(queueRedis, `{${prefix}}`);
+  const producer = createProducer(queueRedis, `{${prefix}}`, deriveKey(config.APP_SECRET, JOB_REF_KEY, 32));
   const emit = createEmit(redis);
-  const jobs = createJobs({ pool, producer, redis, emit, prefix, master, log });
+  const jobs = createJobs({ pool, systemPool, producer, redis, emit, prefix, master, log });
   const reader = createStreamReader({
     redis,
     subscriber,
@@ -57,6 +53,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
   const { router, providers } = openRouter(config, log);
+  const accessTokens = createAccessTokens(config.APP_SECRET);
+  const access = createAccess({ pool, systemPool, accessTokens, log });
   const closing = new AbortController();
 
   return {
@@ -65,24 +63,28 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     metrics,
     orm,
     pool,
+    /** Sees all workspaces: for dispatching and for the operator's figures, never for a request of a client. */
+    systemPool,
     redis,
     isQueueReady: () => queueRedis.status === 'ready',
     producer,
     jobs,
     reader,
     ai: createAiService(router, providers),
-    accessTokens: createAccessTokens(config.APP_SECRET),
+    accessTokens,
+    access,
     passwords: createPasswords(),
     /** Aborts when the server begins to close: answers that would last end then, and their clients resume elsewhere. */
     closing: closing.signal,
     beginClosing: () => closing.abort(),
     async close(): Promise<void> {
       reader.close();
+      access.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();
       for (const connection of [redis, subscriber, queueRedis]) connection.disconnect();
-      await Promise.all([pool.end(), orm.close()]);
+      await Promise.all([pool.end(), systemPool.end(), orm.close()]);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import type { Config } from '#src/config.ts';
 import { ConfigError } from '#src/config.ts';
+import { asRole } from '#src/db/tenant.ts';
 import { AppError } from '#src/errors.ts';
 import { createPasswords } from '#src/lib/password.ts';
 import { findDemo, replacePassword } from '#src/seed.query.ts';
@@ -22,7 +23,11 @@ export interface Demo {
 export async function seed(config: Config): Promise<Demo> {
   const { DEMO_EMAIL: email, DEMO_PASSWORD: password } = config;
   if (!email || !password) throw new ConfigError('--seed needs DEMO_EMAIL and DEMO_PASSWORD.');
-  const client = new Client({ connectionString: config.DATABASE_URL, application_name: 'whatshybrid-migrate' });
+  const client = new Client({
+    connectionString: config.DATABASE_URL,
+    application_name: 'whatshybrid-migrate',
+    options: asRole('wh_system'),
+  });
   await client.connect();
   try {
     let demo = await findDemo(client, email);

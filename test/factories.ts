@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Auth, Role } from '#src/http/access-token.ts';
 import type { RegisterBody, SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { register } from '#src/modules/auth/auth.service.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 
@@ -31,5 +32,7 @@ export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}):
 
 /** Makes a user a member of somebody's workspace. */
 export async function aMember(rt: Runtime, workspaceId: string, userId: string, role: Role): Promise<void> {
-  await rt.orm.em.fork().insert(Member, { workspace: workspaceId, user: userId, role });
+  await inWorkspaceTx(rt.orm, { workspaceId }, (em) =>
+    em.insert(Member, { workspace: workspaceId, user: userId, role }),
+  );
 }

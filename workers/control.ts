@@ -1,13 +1,14 @@
-import { Pool } from 'pg';
+import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
-import { HOT_POOL } from '#src/db/hot-pool.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
+import { openPool } from '#src/db/pool.ts';
 import { createLog } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
+import { deriveKey } from '#src/lib/secrets.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
 
 /** The advisory lock of the relay; any number, the same in every version. */
@@ -19,12 +20,11 @@ async function main(): Promise<void> {
   const log = createLog(config.LOG_LEVEL, 'control');
   const processName = `control-${process.pid}`;
   const metrics = createMetrics(processName);
-  const pool = new Pool({ connectionString: config.DATABASE_URL, max: 2, application_name: 'control', ...HOT_POOL });
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  const pool = openPool(config, { name: 'control', role: 'wh_system', max: 2 }, log);
   const redis = openRedis(config.REDIS_URL, 'commands', log);
   const prefix = config.REDIS_PREFIX;
   const queueRedis = openRedis(config.REDIS_URL, 'blocking', log);
-  const producer = createProducer(queueRedis, `{${prefix}}`);
+  const producer = createProducer(queueRedis, `{${prefix}}`, deriveKey(config.APP_SECRET, JOB_REF_KEY, 32));
   const stopMetrics = publishMetrics(redis, prefix, processName, metrics);
   const relay = createRelay({
     pool,

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { aUser, type TestUser } from '../test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '../test/harness.ts';
+import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { aiInference } from '#queues/ai-inference.ts';
 import { AppError } from '#src/errors.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
@@ -72,6 +73,7 @@ function startWorker(
     redis: openQueueRedis(),
     prefix,
     leaseMs,
+    refKey: deriveKey(test.config.APP_SECRET, JOB_REF_KEY, 32),
     concurrency: 5,
     log,
     metrics,
@@ -116,7 +118,7 @@ describe('a job given back for a retry', () => {
 describe('a cancel', () => {
   it('that no worker has heard of ends a job at its hand-back, not after the wait for its retry', async () => {
     const key = await accept();
-    const { pool } = test.rt;
+    const { pool, systemPool } = test.rt;
     const events: StreamEvent[] = [];
     const { promise: isOver, resolve: over } = Promise.withResolvers<void>();
     await test.rt.reader.watch(key, null, { deliver: (event) => events.push(event) > 0, over }, true);
@@ -124,7 +126,7 @@ describe('a cancel', () => {
       async ({ job, output }) => {
         output.text('até aqui');
         // As when the message on the control channel is lost.
-        await pool.query('update job set cancel_requested_at = now() where id = $1', [job.id]);
+        await systemPool.query('update job set cancel_requested_at = now() where id = $1', [job.id]);
         throw new AppError(503, 'busy', 'Later.', { retry: 'delay', retryAfterMs: 60_000 });
       },
       () => undefined,
@@ -148,9 +150,18 @@ describe('the sweep', () => {
     const ender = new Worker('ai-inference', async () => null, { connection: openQueueRedis(), prefix: `{${prefix}}` });
     await once(ender, 'completed');
     await ender.close();
-    const { pool, redis, producer, log, metrics } = test.rt;
-    await pool.query(`update job set dispatched_at = now() - interval '1 minute' where id = $1`, [key.id]);
-    const relay = createRelay({ pool, redis, producer, prefix, leaseMs, resultTtlSeconds: 60, log, metrics });
+    const { pool, systemPool, redis, producer, log, metrics } = test.rt;
+    await systemPool.query(`update job set dispatched_at = now() - interval '1 minute' where id = $1`, [key.id]);
+    const relay = createRelay({
+      pool: systemPool,
+      redis,
+      producer,
+      prefix,
+      leaseMs,
+      resultTtlSeconds: 60,
+      log,
+      metrics,
+    });
     await relay.sweep();
     startWorker(
       async () => ({ result: { text: 'after all' } }),

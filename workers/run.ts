@@ -1,10 +1,10 @@
-import { DelayedError, Worker, type Job } from 'bullmq';
+import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { QueueContract } from '#queues/define.ts';
-import { JobRef } from '#queues/job-ref.ts';
+import { readJobRef, type JobRef } from '#queues/job-ref.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
 import type { ClaimRequest, Claim } from '#src/modules/jobs/claim.query.ts';
 import type { Finish, Finished } from '#src/modules/jobs/finish.query.ts';
@@ -49,6 +49,8 @@ export interface PoolResources {
   redis: Redis;
   prefix: string;
   leaseMs: number;
+  /** Checks the references that come out of Redis. */
+  refKey: Uint8Array;
   concurrency: number | undefined;
   log: Logger;
   metrics: Metrics;
@@ -211,7 +213,12 @@ export function startPool(contract: QueueContract, handle: Handler, resources: P
   const process = async (entry: Job, token?: string): Promise<null> => {
     running += 1;
     try {
-      const againInMs = await runJob(contract, handle, resources, JobRef.parse(entry.data));
+      const ref = readJobRef(resources.refKey, entry.data);
+      if (!ref) {
+        resources.metrics.refusals.inc({ kind: 'forged' });
+        throw new UnrecoverableError('The reference was not signed by this installation');
+      }
+      const againInMs = await runJob(contract, handle, resources, ref);
       if (againInMs === null) return null;
       await entry.moveToDelayed(Date.now() + againInMs, token);
       throw new DelayedError();

@@ -1,8 +1,8 @@
 import { createSecretKey } from 'node:crypto';
-import { Pool } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import type { Config } from '#src/config.ts';
-import { HOT_POOL } from '#src/db/hot-pool.ts';
+import { openPool } from '#src/db/pool.ts';
 import { createLog } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
@@ -27,13 +27,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const metrics = createMetrics(processName);
   const prefix = config.REDIS_PREFIX;
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
-  const pool = new Pool({
-    connectionString: config.DATABASE_URL,
-    max: config.DATABASE_POOL,
-    application_name: role,
-    ...HOT_POOL,
-  });
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  const pool = openPool(config, { name: role, role: 'wh_app', max: config.DATABASE_POOL }, log);
   const redis = openRedis(config.REDIS_URL, 'blocking', log);
   const streamRedis = openRedis(config.REDIS_URL, 'commands', log);
   const subscriber = openRedis(config.REDIS_URL, 'commands', log);
@@ -52,6 +46,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     redis,
     prefix,
     leaseMs: config.JOB_LEASE_MS,
+    refKey: deriveKey(config.APP_SECRET, JOB_REF_KEY, 32),
     concurrency: config.WORKER_CONCURRENCY,
     leases,
     claim: createClaim(pool, config.JOB_LEASE_MS),

@@ -1,6 +1,7 @@
 import { defineConfig, MikroORM } from '@mikro-orm/postgresql';
 import type { EntitySchema } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
+import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
 import type { Log } from '#src/lib/log.ts';
 
 export type Orm = MikroORM;
@@ -10,11 +11,12 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /**
  * The ORM over one connection pool. Nothing connects before the first query, so a database that is down is an error of that query.
  * @param entities the whole list (`src/modules/entities.ts`); the caller passes it because the database layer knows no module
+ * @param as the role its connections take on; without one they stay what the URL's login is (migrations)
  */
 export function openOrm(
   config: Pick<Config, 'DATABASE_URL' | 'DATABASE_POOL'>,
   entities: readonly EntitySchema[],
-  log?: Log,
+  { role, log }: { role?: DatabaseRole; log?: Log } = {},
 ): Orm {
   return new MikroORM(
     defineConfig({
@@ -29,6 +31,7 @@ export function openOrm(
         application_name: 'whatshybrid',
         connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
         keepAlive: true,
+        ...(role ? { options: asRole(role) } : {}),
       },
       migrations: {
         path: `${import.meta.dirname}/../../migrations`,

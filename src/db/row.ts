@@ -19,3 +19,15 @@ export const row = {
     .onCreate(() => newId()),
   ...dates,
 };
+
+/**
+ * The filter of entities that belong to a workspace: a convenience, so that nobody must write the condition. The wall is row-level
+ * security (`tenant-table.ts`). Throws where `inWorkspaceTx` has not set it.
+ */
+export const ofWorkspace = (column: 'workspace' | 'id' = 'workspace') => ({
+  workspace: {
+    name: 'workspace',
+    cond: ({ workspaceId }: { workspaceId?: string }) => (workspaceId === undefined ? {} : { [column]: workspaceId }),
+    default: true,
+  },
+});

@@ -7,14 +7,27 @@ export const ROLES = ['viewer', 'member', 'admin', 'owner'] as const;
 export const Role = z.enum(ROLES).meta({ id: 'Role' });
 export type Role = z.infer<typeof Role>;
 
+export type Plan = 'free' | 'pro' | 'business';
+
 /** Who a request or a socket speaks for. `expiresAt` in milliseconds since 1970. */
 export interface Auth {
+  kind: 'session' | 'api_key';
   userId: string;
+  /** The session's id, or the key's. */
   sessionId: string;
   workspaceId: string;
   role: Role;
+  plan: Plan;
+  /** Permissions on top of the role's, and those taken away from it. */
+  grants: readonly string[];
+  denies: readonly string[];
+  /** What an API key is allowed; null for people. */
+  scopes: readonly string[] | null;
   expiresAt: number;
 }
+
+/** What an access token says; role and the rest are the database's to say, at each request. */
+export type TokenSubject = Pick<Auth, 'userId' | 'sessionId' | 'workspaceId' | 'role'>;
 
 export const ACCESS_TOKEN_SECONDS = 900;
 
@@ -39,7 +52,7 @@ const Claims = z.object({ sub: z.uuid(), sid: z.uuid(), wid: z.uuid(), role: Rol
 
 export interface AccessTokens {
   /** A token good for `ACCESS_TOKEN_SECONDS`. */
-  sign(auth: Omit<Auth, 'expiresAt'>): Promise<string>;
+  sign(subject: TokenSubject): Promise<string>;
   /** @throws AppError 401 `token_expired` or `invalid_token` */
   verify(token: string): Promise<Auth>;
 }
@@ -62,7 +75,18 @@ export function createAccessTokens(secretBase64: string): AccessTokens {
     const claims = Claims.safeParse(payload);
     if (protectedHeader.kid !== KEY_ID || !claims.success) throw invalid();
     const { sub, sid, wid, role, exp } = claims.data;
-    return { userId: sub, sessionId: sid, workspaceId: wid, role, expiresAt: exp * 1000 };
+    return {
+      kind: 'session',
+      userId: sub,
+      sessionId: sid,
+      workspaceId: wid,
+      role,
+      plan: 'free',
+      grants: [],
+      denies: [],
+      scopes: null,
+      expiresAt: exp * 1000,
+    };
   };
 
   return {

@@ -1,69 +1,70 @@
 import type { FastifyRequest } from 'fastify';
-import type { Auth, Role } from '#src/http/access-token.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
-import { forbidden, notFound, unauthenticated } from '#src/errors.ts';
-import { ROLES } from '#src/http/access-token.ts';
-import { findRole } from '#src/http/auth.query.ts';
-import { isUuid } from '#src/lib/ids.ts';
+import { unauthenticated } from '#src/errors.ts';
+import { isPermission, mustHave, type Permission } from '#src/http/permissions.ts';
 import { isRecord } from '#src/lib/record.ts';
+
+/**
+ * Who may call a route: `public` anybody; `person` whoever is signed in, but no API key; `member` any member of the workspace, and any
+ * key of it; a permission of the table in `permissions.ts`; `ops` operators (checked by the route's own scope).
+ */
+export type RouteAccess = 'public' | 'person' | 'member' | 'ops' | Permission;
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; set by `authenticate`, null on routes without it. Read it through `authOf`. */
+    /** Who asks; null on public routes. Read it through `authOf`. */
     auth: Auth | null;
+  }
+  interface FastifyContextConfig {
+    /** Every route says who may call it; one that does not stops the server from starting. */
+    access?: RouteAccess;
   }
 }
 
-type Hook = (request: FastifyRequest) => Promise<void>;
-
-/** Gives every request its `auth` property; before any route is registered. */
-export function decorateAuth(app: App): void {
-  app.decorateRequest('auth', null);
-}
+/** Routes of plugins, which say nothing of themselves. */
+const OF_PLUGINS: [RegExp, RouteAccess][] = [
+  [/^\/docs(\/|$)/, 'public'],
+  [/^\/ops\/queues(\/|$)/, 'ops'],
+];
 
 /**
- * The onRequest hook of a route that needs a signed-in caller. Runs before the body is read.
- * The workspace is the token's, or the one `X-Workspace-Id` (or `?workspaceId=`) names.
- * Throws 401 without a good token, 404 for a workspace that is not the caller's.
+ * Guards every route that is registered after it by what its `config.access` says. The caller is known before the body is read.
+ * @throws when a route says nothing
  */
-export function authenticate(rt: Pick<Runtime, 'accessTokens' | 'pool'>): Hook {
-  return async (request) => {
-    const auth = await rt.accessTokens.verify(bearerToken(request));
-    const wanted = takeWorkspaceId(request) ?? auth.workspaceId;
-    request.auth = wanted === auth.workspaceId ? auth : await inWorkspace(rt.pool, auth, wanted);
+export function guardRoutes(app: App, rt: Pick<Runtime, 'access'>): void {
+  app.decorateRequest('auth', null);
+  app.addHook('onRoute', (route) => {
+    if (route.method === 'OPTIONS') return;
+    const access = route.config?.access ?? OF_PLUGINS.find(([paths]) => paths.test(route.url))?.[1];
+    if (!access) throw new Error(`${String(route.method)} ${route.url}: config.access does not say who may call it`);
+    route.config = { ...route.config, access };
+    if (access === 'public' || access === 'ops') return;
+    const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
+    route.onRequest = [admit(rt, access), ...before];
+  });
+}
+
+function admit(rt: Pick<Runtime, 'access'>, access: RouteAccess) {
+  return async (request: FastifyRequest): Promise<void> => {
+    request.auth = await rt.access.identify(bearerOf(request), takeWorkspaceId(request));
+    if (isPermission(access)) mustHave(request.auth, access);
+    if (access === 'person') mustBePerson(request.auth);
   };
 }
 
-/**
- * The same caller in another workspace, with the role they have there.
- * @throws AppError 404 when it is not one of theirs, so that nobody learns which workspaces exist
- */
-export async function inWorkspace(pool: Runtime['pool'], auth: Auth, workspaceId: string): Promise<Auth> {
-  const role = isUuid(workspaceId) ? await findRole(pool, auth.userId, workspaceId) : undefined;
-  if (!role) throw notFound('The workspace');
-  return { ...auth, workspaceId: workspaceId.toLowerCase(), role };
+function mustBePerson(auth: Auth): void {
+  if (auth.kind !== 'session') throw unauthenticated('An API key cannot do this; sign in.', 'session_required');
 }
 
-/** The caller of a route behind `authenticate`. */
+/** The caller of a route that is not public. */
 export function authOf(request: FastifyRequest): Auth {
   if (!request.auth) throw unauthenticated('Sign in first.');
   return request.auth;
 }
 
-/** Whether a role may do what `needed` may: owner > admin > member > viewer. */
-export function isAtLeast(role: Role, needed: Role): boolean {
-  return ROLES.indexOf(role) >= ROLES.indexOf(needed);
-}
-
-/** The preHandler hook of a route, behind `authenticate`, that takes a certain role. Throws 403. */
-export function atLeast(needed: Role): Hook {
-  return async (request) => {
-    if (!isAtLeast(authOf(request).role, needed)) throw forbidden(`This takes the role ${needed} in the workspace.`);
-  };
-}
-
-function bearerToken(request: FastifyRequest): string {
+function bearerOf(request: FastifyRequest): string {
   const header = request.headers.authorization;
   if (!header) throw unauthenticated('Send an access token: Authorization: Bearer <token>.');
   const [, token] = /^Bearer +(\S+)$/i.exec(header) ?? [];

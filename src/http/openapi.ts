@@ -32,7 +32,7 @@ export async function documentRoutes(app: App): Promise<void> {
     await protectPages(pages);
     await pages.register(swaggerUi, { routePrefix: '/docs' });
   });
-  app.get('/api/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+  app.get('/api/openapi.json', { config: { access: 'public' }, schema: { hide: true } }, async () => app.swagger());
 }
 
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;

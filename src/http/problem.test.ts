@@ -33,6 +33,7 @@ beforeAll(async () => {
   const opened = await openTestRuntime();
   const app = await buildApp(opened.rt);
   app.get('/fail/:kind', {
+    config: { access: 'public' },
     schema: { params: z.strictObject({ kind: z.string() }), response: { 200: z.object({ right: z.string().max(3) }) } },
     handler: async (request) => {
       failures[request.params.kind]?.();
@@ -48,8 +49,12 @@ beforeAll(async () => {
       .optional(),
     free: z.unknown().optional(),
   });
-  app.post('/echo', { schema: { body: Body }, handler: async (request) => ({ body: request.body }) });
-  app.post('/no-body', { handler: async (request) => ({ body: request.body ?? null }) });
+  app.post('/echo', {
+    config: { access: 'public' },
+    schema: { body: Body },
+    handler: async (request) => ({ body: request.body }),
+  });
+  app.post('/no-body', { config: { access: 'public' }, handler: async (request) => ({ body: request.body ?? null }) });
   await app.ready();
   address = await app.listen({ host: '127.0.0.1', port: 0 });
   test = {

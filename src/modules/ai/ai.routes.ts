@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { engines } from '#src/ai/engines/index.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { App } from '#src/http/app-type.ts';
-import { atLeast, authenticate, authOf } from '#src/http/auth.ts';
+import { authOf } from '#src/http/auth.ts';
 import { newId } from '#src/lib/ids.ts';
 import { idempotencyKeyOf, waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
 import { JobAccepted, JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
@@ -96,11 +96,11 @@ async function acceptAndStream(rt: Jobs, submission: Submission, reply: FastifyR
 /** `POST /api/ai/{engine}` for every engine there is: check, accept, answer. */
 export function aiRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
-    app.addHook('onRequest', authenticate(rt));
     for (const engine of Object.values(engines) as Engine[]) {
       app.post(
         `/api/ai/${engine.name}`,
         {
+          config: { access: 'ai:run' },
           schema: {
             tags: ['ai'],
             description:
@@ -108,7 +108,6 @@ export function aiRoutes(rt: Runtime) {
             body: withOptions(engine.input),
             response: { 200: JobView, 202: JobAccepted },
           },
-          preHandler: atLeast('member'),
         },
         async (request, reply) => {
           const { options = {}, ...input } = request.body;
@@ -120,10 +119,14 @@ export function aiRoutes(rt: Runtime) {
       );
     }
 
-    app.get('/api/ai/credits', { schema: { tags: ['ai'], response: { 200: CreditsView } } }, async (request) => {
-      const credits = (await findCredits(rt.pool, authOf(request).workspaceId)) ?? { balance: 0, held: 0 };
-      const available = credits.balance / MICRO_CREDITS;
-      const held = credits.held / MICRO_CREDITS;
+    const credits = {
+      config: { access: 'credits:read' as const },
+      schema: { tags: ['ai'], response: { 200: CreditsView } },
+    };
+    app.get('/api/ai/credits', credits, async (request) => {
+      const found = (await findCredits(rt.pool, authOf(request).workspaceId)) ?? { balance: 0, held: 0 };
+      const available = found.balance / MICRO_CREDITS;
+      const held = found.held / MICRO_CREDITS;
       return { balance: available + held, held, available, lots: [] };
     });
   };

@@ -3,9 +3,9 @@ import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
-import { badRequest, forbidden } from '#src/errors.ts';
+import { badRequest } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { isAtLeast } from '#src/http/auth.ts';
+import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import type { Band } from '#queues/define.ts';
 import { budgetOf } from '#src/modules/ai/budget.ts';
@@ -53,7 +53,7 @@ export function createAiService(router: Router, providers: readonly Provider[]):
       throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
     },
     prepare(auth, engine, input, options, origin) {
-      if (!isAtLeast(auth.role, 'member')) throw forbidden('A viewer may look, but not run jobs.');
+      mustHave(auth, 'ai:run');
       return {
         workspaceId: auth.workspaceId,
         userId: auth.userId,

@@ -1,8 +1,8 @@
 import { argon2Sync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
-import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { aUser } from '../../../test/factories.ts';
 import { openTestApp } from '../../../test/harness.ts';
 import type { TestApp } from '../../../test/harness.ts';
@@ -15,6 +15,8 @@ afterAll(() => test.close());
 
 const post = (path: string, payload: object, headers: Record<string, string> = {}) =>
   test.app.inject({ method: 'POST', url: `/api/auth/${path}`, payload, headers });
+
+const membersInAll = async () => (await test.rt.systemPool.query('select from member')).rowCount;
 
 describe('POST /api/auth/register', () => {
   it('makes the user, a workspace they own, and its starting credits', async () => {
@@ -32,7 +34,9 @@ describe('POST /api/auth/register', () => {
       expiresIn: 900,
     });
     const em = test.rt.orm.em.fork();
-    const account = await em.findOneOrFail(CreditAccount, { workspace: body.workspace.id });
+    const account = await inWorkspaceTx(test.rt.orm, { workspaceId: body.workspace.id }, (own) =>
+      own.findOneOrFail(CreditAccount, { workspace: body.workspace.id }),
+    );
     expect(account).toMatchObject({ balance: 25_000_000, held: 0 });
     const stored = await em.findOneOrFail(User, { id: body.user.id });
     expect(stored.passwordHash).toMatch(/^\$argon2id\$/);
@@ -46,11 +50,11 @@ describe('POST /api/auth/register', () => {
 
   it('refuses an address that has an account, in any spelling, and leaves nothing behind', async () => {
     const { email } = await aUser(test.rt);
-    const before = await test.rt.orm.em.fork().count(Member, {});
+    const before = await membersInAll();
     const answer = await post('register', { email: email.toUpperCase(), password: 'segredo-longo', name: 'X' });
     expect(answer.statusCode).toBe(409);
     expect(answer.json().code).toBe('email_taken');
-    expect(await test.rt.orm.em.fork().count(Member, {})).toBe(before);
+    expect(await membersInAll()).toBe(before);
   });
 
   it('gives one of twenty concurrent registrations of an address the account, and the others 409', async () => {

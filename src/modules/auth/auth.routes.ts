@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import type { App } from '#src/http/app-type.ts';
 import type { Device } from '#src/modules/auth/auth.session.ts';
 import type { Runtime } from '#src/runtime.ts';
-import { authenticate, authOf } from '#src/http/auth.ts';
+import { authOf } from '#src/http/auth.ts';
 import {
   LoginBody,
   MePatch,
@@ -24,9 +24,8 @@ const deviceOf = (request: FastifyRequest): Device => ({ userAgent: request.head
 /** `/api/auth`: accounts, sessions and the caller's own profile. */
 export function authRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
-    const onRequest = authenticate(rt);
-
     app.post('/api/auth/register', {
+      config: { access: 'public' },
       schema: {
         ...open,
         summary: 'Make an account and its workspace',
@@ -37,18 +36,20 @@ export function authRoutes(rt: Runtime) {
     });
 
     app.post('/api/auth/login', {
+      config: { access: 'public' },
       schema: { ...open, summary: 'Sign in', body: LoginBody, response: { 200: SignedInView } },
       handler: (request) => login(rt, request.body, deviceOf(request)),
     });
 
     app.post('/api/auth/refresh', {
+      config: { access: 'public' },
       schema: { ...open, summary: 'Exchange a refresh token', body: RefreshBody, response: { 200: TokensView } },
       handler: (request) => refreshSession(rt, request.body.refreshToken),
     });
 
     app.post('/api/auth/logout', {
       schema: { ...signedIn, summary: 'End this session', response: { 200: SignedOutView } },
-      onRequest,
+      config: { access: 'person' },
       handler: async (request) => {
         await endSession(rt, authOf(request).sessionId);
         return { signedOut: true as const };
@@ -57,13 +58,13 @@ export function authRoutes(rt: Runtime) {
 
     app.get('/api/auth/me', {
       schema: { ...signedIn, summary: 'Who you are', response: { 200: MeView } },
-      onRequest,
+      config: { access: 'person' },
       handler: (request) => readMe(rt, authOf(request)),
     });
 
     app.patch('/api/auth/me', {
       schema: { ...signedIn, summary: 'Change your name or language', body: MePatch, response: { 200: MeView } },
-      onRequest,
+      config: { access: 'person' },
       handler: (request) => updateMe(rt, authOf(request), request.body),
     });
   };

@@ -5,6 +5,8 @@ import type { MeView, RegisterBody, SignedInView, UserView } from '#src/modules/
 import type { Device } from '#src/modules/auth/auth.session.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { conflict, unauthenticated, unavailable } from '#src/errors.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { newId } from '#src/lib/ids.ts';
 import { QueueFullError } from '#src/lib/limit.ts';
 import { startSession } from '#src/modules/auth/auth.session.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
@@ -24,21 +26,19 @@ export async function createUser(
   body: RegisterBody,
 ): Promise<{ user: UserView; workspace: WorkspaceView }> {
   const passwordHash = await unlessBusy(rt.passwords.hash(body.password));
-  const em = rt.orm.em.fork();
-  const user = em.create(User, { email: body.email, name: body.name, passwordHash });
-  const workspace = em.create(Workspace, { name: body.workspaceName ?? body.name });
-  const member = em.create(Member, { user, workspace, role: 'owner' });
-  em.create(CreditAccount, { workspace, balance: rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT });
-  try {
-    // One flush is one transaction.
+  const scope = { workspaceId: newId(), userId: newId() };
+  const made = inWorkspaceTx(rt.orm, scope, async (em) => {
+    const user = em.create(User, { id: scope.userId, email: body.email, name: body.name, passwordHash });
+    const workspace = em.create(Workspace, { id: scope.workspaceId, name: body.workspaceName ?? body.name });
+    em.create(Member, { user, workspace, role: 'owner' });
+    em.create(CreditAccount, { workspace, balance: rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT });
     await em.flush();
-  } catch (error) {
-    if (error instanceof UniqueConstraintViolationException) {
-      throw conflict('email_taken', 'There is an account with this e-mail address already.');
-    }
-    throw error;
-  }
-  return { user: presentUser(user), workspace: presentWorkspace(workspace, member.role) };
+    return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner') };
+  });
+  return made.catch((error: unknown) => {
+    if (!(error instanceof UniqueConstraintViolationException)) throw error;
+    throw conflict('email_taken', 'There is an account with this e-mail address already.');
+  });
 }
 
 /** Makes a user (see `createUser`) and signs them in. */

@@ -89,27 +89,15 @@ export function createClaim(pool: Pool, leaseMs: number): (request: ClaimRequest
   });
 }
 
-const RENEW = `
-with input as materialized (
-  select * from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as t (workspace_id, id, token)
-), target as materialized (
-  select j.workspace_id, j.id from job j join input using (workspace_id, id)
-  where j.lease_token = input.token and j.status = 'active'
-  order by j.workspace_id, j.id for update of j
-)
-update job j set lease_until = now() + $4 * interval '1 millisecond'
-from target t where j.workspace_id = t.workspace_id and j.id = t.id
-returning j.lease_token, j.cancel_requested_at is not null as is_cancel_requested`;
-
 /**
  * Renews the leases of all jobs a process runs, in one statement.
  * @returns by lease token: whether a cancel was asked for. A token that is missing was lost to another worker.
  */
 export async function renewLeases(pool: Pool, held: ClaimRequest[], leaseMs: number): Promise<Map<string, boolean>> {
-  const { rows } = await pool.query<{ lease_token: string; is_cancel_requested: boolean }>({
+  const { rows } = await pool.query<{ token: string; is_cancel_requested: boolean }>({
     name: 'job-renew',
-    text: RENEW,
+    text: 'select * from job_renew($1, $2, $3, $4)',
     values: [held.map((job) => job.workspaceId), held.map((job) => job.id), held.map((job) => job.leaseToken), leaseMs],
   });
-  return new Map(rows.map((row) => [row.lease_token, row.is_cancel_requested]));
+  return new Map(rows.map((row) => [row.token, row.is_cancel_requested]));
 }

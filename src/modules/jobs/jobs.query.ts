@@ -1,27 +1,41 @@
 import type { Pool } from 'pg';
+import { queryAs } from '#src/db/tenant.ts';
 import type { Problem } from '#src/errors.ts';
 import { JOB_COLUMNS, type JobKey, type JobRow } from '#src/modules/jobs/job.row.ts';
 import type { JobStatus } from '#src/modules/jobs/job.schemas.ts';
 
+/** A job's key; with `userId`, only if that user submitted it. */
+export interface OwnJobKey extends JobKey {
+  userId?: string | undefined;
+}
+
 /** @returns the job of that workspace, or null: another workspace's job is as unknown as none. */
-export async function findJob(pool: Pool, key: JobKey): Promise<JobRow | null> {
-  const { rows } = await pool.query<JobRow>({
+export async function findJob(pool: Pool, key: OwnJobKey): Promise<JobRow | null> {
+  const { rows } = await queryAs<JobRow>(pool, key, {
     name: 'job-find',
-    text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and id = $2`,
-    values: [key.workspaceId, key.id],
+    text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and id = $2 and ($3::uuid is null or user_id = $3)`,
+    values: [key.workspaceId, key.id, key.userId ?? null],
   });
   return rows[0] ?? null;
 }
 
 /** @returns the jobs among these that are over. */
 export async function findOver(pool: Pool, keys: JobKey[]): Promise<JobRow[]> {
-  const { rows } = await pool.query<JobRow>({
-    name: 'job-find-over',
-    text: `select ${JOB_COLUMNS} from job join unnest($1::uuid[], $2::uuid[]) as t (workspace_id, id) using (workspace_id, id)
-      where finished_at is not null`,
-    values: [keys.map((key) => key.workspaceId), keys.map((key) => key.id)],
-  });
-  return rows;
+  const byWorkspace = Map.groupBy(keys, (key) => key.workspaceId);
+  const found = await Promise.all(
+    [...byWorkspace].map(([workspaceId, own]) =>
+      queryAs<JobRow>(
+        pool,
+        { workspaceId },
+        {
+          name: 'job-find-over',
+          text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and id = any($2::uuid[]) and finished_at is not null`,
+          values: [workspaceId, own.map((key) => key.id)],
+        },
+      ),
+    ),
+  );
+  return found.flatMap(({ rows }) => rows);
 }
 
 /** One page of a workspace's jobs, newest first. `before` is the id of the last job of the page before (ids are time-ordered). */
@@ -29,17 +43,26 @@ export async function listJobs(
   pool: Pool,
   page: {
     workspaceId: string;
+    userId?: string | undefined;
     status?: JobStatus | undefined;
     engine?: string | undefined;
     before?: string | undefined;
     limit: number;
   },
 ): Promise<JobRow[]> {
-  const { rows } = await pool.query<JobRow>({
+  const { rows } = await queryAs<JobRow>(pool, page, {
     name: 'job-list',
     text: `select ${JOB_COLUMNS} from job where workspace_id = $1 and ($2::text is null or status = $2)
-      and ($3::text is null or engine = $3) and ($4::uuid is null or id < $4) order by id desc limit $5`,
-    values: [page.workspaceId, page.status ?? null, page.engine ?? null, page.before ?? null, page.limit],
+      and ($3::text is null or engine = $3) and ($4::uuid is null or id < $4) and ($6::uuid is null or user_id = $6)
+      order by id desc limit $5`,
+    values: [
+      page.workspaceId,
+      page.status ?? null,
+      page.engine ?? null,
+      page.before ?? null,
+      page.limit,
+      page.userId ?? null,
+    ],
   });
   return rows;
 }
@@ -48,7 +71,7 @@ export async function listJobs(
 // row as it was, and an ended job with a lease would be refused there.
 const CANCEL = `
 with target as materialized (
-  select * from job where workspace_id = $1 and id = $2 for update
+  select * from job where workspace_id = $1 and id = $2 and ($4::uuid is null or user_id = $4) for update
 ), cancelled as (
   update job j set status = 'cancelled', problem = $3::json, finished_at = now(), cancel_requested_at = now(),
     lease_token = null, lease_until = null
@@ -74,11 +97,11 @@ export type Cancelled =
   | { kind: 'unknown' };
 
 /** Cancels a waiting job at once, with its hold given back, or marks a running one. */
-export async function cancelJob(pool: Pool, key: JobKey, problem: Problem): Promise<Cancelled> {
-  const { rows } = await pool.query<JobRow & { previously: JobStatus; id: string | null }>({
+export async function cancelJob(pool: Pool, key: OwnJobKey, problem: Problem): Promise<Cancelled> {
+  const { rows } = await queryAs<JobRow & { previously: JobStatus; id: string | null }>(pool, key, {
     name: 'job-cancel',
     text: CANCEL,
-    values: [key.workspaceId, key.id, JSON.stringify(problem)],
+    values: [key.workspaceId, key.id, JSON.stringify(problem), key.userId ?? null],
   });
   const row = rows[0];
   if (!row) return { kind: 'unknown' };
@@ -88,11 +111,15 @@ export async function cancelJob(pool: Pool, key: JobKey, problem: Problem): Prom
 
 /** A workspace's credits in micro-credits. */
 export async function findCredits(pool: Pool, workspaceId: string): Promise<{ balance: number; held: number } | null> {
-  const { rows } = await pool.query<{ balance: string; held: string }>({
-    name: 'credit-find',
-    text: 'select balance, held from credit_account where workspace_id = $1',
-    values: [workspaceId],
-  });
+  const { rows } = await queryAs<{ balance: string; held: string }>(
+    pool,
+    { workspaceId },
+    {
+      name: 'credit-find',
+      text: 'select balance, held from credit_account where workspace_id = $1',
+      values: [workspaceId],
+    },
+  );
   const row = rows[0];
   return row ? { balance: Number(row.balance), held: Number(row.held) } : null;
 }

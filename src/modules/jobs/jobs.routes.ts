@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
-import { atLeast, authenticate, authOf } from '#src/http/auth.ts';
+import type { Auth } from '#src/http/access-token.ts';
+import { authOf } from '#src/http/auth.ts';
+import { onlyOwner } from '#src/http/permissions.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { badRequest } from '#src/errors.ts';
 import { toJobView } from '#src/modules/jobs/job.row.ts';
 import { JobAccepted, JobStatus, JobView } from '#src/modules/jobs/job.schemas.ts';
-import { listJobs } from '#src/modules/jobs/jobs.query.ts';
+import { listJobs, type OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import { openEventStream } from '#src/modules/jobs/sse.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { parseResumeId, QUEUED_ID } from '#src/streams/cursor.ts';
@@ -20,36 +22,56 @@ export const jobLinks = (id: string): JobAccepted['links'] => ({
   cancel: `/api/jobs/${id}/cancel`,
 });
 
+/** A job as the caller may name it: one limited to their own finds no other. */
+export const jobOf = (auth: Auth, id: string): OwnJobKey => ({
+  workspaceId: auth.workspaceId,
+  id,
+  userId: onlyOwner(auth, 'jobs'),
+});
+
 export function jobRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
-    app.addHook('onRequest', authenticate(rt));
     app.get(
       '/api/jobs',
-      { schema: { tags: ['jobs'], querystring: ListQuery, response: { 200: pageOf(JobView) } } },
+      {
+        config: { access: 'jobs:read' },
+        schema: { tags: ['jobs'], querystring: ListQuery, response: { 200: pageOf(JobView) } },
+      },
       async (request) => {
-        const { workspaceId } = authOf(request);
+        const auth = authOf(request);
+        const { workspaceId } = auth;
         const { limit, cursor, status, engine } = request.query;
         const [before] = cursor === undefined ? [] : decodeCursor(cursor, z.tuple([z.uuid()]));
-        const rows = await listJobs(rt.pool, { workspaceId, status, engine, before, limit: limit + 1 });
+        const rows = await listJobs(rt.pool, {
+          workspaceId,
+          userId: onlyOwner(auth, 'jobs'),
+          status,
+          engine,
+          before,
+          limit: limit + 1,
+        });
         return toPage(rows, limit, (row) => [row.id], toJobView);
       },
     );
 
     app.get(
       '/api/jobs/:id',
-      { schema: { tags: ['jobs'], params: IdParams, response: { 200: JobView } } },
-      async (request) => rt.jobs.view({ workspaceId: authOf(request).workspaceId, id: request.params.id }),
+      {
+        config: { access: 'jobs:read' },
+        schema: { tags: ['jobs'], params: IdParams, response: { 200: JobView } },
+      },
+      async (request) => rt.jobs.view(jobOf(authOf(request), request.params.id)),
     );
 
     app.post(
       '/api/jobs/:id/cancel',
       {
+        config: { access: 'jobs:cancel' },
         schema: { tags: ['jobs'], params: IdParams, response: { 202: JobAccepted } },
-        preHandler: atLeast('member'),
       },
       async (request, reply) => {
         const { id } = request.params;
-        const { status } = await rt.jobs.cancel({ workspaceId: authOf(request).workspaceId, id });
+        const { status } = await rt.jobs.cancel(jobOf(authOf(request), id));
         return reply.code(202).send({ jobId: id, status, links: jobLinks(id) });
       },
     );
@@ -57,6 +79,7 @@ export function jobRoutes(rt: Runtime) {
     app.get(
       '/api/jobs/:id/events',
       {
+        config: { access: 'jobs:read' },
         schema: {
           tags: ['jobs'],
           description: 'Server-sent events, as on the WebSocket topic `job:<id>`; resumes by Last-Event-ID.',
@@ -64,7 +87,7 @@ export function jobRoutes(rt: Runtime) {
         },
       },
       async (request, reply) => {
-        const { workspaceId } = authOf(request);
+        const key = jobOf(authOf(request), request.params.id);
         const { id } = request.params;
         const lastEventId = request.headers['last-event-id'];
         const from = lastEventId === undefined ? null : parseResumeId(String(lastEventId));
@@ -73,12 +96,12 @@ export function jobRoutes(rt: Runtime) {
             { path: 'headers.last-event-id', code: 'invalid_event_id', message: 'must look like 1-42' },
           ]);
         }
-        const view = await rt.jobs.view({ workspaceId, id });
+        const view = await rt.jobs.view(key);
         const stream = openEventStream(reply, rt.closing);
         if (from === null && view.status === 'queued') {
           stream.send({ id: QUEUED_ID, event: 'job.queued', data: JSON.stringify({ jobId: id }) });
         }
-        stream.attach(await rt.reader.watch({ workspaceId, id }, from, stream.sink));
+        stream.attach(await rt.reader.watch({ workspaceId: key.workspaceId, id }, from, stream.sink));
         return reply;
       },
     );

@@ -11,7 +11,7 @@ import { createAccept, type Accepted } from '#src/modules/jobs/accept.query.ts';
 import { createAfterAccept, createDispatcher } from '#src/modules/jobs/dispatch.ts';
 import { toJobView, type JobKey, type JobRow } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
-import { cancelJob, findJob, findOver } from '#src/modules/jobs/jobs.query.ts';
+import { cancelJob, findJob, findOver, type OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Emission, Emitted } from '#src/streams/emit.ts';
 import type { EndedJob } from '#src/streams/cursor.ts';
 import {
@@ -48,15 +48,17 @@ export interface Jobs {
    */
   accept(submission: Submission, id?: string): Promise<Accepted>;
   /** @throws AppError 404 for an unknown job, and so for another workspace's. */
-  view(key: JobKey): Promise<JobView>;
+  view(key: OwnJobKey): Promise<JobView>;
   /** Asks for the end of a job; a waiting one ends at once, a running one as soon as its worker hears of it. @throws AppError 404. */
-  cancel(key: JobKey): Promise<JobView>;
+  cancel(key: OwnJobKey): Promise<JobView>;
   findEnded(keys: JobKey[]): Promise<(EndedJob & { id: string })[]>;
   close(): Promise<void>;
 }
 
 export interface JobsResources {
   pool: Pool;
+  /** For the notes of what was dispatched, of many workspaces at once. */
+  systemPool: Pool;
   producer: Producer;
   redis: Redis;
   emit: (emission: Emission) => Promise<Emitted>;
@@ -83,7 +85,7 @@ export function createJobs(resources: JobsResources): Jobs {
   const { pool, redis, prefix, log } = resources;
   const accept = createAccept(pool);
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the relay');
-  const afterAccept = createAfterAccept(pool, createDispatcher(resources.producer), onError);
+  const afterAccept = createAfterAccept(resources.systemPool, createDispatcher(resources.producer), onError);
 
   /** Tells listeners of an end that no worker writes. Best effort: they also find it in Postgres. */
   const tellEnd = (row: JobRow, status: EndedJob['status']): void => {

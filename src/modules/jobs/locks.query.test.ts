@@ -42,7 +42,7 @@ async function aJob(id = newId()): Promise<JobKey> {
 async function inTransaction<Result>(
   work: (query: (sql: string, values: unknown[]) => Promise<unknown>, blocked: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
-  const client = await test.rt.pool.connect();
+  const client = await test.rt.systemPool.connect();
   const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
   const blocked = async (): Promise<void> => {
     await expect
@@ -88,11 +88,11 @@ describe('forgetting what a lost Redis held', () => {
     // The later key is stored and dispatched first: a scan of the table or of the index meets it first.
     const later = await aJob(second);
     const earlier = await aJob(first);
-    await markDispatched(test.rt.pool, [later]);
-    await markDispatched(test.rt.pool, [earlier]);
+    await markDispatched(test.rt.systemPool, [later]);
+    await markDispatched(test.rt.systemPool, [earlier]);
     const { forgetting } = await inTransaction(async (query, blocked) => {
       await query('select from job where id = $1 for update', [earlier.id]);
-      const started = forgetDispatched(test.rt.pool);
+      const started = forgetDispatched(test.rt.systemPool);
       started.catch(() => undefined);
       await blocked();
       await query('select from job where id = $1 for update', [later.id]);

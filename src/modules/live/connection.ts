@@ -1,14 +1,17 @@
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
 import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/errors.ts';
+import type { Access } from '#src/http/access.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import type { AiService } from '#src/modules/ai/ai.service.ts';
+import type { OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
 import { makeSafe } from '#src/http/json.ts';
 import { toAppError } from '#src/http/problem.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import { parseResumeId, QUEUED_ID, type StreamEvent } from '#src/streams/cursor.ts';
 import type { StreamReader, Watch } from '#src/streams/reader.ts';
@@ -24,7 +27,7 @@ export interface ConnectionResources {
   jobs: Jobs;
   ai: AiService;
   reader: StreamReader;
-  verify: (token: string, workspaceId?: string) => Promise<Auth>;
+  access: Access;
   log: Logger;
   requestId: string;
   /** Multiplies the frames a client may send. */
@@ -41,6 +44,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   /** By topic; `watch` is null while it is being opened. */
   const follows = new Map<string, { watch: Watch | null }>();
   let access: Auth | null = null;
+  let unfollowCaller: (() => void) | undefined;
   let expiry: NodeJS.Timeout | undefined;
   let heardAt = performance.now();
   let allowance = BURST_FRAMES * resources.rateScale;
@@ -103,11 +107,16 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
-    const fresh = await resources.verify(frame.token, frame.workspaceId);
+    const fresh = await resources.access.identify(frame.token, frame.workspaceId);
     if (access && (access.userId !== fresh.userId || access.workspaceId !== fresh.workspaceId)) {
       throw forbidden('This socket belongs to another user or workspace. Open a new one.');
     }
     access = fresh;
+    unfollowCaller?.();
+    unfollowCaller = resources.access.follow(fresh, (now) => {
+      if (!(now instanceof AppError)) access = now;
+      else close(now.status === 401 ? Close.unauthenticated : Close.forbidden, now.code);
+    });
     clearTimeout(authTimer);
     clearTimeout(expiry);
     expiry = setTimeout(() => close(Close.unauthenticated, 'token expired'), Math.max(0, fresh.expiresAt - Date.now()));
@@ -145,7 +154,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
 
   const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
     const jobId = jobOf(frame.topic);
-    const view = await jobs.view({ workspaceId: known().workspaceId, id: jobId });
+    const view = await jobs.view(ownJob(known(), jobId));
     const release = await follow(jobId, frame.lastEventId, false);
     reply({});
     if (view.status === 'queued' && frame.lastEventId === undefined) {
@@ -170,7 +179,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
         unfollow(frame.topic.toLowerCase());
         return reply({});
       case 'cancel': {
-        const { status } = await jobs.cancel({ workspaceId: known().workspaceId, id: frame.jobId });
+        const { status } = await jobs.cancel(cancellable(known(), frame.jobId));
         return reply({ jobId: frame.jobId, status });
       }
       case 'pong':
@@ -217,6 +226,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     clearTimeout(authTimer);
     clearTimeout(expiry);
     clearInterval(heartbeat);
+    unfollowCaller?.();
     outbound.close();
     for (const { watch } of follows.values()) watch?.close();
     follows.clear();
@@ -224,6 +234,17 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
   socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));
 }
+
+/** A job as the caller may name it: one limited to their own finds no other. */
+const ownJob = (auth: Auth, id: string): OwnJobKey => {
+  mustHave(auth, 'jobs:read');
+  return { workspaceId: auth.workspaceId, id, userId: onlyOwner(auth, 'jobs') };
+};
+
+const cancellable = (auth: Auth, id: string): OwnJobKey => {
+  mustHave(auth, 'jobs:cancel');
+  return ownJob(auth, id);
+};
 
 /** @throws AppError 400 naming the field. */
 function readFrame(raw: object): ClientFrame {

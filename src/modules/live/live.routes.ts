@@ -1,7 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
 import type { Runtime } from '#src/runtime.ts';
-import { inWorkspace } from '#src/http/auth.ts';
 import { Close } from '#src/modules/live/frames.ts';
 import { serveSocket } from '#src/modules/live/connection.ts';
 import { AppError, badRequest, forbidden } from '#src/errors.ts';
@@ -29,6 +28,8 @@ export function liveRoutes(rt: Runtime) {
     app.route({
       method: 'GET',
       url: '/api/ws',
+      // The first frame says who connects.
+      config: { access: 'public' },
       schema: { hide: true },
       preValidation: async (request) => {
         const { origin } = request.headers;
@@ -45,11 +46,7 @@ export function liveRoutes(rt: Runtime) {
           jobs: rt.jobs,
           ai: rt.ai,
           reader: rt.reader,
-          verify: async (token, workspaceId) => {
-            const auth = await rt.accessTokens.verify(token);
-            const isOther = workspaceId !== undefined && workspaceId !== auth.workspaceId;
-            return isOther ? inWorkspace(rt.pool, auth, workspaceId) : auth;
-          },
+          access: rt.access,
           log: rt.log,
           requestId: request.id,
           rateScale: rt.config.RATE_LIMIT_SCALE,

@@ -37,22 +37,23 @@ export function healthRoutes(rt: Runtime) {
   };
 
   return async (app: App): Promise<void> => {
+    const config = { access: 'public' as const };
     const schema = { tags: ['health'], response: { 200: HealthView, 503: HealthView } };
-    app.get('/api/health/live', { schema: { tags: ['health'], response: { 200: HealthView } } }, async () => ({
+    app.get('/api/health/live', { config, schema: { tags: ['health'], response: { 200: HealthView } } }, async () => ({
       status: 'ok' as const,
     }));
     for (const path of ['/api/health', '/api/health/ready']) {
-      app.get(path, { schema }, async (_request, reply) => {
+      app.get(path, { config, schema }, async (_request, reply) => {
         const { status } = await check();
         return reply.code(status === 'down' ? 503 : 200).send({ status });
       });
     }
     app.get(
       '/api/health/detailed',
-      { schema: { tags: ['health'], response: { 200: DetailedView, 503: DetailedView } } },
+      { config, schema: { tags: ['health'], response: { 200: DetailedView, 503: DetailedView } } },
       async (_request, reply) => {
         const { status, db, cache } = await check();
-        const depths = db.status === 'up' ? await queueDepths(rt.pool) : [];
+        const depths = db.status === 'up' ? await queueDepths(rt.systemPool) : [];
         return reply.code(status === 'down' ? 503 : 200).send({
           status,
           uptimeSeconds: Math.round(process.uptime()),

@@ -61,12 +61,12 @@ export function opsRoutes(rt: Runtime) {
     });
     await app.register(board.registerPlugin(), { prefix: BOARD });
 
-    app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    app.get('/metrics', { config: { access: 'ops' }, schema: { hide: true } }, async (_request, reply) => {
       rt.metrics.watchers.set(rt.reader.counts().watchers);
       const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
       // Without Redis the API still shows its own.
       const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
-      const depths = await queueDepths(rt.pool);
+      const depths = await queueDepths(rt.systemPool);
       reply.header('content-type', rt.metrics.registry.contentType);
       return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
     });

@@ -1,4 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
+import { ofWorkspace } from '#src/db/row.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** One credit in the unit of the account. A credit is worth 0.001 USD, so a micro-credit is exactly one nano-USD. */
@@ -12,6 +13,7 @@ export const CreditAccountSchema = defineEntity({
     balance: p.bigint('number').defaultRaw('0'),
     held: p.bigint('number').defaultRaw('0'),
   },
+  filters: ofWorkspace(),
   checks: [
     { name: 'credit_account_balance_check', expression: 'balance >= 0' },
     { name: 'credit_account_held_check', expression: 'held >= 0' },

@@ -3,6 +3,7 @@ import type { Orm } from '#src/db/orm.ts';
 import type { Auth, Role } from '#src/http/access-token.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import type { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { forbidden, notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
@@ -12,11 +13,13 @@ const Cursor = z.tuple([z.uuid()]);
 /** The caller's workspaces, oldest first, one page of them. */
 export async function listWorkspaces(orm: Orm, userId: string, page: { limit: number; cursor?: string | undefined }) {
   const after = page.cursor === undefined ? undefined : decodeCursor(page.cursor, Cursor)[0];
-  const members = await orm.em.fork().find(
-    Member,
-    { user: userId, ...(after === undefined ? {} : { workspace: { $gt: after } }) },
-    // Ids are UUIDs of version 7: their order is the order of creation.
-    { orderBy: { workspace: 'asc' }, limit: page.limit + 1, populate: ['workspace'] },
+  const members = await inWorkspaceTx(orm, { userId }, (em) =>
+    em.find(
+      Member,
+      { user: userId, workspace: { deletedAt: null, ...(after === undefined ? {} : { id: { $gt: after } }) } },
+      // Ids are UUIDs of version 7: their order is the order of creation.
+      { orderBy: { workspace: 'asc' }, limit: page.limit + 1, populate: ['workspace'] },
+    ),
   );
   return toPage(
     members,
@@ -31,9 +34,10 @@ export async function listWorkspaces(orm: Orm, userId: string, page: { limit: nu
  * @throws AppError 404 for any other, whether it exists or not
  */
 export async function readWorkspace(orm: Orm, auth: Auth, workspaceId: string): Promise<WorkspaceView> {
-  const member = await orm.em
-    .fork()
-    .findOne(Member, { user: auth.userId, workspace: workspaceId }, { populate: ['workspace'] });
+  const { userId } = auth;
+  const member = await inWorkspaceTx(orm, { userId }, (em) =>
+    em.findOne(Member, { user: userId, workspace: { id: workspaceId, deletedAt: null } }, { populate: ['workspace'] }),
+  );
   if (!member) throw notFound('The workspace');
   return presentWorkspace(member.workspace.$, member.role);
 }
@@ -43,9 +47,13 @@ export async function readWorkspace(orm: Orm, auth: Auth, workspaceId: string): 
  * @throws AppError 403 when they are a member of none
  */
 export async function defaultWorkspace(orm: Orm, userId: string): Promise<WorkspaceView> {
-  const member = await orm.em
-    .fork()
-    .findOne(Member, { user: userId }, { orderBy: { createdAt: 'asc', workspace: 'asc' }, populate: ['workspace'] });
+  const member = await inWorkspaceTx(orm, { userId }, (em) =>
+    em.findOne(
+      Member,
+      { user: userId, workspace: { deletedAt: null } },
+      { orderBy: { createdAt: 'asc', workspace: 'asc' }, populate: ['workspace'] },
+    ),
+  );
   if (!member) throw forbidden('You are a member of no workspace.');
   return presentWorkspace(member.workspace.$, member.role);
 }

@@ -1,0 +1,31 @@
+import { Pool } from 'pg';
+import type { Config } from '#src/config.ts';
+import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
+import type { Log } from '#src/lib/log.ts';
+
+/**
+ * A pool whose statements are few, named and reached by key: their plan is made once per connection. Postgres would otherwise plan a
+ * batch anew for every length of its arrays, at about the price of running it.
+ * @param role what its connections may see: one workspace at a time, or, for the relay and the sweepers, all
+ * @param max connections at most
+ */
+export function openPool(
+  config: Pick<Config, 'DATABASE_URL'>,
+  { name, role, max }: { name: string; role: DatabaseRole; max: number },
+  log: Log,
+): Pool {
+  const pool = new Pool({
+    connectionString: config.DATABASE_URL,
+    max,
+    application_name: name,
+    options: `-c plan_cache_mode=force_generic_plan -c jit=off ${asRole(role)}`,
+    connectionTimeoutMillis: 10_000,
+    // A database that stands still must not keep its callers for ever.
+    query_timeout: 20_000,
+    keepAlive: true,
+    // Statements of one transaction go out together (see `queryAs`).
+    pipeline: true,
+  });
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  return pool;
+}

@@ -1,0 +1,65 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import type { Orm } from '#src/db/orm.ts';
+import { isUuid } from '#src/lib/ids.ts';
+
+/** The roles a process can take on (see `migrations/20261122000000-roles.ts`). */
+export type DatabaseRole = 'wh_app' | 'wh_system';
+
+/** For whom a transaction works: it sees the rows of that workspace, and that user's own memberships. */
+export interface Scope {
+  workspaceId?: string | undefined;
+  userId?: string | undefined;
+}
+
+/** The start-up option of a connection that takes on a role, and so loses what the login may do beyond it. */
+export const asRole = (role: DatabaseRole): string => `-c role=${role}`;
+
+/** One statement, so that it can go with `begin` in one message; ids are checked, because it takes no parameters. */
+function scopeSql({ workspaceId = '', userId = '' }: Scope): string {
+  for (const id of [workspaceId, userId]) if (id !== '' && !isUuid(id)) throw new TypeError('A scope takes UUIDs');
+  return `set local app.workspace_id = '${workspaceId}'; set local app.user_id = '${userId}'`;
+}
+
+/**
+ * Runs work on entities in one transaction that sees one workspace. Outside of it, nothing of any workspace can be seen.
+ * @param work gets the transaction's entity manager; what it changes is flushed at its end
+ * @returns what `work` returns; throws what it throws, with everything rolled back
+ */
+export function inWorkspaceTx<Result>(
+  orm: Orm,
+  scope: Scope,
+  work: (em: EntityManager) => Promise<Result>,
+): Promise<Result> {
+  return orm.em.fork().transactional(async (em) => {
+    await em.execute(scopeSql(scope));
+    em.setFilterParams('workspace', { workspaceId: scope.workspaceId });
+    return work(em);
+  });
+}
+
+/** Runs one statement in a transaction that sees one workspace. The four messages go out together: one round trip. */
+export async function queryAs<Row extends QueryResultRow>(
+  pool: Pool,
+  scope: Scope,
+  statement: QueryConfig,
+): Promise<QueryResult<Row>> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  const sent = [
+    client.query(`begin; ${scopeSql(scope)}`),
+    client.query<Row>(statement),
+    client.query('commit'),
+  ] as const;
+  try {
+    const [, result] = await Promise.all(sent);
+    return result;
+  } catch (error) {
+    await Promise.allSettled(sent);
+    // A failed statement has been rolled back by the `commit`; a connection that failed must not be used again.
+    if (!(error instanceof Error && 'severity' in error)) broken = new Error('The connection failed', { cause: error });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
