@@ -195,6 +195,7 @@ describe('Redis', () => {
         async () =>
           (await installation.pool.query('select count(*)::int as n from job where dispatched_at is not null')).rows[0]
             .n,
+        { timeout: 10_000 },
       )
       .toBe(accepted.length);
     await redis.stop();
