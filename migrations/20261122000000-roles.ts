@@ -14,7 +14,12 @@ begin
       end;
     end if;
     if not pg_has_role(current_user, name, 'set') then
-      execute format('grant %I to current_user with set true, inherit false', name);
+      begin
+        execute format('grant %I to current_user with set true, inherit false', name);
+      exception when insufficient_privilege then
+        -- Another login made the roles; it grants them to the login that processes connect with.
+        null;
+      end;
     end if;
   end loop;
 end $$`;

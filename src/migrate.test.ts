@@ -100,3 +100,39 @@ it('explains itself for a command it does not know, and names what is wrong with
     stderr: expect.stringMatching(/DATABASE_URL: must look like/),
   });
 });
+
+it('works with an owner that is no superuser and a login that owns nothing', async () => {
+  const [owner, login] = [`${name}_owner`, `${name}_login`];
+  const urlOf = (role: string) => {
+    const own = new URL(withDatabase(SERVER, `${name}_owned`));
+    own.username = role;
+    own.password = 'only-for-tests';
+    return own.href;
+  };
+  const onOwn = (sql: string[]) =>
+    onServer(SERVER, async (client) => {
+      for (const statement of sql) await client.query(statement);
+    });
+  await onOwn([
+    `create role ${owner} login createrole password 'only-for-tests'`,
+    `create role ${login} login password 'only-for-tests'`,
+    `create database ${name}_owned owner ${owner}`,
+  ]);
+  try {
+    await migrateUp(urlOf(owner));
+    await onOwn([`grant wh_app, wh_system to ${login}`]);
+    const demo = { DEMO_EMAIL: 'demo@example.com', DEMO_PASSWORD: 'only-for-tests' };
+    const { stdout } = await migrate(['up', '--seed'], {
+      DATABASE_URL: urlOf(login),
+      DATABASE_OWNER_URL: urlOf(owner),
+      ...demo,
+    });
+    expect(stdout).toContain('"email":"demo@example.com"');
+    const seen = await onServer(urlOf(login), (client) =>
+      client.query('select from workspace').catch((error) => error),
+    );
+    expect(String(seen)).toContain('permission denied');
+  } finally {
+    await onOwn([`drop database ${name}_owned with (force)`, `drop role ${owner}`, `drop role ${login}`]);
+  }
+});
