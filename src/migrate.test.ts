@@ -120,7 +120,7 @@ it('works with an owner that is no superuser and a login that owns nothing', asy
   ]);
   try {
     await migrateUp(urlOf(owner));
-    await onOwn([`grant wh_app, wh_system to ${login}`]);
+    await onOwn([`grant wh_app, wh_system to ${login} with inherit false, set true`]);
     const demo = { DEMO_EMAIL: 'demo@example.com', DEMO_PASSWORD: 'only-for-tests' };
     const { stdout } = await migrate(['up', '--seed'], {
       DATABASE_URL: urlOf(login),
