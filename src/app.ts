@@ -42,7 +42,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
     forceCloseConnections: 'idle',
     // While closing, what still comes in on open connections is answered, not turned away.
     return503OnClosing: false,
-    trustProxy: false,
+    trustProxy: (_address, hop) => hop < rt.config.TRUST_PROXY,
     frameworkErrors: sendProblem,
     clientErrorHandler: answerBrokenHttp,
   }).withTypeProvider<ZodTypeProvider>();

@@ -44,6 +44,10 @@ const Env = z.object({
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
+  /** API processes; while Redis is away each admits its part of what guessing would profit from. */
+  RATE_LIMIT_INSTANCES: z.coerce.number().int().min(1).max(1000).default(2),
+  /** Proxies in front of the API whose X-Forwarded-For is believed. */
+  TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
   OPENAI_API_KEY: optionalText,
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),

@@ -26,6 +26,11 @@ const env = (over: Record<string, string>) => ({
 const migrate = (args: string[], over: Record<string, string> = {}) =>
   run(process.execPath, [`${import.meta.dirname}/migrate.ts`, ...args], { env: env(over) });
 
+const onOwn = (sql: string[]) =>
+  onServer(SERVER, async (client) => {
+    for (const statement of sql) await client.query(statement);
+  });
+
 describe('migrations', () => {
   it('are applied once when several processes start together', async () => {
     expect((await schemaProblems(url))[0]).toMatch(/^pending: /);
@@ -109,10 +114,6 @@ it('works with an owner that is no superuser and a login that owns nothing', asy
     own.password = 'only-for-tests';
     return own.href;
   };
-  const onOwn = (sql: string[]) =>
-    onServer(SERVER, async (client) => {
-      for (const statement of sql) await client.query(statement);
-    });
   await onOwn([
     `create role ${owner} login createrole password 'only-for-tests'`,
     `create role ${login} login password 'only-for-tests'`,

@@ -3,6 +3,7 @@ import type { Config } from '#src/config.ts';
 import { openOrm } from '#src/db/orm.ts';
 import { openPool } from '#src/db/pool.ts';
 import { createAccess } from '#src/http/access.ts';
+import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createAccessTokens } from '#src/http/access-token.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
@@ -73,6 +74,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     ai: createAiService(router, providers),
     accessTokens,
     access,
+    limiter: createLimiter(config, redis),
     passwords: createPasswords(),
     /** Aborts when the server begins to close: answers that would last end then, and their clients resume elsewhere. */
     closing: closing.signal,

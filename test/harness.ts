@@ -37,6 +37,7 @@ export async function openTestRuntime(env: Record<string, string> = {}): Promise
     REDIS_URL: needed('REDIS_URL'),
     REDIS_PREFIX: `wh-test-${randomBytes(6).toString('hex')}`,
     APP_SECRET: randomBytes(32).toString('base64'),
+    RATE_LIMIT_SCALE: '1000',
     OPS_PASSWORD: randomBytes(12).toString('hex'),
     LOG_LEVEL: 'silent',
     HOST: '127.0.0.1',

@@ -1,9 +1,11 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { unauthenticated } from '#src/errors.ts';
 import { isPermission, mustHave, type Permission } from '#src/http/permissions.ts';
+import { LimitedError } from '#src/http/rate-limit/limiter.ts';
+import { OF_KNOWN, OF_PUBLIC, OF_REFUSED, type PolicyName } from '#src/http/rate-limit/policies.ts';
 import { isRecord } from '#src/lib/record.ts';
 
 /**
@@ -20,8 +22,12 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Every route says who may call it; one that does not stops the server from starting. */
     access?: RouteAccess;
+    /** The limits it counts against beside the general ones; `none` for what must always answer. */
+    limits?: readonly PolicyName[] | 'none';
   }
 }
+
+type Needs = Pick<Runtime, 'access' | 'limiter'>;
 
 /** Routes of plugins, which say nothing of themselves. */
 const OF_PLUGINS: [RegExp, RouteAccess][] = [
@@ -30,27 +36,59 @@ const OF_PLUGINS: [RegExp, RouteAccess][] = [
 ];
 
 /**
- * Guards every route that is registered after it by what its `config.access` says. The caller is known before the body is read.
+ * Guards every route that is registered after it by what its `config.access` says, and counts its requests against the limits. Both are
+ * done before the body is read.
  * @throws when a route says nothing
  */
-export function guardRoutes(app: App, rt: Pick<Runtime, 'access'>): void {
+export function guardRoutes(app: App, rt: Needs): void {
   app.decorateRequest('auth', null);
   app.addHook('onRoute', (route) => {
     if (route.method === 'OPTIONS') return;
     const access = route.config?.access ?? OF_PLUGINS.find(([paths]) => paths.test(route.url))?.[1];
     if (!access) throw new Error(`${String(route.method)} ${route.url}: config.access does not say who may call it`);
     route.config = { ...route.config, access };
-    if (access === 'public' || access === 'ops') return;
+    const { limits = [] } = route.config;
     const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
-    route.onRequest = [admit(rt, access), ...before];
+    if (access === 'public' || access === 'ops') {
+      if (limits !== 'none') route.onRequest = [count(rt, [...OF_PUBLIC, ...limits]), ...before];
+      return;
+    }
+    if (limits === 'none') throw new Error(`${route.url}: only public routes can be without limits`);
+    route.onRequest = [admit(rt), count(rt, [...OF_KNOWN, ...limits]), ...before];
+    route.preParsing = [permit(access), ...(route.preParsing === undefined ? [] : [route.preParsing].flat())];
   });
 }
 
-function admit(rt: Pick<Runtime, 'access'>, access: RouteAccess) {
+/** Finds out who calls. Tokens that are not good are counted against the network they come from. */
+function admit(rt: Needs) {
+  const guessing = count(rt, OF_REFUSED);
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    try {
+      request.auth = await rt.access.identify(bearerOf(request), takeWorkspaceId(request));
+    } catch (error) {
+      await guessing(request, reply);
+      throw error;
+    }
+  };
+}
+
+/** Counts a request against its limits, and says in the answer what is left of them. */
+function count(rt: Needs, policies: readonly PolicyName[]) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    try {
+      reply.headers(await rt.limiter.take(policies, request));
+    } catch (error) {
+      if (error instanceof LimitedError) reply.headers(error.headers);
+      throw error;
+    }
+  };
+}
+
+/** Checks what the caller may. After the count, so that being refused is not free. */
+function permit(access: RouteAccess) {
   return async (request: FastifyRequest): Promise<void> => {
-    request.auth = await rt.access.identify(bearerOf(request), takeWorkspaceId(request));
-    if (isPermission(access)) mustHave(request.auth, access);
-    if (access === 'person') mustBePerson(request.auth);
+    if (isPermission(access)) mustHave(authOf(request), access);
+    if (access === 'person') mustBePerson(authOf(request));
   };
 }
 

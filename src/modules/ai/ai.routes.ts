@@ -100,7 +100,7 @@ export function aiRoutes(rt: Runtime) {
       app.post(
         `/api/ai/${engine.name}`,
         {
-          config: { access: 'ai:run' },
+          config: { access: 'ai:run', limits: ['ai'] },
           schema: {
             tags: ['ai'],
             description:

@@ -25,7 +25,7 @@ const deviceOf = (request: FastifyRequest): Device => ({ userAgent: request.head
 export function authRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
     app.post('/api/auth/register', {
-      config: { access: 'public' },
+      config: { access: 'public', limits: ['register'] },
       schema: {
         ...open,
         summary: 'Make an account and its workspace',
@@ -36,13 +36,13 @@ export function authRoutes(rt: Runtime) {
     });
 
     app.post('/api/auth/login', {
-      config: { access: 'public' },
+      config: { access: 'public', limits: ['login'] },
       schema: { ...open, summary: 'Sign in', body: LoginBody, response: { 200: SignedInView } },
       handler: (request) => login(rt, request.body, deviceOf(request)),
     });
 
     app.post('/api/auth/refresh', {
-      config: { access: 'public' },
+      config: { access: 'public', limits: ['refresh'] },
       schema: { ...open, summary: 'Exchange a refresh token', body: RefreshBody, response: { 200: TokensView } },
       handler: (request) => refreshSession(rt, request.body.refreshToken),
     });

@@ -28,6 +28,8 @@ export interface ConnectionResources {
   ai: AiService;
   reader: StreamReader;
   access: Access;
+  /** Counts one submit. @throws AppError 429 */
+  admit: (auth: Auth) => Promise<unknown>;
   log: Logger;
   requestId: string;
   /** Multiplies the frames a client may send. */
@@ -126,6 +128,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
 
   const submit = async (frame: FrameOf<'submit'>, reply: (fields: object) => void): Promise<void> => {
     const auth = known();
+    await resources.admit(auth);
     const { engine, input } = ai.parse(frame.engine, frame.input);
     const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
     const submission = ai.prepare(auth, engine, input, frame.options ?? {}, origin);

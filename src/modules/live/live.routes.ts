@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
 import type { Runtime } from '#src/runtime.ts';
+import { OF_KNOWN } from '#src/http/rate-limit/policies.ts';
 import { Close } from '#src/modules/live/frames.ts';
 import { serveSocket } from '#src/modules/live/connection.ts';
 import { AppError, badRequest, forbidden } from '#src/errors.ts';
@@ -47,6 +48,7 @@ export function liveRoutes(rt: Runtime) {
           ai: rt.ai,
           reader: rt.reader,
           access: rt.access,
+          admit: (auth) => rt.limiter.take([...OF_KNOWN, 'ai'], { ip: request.ip, auth }),
           log: rt.log,
           requestId: request.id,
           rateScale: rt.config.RATE_LIMIT_SCALE,

@@ -37,7 +37,7 @@ export function healthRoutes(rt: Runtime) {
   };
 
   return async (app: App): Promise<void> => {
-    const config = { access: 'public' as const };
+    const config = { access: 'public', limits: 'none' } as const;
     const schema = { tags: ['health'], response: { 200: HealthView, 503: HealthView } };
     app.get('/api/health/live', { config, schema: { tags: ['health'], response: { 200: HealthView } } }, async () => ({
       status: 'ok' as const,

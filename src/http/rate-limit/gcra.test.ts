@@ -1,0 +1,74 @@
+import * as fc from 'fast-check';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { chargeAll, GCRA_LUA, readAnswer, type Charge } from '#src/http/rate-limit/gcra.ts';
+
+const WINDOW_US = 60_000_000;
+const charge = (key: string, quota: number): Charge => ({ key, quota, intervalUs: Math.floor(WINDOW_US / quota) });
+
+it('admits exactly the quota at once, then one an interval', () => {
+  const one = [charge('a', 20)];
+  let full: number | undefined;
+  let admitted = 0;
+  for (let at = 0; at < 500; at += 1) {
+    const { verdict, kept } = chargeAll(one, [full], 1000);
+    if (verdict.waitUs === 0) admitted += 1;
+    else expect(verdict).toMatchObject({ waitUs: 3_000_000, refusedBy: 0, buckets: [{ remaining: 0 }] });
+    full = kept?.[0] ?? full;
+  }
+  expect(admitted).toBe(20);
+  expect(chargeAll(one, [full], 1000 + 2_999_999).verdict.waitUs).toBe(1);
+  expect(chargeAll(one, [full], 1000 + 3_000_000).verdict.waitUs).toBe(0);
+});
+
+it('charges none when one refuses, and says which makes it wait longest', () => {
+  const both = [charge('wide', 60), charge('narrow', 1)];
+  const first = chargeAll(both, [undefined, undefined], 0);
+  const second = chargeAll(both, first.kept ?? [], 10);
+  expect(second.kept).toBeUndefined();
+  expect(second.verdict.refusedBy).toBe(1);
+  expect(second.verdict.buckets[0]?.remaining).toBe(59);
+});
+
+let redis: Redis;
+beforeAll(() => {
+  redis = new Redis(process.env['REDIS_URL'] ?? '');
+});
+afterAll(() => redis.disconnect());
+
+/** The script with a clock that the test sets: everything else is the text that runs in production. */
+const AT_GIVEN_TIME = GCRA_LUA.replace(`redis.call('TIME')`, `{ 0, ARGV[#ARGV] }`).replace(`'PX', `, `'PX', 600000 + `);
+
+it('decides in Redis as the model does, for any schedule', { timeout: 30_000 }, async () => {
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }),
+      fc.array(fc.nat({ max: 5_000_000 }), { minLength: 1, maxLength: 60 }),
+      async (quotas, gaps) => {
+        run += 1;
+        const charges = quotas.map((quota, at) => charge(`gcra-test:${process.pid}:${run}:${at}`, quota));
+        let kept: (number | undefined)[] = quotas.map(() => undefined);
+        let now = 1_763_950_000_000_000;
+        const expected = [];
+        const pipeline = redis.pipeline();
+        for (const gap of gaps) {
+          now += gap;
+          const step = chargeAll(charges, kept, now);
+          kept = step.kept ?? kept;
+          expected.push(step.verdict);
+          const amounts = charges.flatMap(({ intervalUs, quota }) => [intervalUs, quota]);
+          pipeline.eval(AT_GIVEN_TIME, charges.length, ...charges.map(({ key }) => key), ...amounts, now);
+        }
+        pipeline.del(...charges.map(({ key }) => key));
+        const answers = (await pipeline.exec()) ?? [];
+        for (const [at, verdict] of expected.entries()) {
+          const [error, answer] = answers[at] ?? [];
+          expect(error).toBeNull();
+          expect(readAnswer(charges, answer as number[])).toEqual(verdict);
+        }
+      },
+    ),
+    { numRuns: 250 },
+  );
+});

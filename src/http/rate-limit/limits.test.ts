@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { aUser } from '../../../test/factories.ts';
+import { openTestApp, openTestRuntime, type TestApp } from '../../../test/harness.ts';
+import { startRedis } from '../../../test/processes.ts';
+import { buildApp } from '#src/app.ts';
+import { createLimiter } from '#src/http/rate-limit/limiter.ts';
+import { createLog } from '#src/lib/log.ts';
+import { openRedis, isRedisReady } from '#src/lib/redis.ts';
+import { openRuntime } from '#src/runtime.ts';
+
+let test: TestApp;
+beforeAll(async () => {
+  test = await openTestApp({ RATE_LIMIT_SCALE: '1' });
+});
+afterAll(() => test.close());
+
+const ask = (headers: Record<string, string>, app = test.app) =>
+  app.inject({ method: 'POST', url: '/api/ai/sentiment', headers, payload: { text: 'Adorei!' } });
+
+it('admits exactly twenty of five hundred that come at once through two processes', async () => {
+  const other = await openRuntime(test.config, 'test');
+  const second = await buildApp(other);
+  const { headers } = await aUser(test.rt);
+  const answers = await Promise.all(
+    Array.from({ length: 500 }, (_, at) => ask(headers, at % 2 === 0 ? test.app : second)),
+  );
+  const admitted = answers.filter(({ statusCode }) => statusCode === 202);
+  const refused = answers.filter(({ statusCode }) => statusCode === 429);
+  expect([admitted.length, refused.length]).toEqual([20, 480]);
+  for (const answer of refused) {
+    expect(answer.json()).toMatchObject({ code: 'rate_limited', status: 429 });
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+    expect(Number(answer.headers['retry-after'])).toBeLessThanOrEqual(3);
+  }
+  await second.close();
+  await other.close();
+});
+
+it('says in each answer which limits there are and what is left of the tightest', async () => {
+  const { headers } = await aUser(test.rt);
+  const first = await ask(headers);
+  expect(first.headers['ratelimit-policy']).toBe(
+    '"ip";q=1200;w=60, "user";q=300;w=60, "workspace";q=600;w=60, "ai";q=20;w=60',
+  );
+  expect(first.headers['ratelimit']).toBe('"ai";r=19;t=3');
+  const list = await test.app.inject({ url: '/api/jobs', headers });
+  expect(list.headers['ratelimit']).toMatch(/^"(user|ip)";r=\d+;t=\d+$/);
+  expect((await test.app.inject('/api/health/live')).headers['ratelimit']).toBeUndefined();
+});
+
+it('gives a better plan more', async () => {
+  const { headers, workspace } = await aUser(test.rt);
+  await test.rt.systemPool.query(`update workspace set plan = 'pro' where id = $1`, [workspace.id]);
+  expect((await ask(headers)).headers['ratelimit']).toBe('"ai";r=59;t=1');
+});
+
+it('lets nobody guess tokens, and believes no header about who asks', async () => {
+  const statuses = await Promise.all(
+    Array.from({ length: 200 }, async (_, at) => {
+      const headers = { authorization: `Bearer guess-${at}`, 'x-forwarded-for': `10.0.${at}.1` };
+      return (await test.app.inject({ url: '/api/auth/me', headers, remoteAddress: '203.0.113.9' })).statusCode;
+    }),
+  );
+  const count = (status: number) => statuses.filter((one) => one === status).length;
+  expect(count(401)).toBeGreaterThanOrEqual(120);
+  // A token of the bucket may come back while the requests run.
+  expect(count(401)).toBeLessThanOrEqual(130);
+  expect(count(401) + count(429)).toBe(200);
+});
+
+it('takes ten thousand addresses of one IPv6 network for one caller, and a mapped IPv4 address for itself', async () => {
+  const limiter = createLimiter({ ...test.config, RATE_LIMIT_SCALE: 1 }, test.rt.redis);
+  const take = (ip: string) =>
+    limiter.take(['register'], { ip, auth: null }).then(
+      () => 1,
+      () => 0,
+    );
+  let admitted = 0;
+  for (let at = 0; at < 10_000; at += 100) {
+    const batch = Array.from({ length: 100 }, (_, n) => take(`2001:db8:1:2:${(at + n).toString(16)}::1`));
+    for (const one of await Promise.all(batch)) admitted += one;
+  }
+  expect(admitted).toBeGreaterThanOrEqual(10);
+  expect(admitted).toBeLessThan(16);
+  for (let at = 0; at < 10; at += 1) await take('198.51.100.7');
+  expect(await take('::ffff:198.51.100.7')).toBe(0);
+});
+
+it('goes on counting in its own process while Redis is away, and answers no 5xx', async () => {
+  const redis = await startRedis();
+  const away = await openTestRuntime({ REDIS_URL: redis.url, RATE_LIMIT_SCALE: '1' });
+  const app = await buildApp(away.rt);
+  const { headers } = await aUser(away.rt);
+  const list = () => app.inject({ url: '/api/jobs', headers });
+  expect((await list()).statusCode).toBe(200);
+  await redis.stop();
+  const reads = await Promise.all(Array.from({ length: 400 }, list));
+  const statuses = reads.map(({ statusCode }) => statusCode);
+  expect(statuses.filter((status) => status === 200)).toHaveLength(300);
+  expect(statuses.filter((status) => status === 429)).toHaveLength(100);
+  const logins = await Promise.all(
+    Array.from({ length: 40 }, () =>
+      app.inject({ method: 'POST', url: '/api/auth/login', payload: { email: 'not an address', password: 'x' } }),
+    ),
+  );
+  // Half of thirty: the other process may admit the other half.
+  expect(logins.filter(({ statusCode }) => statusCode !== 429)).toHaveLength(15);
+  await app.close();
+  await away.close();
+});
+
+it('does not wait for a Redis that is silent', async () => {
+  const silent = openRedis('redis://127.0.0.1:1', 'commands', createLog('silent', 'test'));
+  expect(await isRedisReady(silent, 50)).toBe(false);
+  const limiter = createLimiter({ ...test.config, RATE_LIMIT_SCALE: 1 }, silent);
+  expect(await limiter.take(['ai'], { ip: '192.0.2.1', auth: null })).toEqual({
+    'ratelimit-policy': '"ai";q=20;w=60',
+    ratelimit: '"ai";r=19;t=3',
+  });
+  silent.disconnect();
+});
