@@ -14,7 +14,9 @@ import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
+import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
+import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
@@ -61,7 +63,9 @@ export async function buildApp(rt: Runtime): Promise<App> {
   app.addHook('preClose', async () => rt.beginClosing());
 
   await app.register(authRoutes(rt));
+  await app.register(sessionRoutes(rt));
   await app.register(workspaceRoutes(rt));
+  await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));

@@ -30,6 +30,19 @@ const Env = z.object({
   APP_SECRET: z
     .string()
     .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 random bytes in base64'),
+  /** `name:secret` of the access tokens' keys; the first signs, the others are still accepted. Without it, one from APP_SECRET. */
+  ACCESS_TOKEN_KEYS: list.default([]).transform((items, context) =>
+    items.map((item) => {
+      const [id = '', secretBase64 = ''] = item.split(':', 2);
+      if (!/^[a-z0-9-]{1,20}$/.test(id) || Buffer.from(secretBase64, 'base64').length < 32) {
+        context.addIssue({
+          code: 'custom',
+          message: 'must be name:secret, the secret at least 32 random bytes in base64',
+        });
+      }
+      return { id, secretBase64 };
+    }),
+  ),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** By default the extension of this repository, whose id its manifest fixes. */
   ALLOWED_ORIGINS: list.default(['chrome-extension://folckeokleebgjnikcacfnihohjnmkdo']),

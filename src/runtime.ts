@@ -4,7 +4,7 @@ import { openOrm } from '#src/db/orm.ts';
 import { openPool } from '#src/db/pool.ts';
 import { createAccess } from '#src/http/access.ts';
 import { createLimiter } from '#src/http/rate-limit/limiter.ts';
-import { createAccessTokens } from '#src/http/access-token.ts';
+import { createAccessTokens, type SigningSecret } from '#src/http/access-token.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
@@ -24,6 +24,14 @@ import { createStreamReader } from '#src/streams/reader.ts';
 const REDIS_PATIENCE_MS = 2000;
 
 export type Runtime = Awaited<ReturnType<typeof openRuntime>>;
+
+/** The keys of access tokens, the signing one first. */
+export function signingSecrets(
+  config: Pick<Config, 'ACCESS_TOKEN_KEYS' | 'APP_SECRET'>,
+): [SigningSecret, ...SigningSecret[]] {
+  const [first, ...others] = config.ACCESS_TOKEN_KEYS;
+  return first ? [first, ...others] : [{ id: 'v1', secretBase64: config.APP_SECRET }];
+}
 
 /** Opens what the API needs; `close` closes it in reverse. Nothing here waits for Postgres: its absence is an error of each query. */
 export async function openRuntime(config: Config, role = 'api', given?: Log) {
@@ -54,7 +62,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
   const { router, providers } = openRouter(config, log);
-  const accessTokens = createAccessTokens(config.APP_SECRET);
+  const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const closing = new AbortController();
 

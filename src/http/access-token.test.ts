@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { TestUser } from '../../test/factories.ts';
 import type { TestApp } from '../../test/harness.ts';
 import { createAccessTokens } from '#src/http/access-token.ts';
+import { signingSecrets } from '#src/runtime.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { aUser } from '../../test/factories.ts';
 import { openTestApp } from '../../test/harness.ts';
@@ -42,7 +43,7 @@ const without = (name: string) => Object.fromEntries(Object.entries(claims()).fi
 const ask = (authorization: string) => test.app.inject({ url: '/api/auth/me', headers: { authorization } });
 
 it('accepts its own tokens, from any process with the same secret', async () => {
-  const elsewhere = createAccessTokens(test.config.APP_SECRET);
+  const elsewhere = createAccessTokens(signingSecrets(test.config));
   expect(await elsewhere.verify(user.token)).toEqual(user.auth);
   // The forgeries below differ from this one in one thing each.
   expect((await ask(`Bearer ${make(HEADER, claims())}`)).statusCode).toBe(200);
@@ -144,7 +145,7 @@ it('answers every forged token with 401 and a problem', async () => {
     const answer = await ask(`Bearer ${token}`);
     expect(`${kind}: ${answer.statusCode}`).toBe(`${kind}: 401`);
     expect(answer.headers['content-type']).toBe('application/problem+json');
-    expect(answer.json().code).toMatch(/^(invalid_token|token_expired|unauthenticated)$/);
+    expect(answer.json().code).toMatch(/^(invalid_token|invalid_key|token_expired|unauthenticated)$/);
   }
   for (const header of ['', 'Bearer', 'Bearer ', 'Basic dXNlcjpwYXNz', `Token ${user.token}`, user.token]) {
     expect(`${header}: ${(await ask(header)).statusCode}`).toBe(`${header}: 401`);
@@ -158,7 +159,7 @@ it('says when a token has expired, also one it has accepted before', async () =>
   expect((await test.app.inject({ url: '/api/auth/me', headers: header })).statusCode).toBe(200);
   vi.useFakeTimers({ toFake: ['Date'], now: old.auth.expiresAt });
   const seen = await ask(`Bearer ${old.token}`);
-  const elsewhere = createAccessTokens(test.config.APP_SECRET).verify(old.token);
+  const elsewhere = createAccessTokens(signingSecrets(test.config)).verify(old.token);
   await expect(elsewhere).rejects.toMatchObject({ status: 401, code: 'token_expired' });
   vi.useRealTimers();
   expect(seen.json()).toMatchObject({ status: 401, code: 'token_expired' });
@@ -171,4 +172,26 @@ it('accepts no token with any one bit changed', async () => {
     changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
     await expect(test.rt.accessTokens.verify(changed.toString('latin1'))).rejects.toMatchObject({ status: 401 });
   }
+});
+
+const secretOf = (id: string) => ({ id, secretBase64: Buffer.alloc(32, id).toString('base64') });
+
+it('changes keys without signing anybody out', async () => {
+  const [first, second] = [secretOf('k1'), secretOf('k2')];
+  const subject = { ...(await aUser(test.rt)).auth };
+  const before = await createAccessTokens([first]).sign(subject);
+  // Known everywhere before it signs anywhere.
+  const announced = createAccessTokens([first, second]);
+  const changed = createAccessTokens([second, first]);
+  const after = await changed.sign(subject);
+  for (const tokens of [announced, changed]) {
+    for (const token of [before, after]) expect(await tokens.verify(token)).toMatchObject({ userId: subject.userId });
+  }
+  await expect(createAccessTokens([second]).verify(before)).rejects.toMatchObject({
+    status: 401,
+    code: 'invalid_token',
+  });
+  // The same secret under another name is another key.
+  const renamed = createAccessTokens([{ ...first, id: 'k2' }]);
+  await expect(renamed.verify(before)).rejects.toMatchObject({ status: 401 });
 });

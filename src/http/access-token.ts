@@ -35,7 +35,6 @@ const ALGORITHM = 'HS256';
 const TYPE = 'at+jwt';
 const ISSUER = 'whatshybrid';
 const AUDIENCE = 'whatshybrid-api';
-const KEY_ID = 'v1';
 const MAX_LENGTH = 2048;
 /**
  * Three canonical base64url parts, the last one 32 bytes. The last character of 32 bytes carries four bits, so only sixteen characters can
@@ -57,23 +56,34 @@ export interface AccessTokens {
   verify(token: string): Promise<Auth>;
 }
 
+/** A secret that tokens are signed with, by the name they carry (`kid`). */
+export interface SigningSecret {
+  id: string;
+  secretBase64: string;
+}
+
 /**
  * The installation's access tokens: JWTs in the profile of RFC 9068, signed with a key that only this purpose has.
- * Every process with the same `APP_SECRET` accepts them. The algorithm is fixed here and never read from a token.
+ * Every process with the same secrets accepts them. The algorithm is fixed here and never read from a token.
+ * @param secrets the first signs, all verify: a new one is added behind, then moved to the front once every process knows it, and the
+ * old one dropped when its last token has expired
  */
-export function createAccessTokens(secretBase64: string): AccessTokens {
-  const key = deriveKey(secretBase64, 'access-token.v1', 32);
+export function createAccessTokens(secrets: readonly [SigningSecret, ...SigningSecret[]]): AccessTokens {
+  const keys = new Map(
+    secrets.map(({ id, secretBase64 }) => [id, deriveKey(secretBase64, `access-token.${id}`, 32)] as const),
+  );
+  const [{ id: signingId }] = secrets;
   const verified = new Map<string, Auth>();
 
   const check = async (token: string): Promise<Auth> => {
-    const { payload, protectedHeader } = await jwtVerify(token, key, {
+    const { payload } = await jwtVerify(token, ({ kid = '' }) => keys.get(kid) ?? Promise.reject(invalid()), {
       algorithms: [ALGORITHM],
       typ: TYPE,
       issuer: ISSUER,
       audience: AUDIENCE,
     });
     const claims = Claims.safeParse(payload);
-    if (protectedHeader.kid !== KEY_ID || !claims.success) throw invalid();
+    if (!claims.success) throw invalid();
     const { sub, sid, wid, role, exp } = claims.data;
     return {
       kind: 'session',
@@ -91,8 +101,10 @@ export function createAccessTokens(secretBase64: string): AccessTokens {
 
   return {
     sign({ userId, sessionId, workspaceId, role }) {
+      const key = keys.get(signingId);
+      if (!key) throw new Error('There is no key to sign with');
       return new SignJWT({ sid: sessionId, wid: workspaceId, role })
-        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: KEY_ID })
+        .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: signingId })
         .setSubject(userId)
         .setIssuer(ISSUER)
         .setAudience(AUDIENCE)

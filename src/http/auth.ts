@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
-import { unauthenticated } from '#src/errors.ts';
+import { forbidden, unauthenticated } from '#src/errors.ts';
 import { isPermission, mustHave, type Permission } from '#src/http/permissions.ts';
 import { LimitedError } from '#src/http/rate-limit/limiter.ts';
 import { OF_KNOWN, OF_PUBLIC, OF_REFUSED, type PolicyName } from '#src/http/rate-limit/policies.ts';
@@ -93,7 +93,7 @@ function permit(access: RouteAccess) {
 }
 
 function mustBePerson(auth: Auth): void {
-  if (auth.kind !== 'session') throw unauthenticated('An API key cannot do this; sign in.', 'session_required');
+  if (auth.kind !== 'session') throw forbidden('An API key cannot do this; sign in.');
 }
 
 /** The caller of a route that is not public. */

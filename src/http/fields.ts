@@ -20,3 +20,6 @@ export const IdText = z.uuid().toLowerCase();
 
 /** The `:id` of a route. */
 export const IdParams = z.strictObject({ id: IdText });
+
+/** The answer of every DELETE. */
+export const DeletedView = z.object({ id: z.uuid(), deleted: z.literal(true) }).meta({ id: 'Deleted' });

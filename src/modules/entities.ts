@@ -1,3 +1,4 @@
+import { ApiKeySchema } from '#src/modules/api-keys/api-key.entity.ts';
 import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
@@ -5,4 +6,4 @@ import { MemberSchema } from '#src/modules/workspaces/member.entity.ts';
 import { WorkspaceSchema } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** Every entity there is: one that is not listed here has no table. */
-export const entities = [UserSchema, SessionSchema, WorkspaceSchema, MemberSchema, CreditAccountSchema];
+export const entities = [UserSchema, SessionSchema, WorkspaceSchema, MemberSchema, CreditAccountSchema, ApiKeySchema];

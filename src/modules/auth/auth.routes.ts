@@ -14,7 +14,8 @@ import {
   TokensView,
 } from '#src/modules/auth/auth.schemas.ts';
 import { login, readMe, register, updateMe } from '#src/modules/auth/auth.service.ts';
-import { endSession, refreshSession } from '#src/modules/auth/auth.session.ts';
+import { refreshSession } from '#src/modules/auth/auth.session.ts';
+import { endSession } from '#src/modules/auth/sessions.service.ts';
 
 const open = { tags: ['auth'] };
 const signedIn = { tags: ['auth'], security: [{ bearer: [] }] };
@@ -51,7 +52,8 @@ export function authRoutes(rt: Runtime) {
       schema: { ...signedIn, summary: 'End this session', response: { 200: SignedOutView } },
       config: { access: 'person' },
       handler: async (request) => {
-        await endSession(rt, authOf(request).sessionId);
+        const { userId, sessionId } = authOf(request);
+        await endSession(rt.orm, userId, sessionId);
         return { signedOut: true as const };
       },
     });

@@ -80,11 +80,6 @@ export async function refreshSession(rt: Needs, refreshToken: string): Promise<T
   return tokensOf(rt, outcome, await defaultWorkspace(rt.orm, outcome.user.id));
 }
 
-/** Ends a session: its refresh token stops working now, its access token when it expires. */
-export async function endSession(rt: Pick<Runtime, 'orm'>, sessionId: string): Promise<void> {
-  await rt.orm.em.fork().nativeUpdate(Session, { id: sessionId, revokedAt: null }, { revokedAt: new Date() });
-}
-
 async function tokensOf(rt: Needs, session: Session, workspace: WorkspaceView): Promise<TokensView> {
   const token = await rt.accessTokens.sign({
     userId: session.user.id,

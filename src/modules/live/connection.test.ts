@@ -47,7 +47,7 @@ async function aSocket() {
 }
 
 const countJobs = async () =>
-  (await test.rt.pool.query<{ n: number }>('select count(*)::int as n from job')).rows[0]?.n ?? 0;
+  (await test.rt.systemPool.query<{ n: number }>('select count(*)::int as n from job')).rows[0]?.n ?? 0;
 
 describe('a socket', () => {
   it('that subscribes twice at once gets each event once, and leaves nothing behind', async () => {

@@ -22,12 +22,16 @@ const MAX_SILENCE_MS = 3 * HEARTBEAT_MS;
 const MAX_WATCHES = 200;
 const FRAMES_PER_SECOND = 50;
 const BURST_FRAMES = 500;
+const DAY_MS = 86_400_000;
+
+export type FrameOf<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
 
 export interface ConnectionResources {
   jobs: Jobs;
   ai: AiService;
   reader: StreamReader;
-  access: Access;
+  identify: (frame: FrameOf<'auth'>) => Promise<Auth>;
+  access: Pick<Access, 'follow'>;
   /** Counts one submit. @throws AppError 429 */
   admit: (auth: Auth) => Promise<unknown>;
   log: Logger;
@@ -35,8 +39,6 @@ export interface ConnectionResources {
   /** Multiplies the frames a client may send. */
   rateScale: number;
 }
-
-type FrameOf<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
 
 /** Serves one WebSocket until it closes. */
 export function serveSocket(socket: WebSocket, resources: ConnectionResources): void {
@@ -109,7 +111,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
-    const fresh = await resources.access.identify(frame.token, frame.workspaceId);
+    const fresh = await resources.identify(frame);
     if (access && (access.userId !== fresh.userId || access.workspaceId !== fresh.workspaceId)) {
       throw forbidden('This socket belongs to another user or workspace. Open a new one.');
     }
@@ -121,7 +123,9 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     });
     clearTimeout(authTimer);
     clearTimeout(expiry);
-    expiry = setTimeout(() => close(Close.unauthenticated, 'token expired'), Math.max(0, fresh.expiresAt - Date.now()));
+    // A key may last for longer than a timer can wait; the check of open sockets ends it.
+    const leftMs = Math.max(0, fresh.expiresAt - Date.now());
+    if (leftMs < DAY_MS) expiry = setTimeout(() => close(Close.unauthenticated, 'token expired'), leftMs);
     const { sessionId, userId, workspaceId, role } = fresh;
     return { sessionId, userId, workspaceId, role, heartbeatMs: HEARTBEAT_MS };
   };

@@ -7,14 +7,20 @@ const eventId = z.string().regex(/^\d{1,9}-\d{1,16}(-[01](-\d{1,9})?)?$/, 'must 
 
 /** What a client may send, once it is JSON. */
 export const ClientFrame = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('auth'),
-    id,
-    token: z.string().min(1).max(8192),
-    workspaceId: z.uuid().optional(),
-    lastEventId: eventId.optional(),
-    device: z.string().max(200).optional(),
-  }),
+  z
+    .strictObject({
+      type: z.literal('auth'),
+      id,
+      token: z.string().min(1).max(8192).optional(),
+      ticket: z.string().min(1).max(100).optional(),
+      workspaceId: z.uuid().optional(),
+      lastEventId: eventId.optional(),
+      device: z.string().max(200).optional(),
+    })
+    .refine(({ token, ticket }) => (token === undefined) !== (ticket === undefined), {
+      path: ['token'],
+      message: 'send a token or a ticket',
+    }),
   z.strictObject({
     type: z.literal('submit'),
     id,

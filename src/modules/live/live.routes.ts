@@ -1,11 +1,16 @@
-import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import type { App } from '#src/http/app-type.ts';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
 import type { Runtime } from '#src/runtime.ts';
 import { OF_KNOWN } from '#src/http/rate-limit/policies.ts';
+import { createTickets, TICKET_SECONDS } from '#src/modules/live/tickets.ts';
+import { authOf } from '#src/http/auth.ts';
 import { Close } from '#src/modules/live/frames.ts';
 import { serveSocket } from '#src/modules/live/connection.ts';
-import { AppError, badRequest, forbidden } from '#src/errors.ts';
+import { AppError, badRequest, forbidden, notFound } from '#src/errors.ts';
 import { answerOnSocket } from '#src/http/problem.ts';
+
+const TicketView = z.object({ ticket: z.string(), expiresInSeconds: z.int() }).meta({ id: 'Ticket' });
 
 const MAX_FRAME_BYTES = 256 * 1024;
 
@@ -20,8 +25,31 @@ export const SOCKET_OPTIONS: WebsocketPluginOptions = {
 
 /** The WebSocket door. A browser's Origin must be on the list; other clients send none. */
 export function liveRoutes(rt: Runtime) {
-  return async (app: FastifyInstance): Promise<void> => {
+  return async (app: App): Promise<void> => {
     let open = 0;
+    const tickets = createTickets(rt.redis, rt.config.REDIS_PREFIX);
+    const identify = async (token: string | undefined, ticket = '', workspaceId?: string, origin?: string) => {
+      if (token !== undefined) return rt.access.identify(token, workspaceId);
+      const auth = await tickets.redeem(ticket, origin);
+      if (workspaceId !== undefined && workspaceId.toLowerCase() !== auth.workspaceId) throw notFound('The workspace');
+      return rt.access.recheck(auth);
+    };
+    app.post(
+      '/api/ws/ticket',
+      {
+        config: { access: 'member', limits: ['ticket'] },
+        schema: {
+          tags: ['live'],
+          summary: 'A ticket for one socket, good for 30 seconds',
+          security: [{ bearer: [] }],
+          response: { 201: TicketView },
+        },
+      },
+      async (request, reply) => {
+        const ticket = await tickets.issue(authOf(request), request.headers.origin);
+        return reply.code(201).send({ ticket, expiresInSeconds: TICKET_SECONDS });
+      },
+    );
     // Without a listener, ws answers a handshake it refuses with a page of HTML.
     app.websocketServer.on('wsClientError', (error, socket) => {
       answerOnSocket(badRequest('invalid_handshake', `${error.message}.`), socket);
@@ -48,6 +76,7 @@ export function liveRoutes(rt: Runtime) {
           ai: rt.ai,
           reader: rt.reader,
           access: rt.access,
+          identify: ({ token, ticket, workspaceId }) => identify(token, ticket, workspaceId, request.headers.origin),
           admit: (auth) => rt.limiter.take([...OF_KNOWN, 'ai'], { ip: request.ip, auth }),
           log: rt.log,
           requestId: request.id,
