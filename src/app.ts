@@ -14,6 +14,7 @@ import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
+import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
@@ -65,6 +66,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(aiRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));
+  await app.register(auditRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
   return app;

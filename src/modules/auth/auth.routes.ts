@@ -3,6 +3,7 @@ import type { App } from '#src/http/app-type.ts';
 import type { Device } from '#src/modules/auth/auth.session.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { authOf } from '#src/http/auth.ts';
+import { actorOf } from '#src/modules/audit/audit.ts';
 import {
   LoginBody,
   MePatch,
@@ -19,7 +20,11 @@ import { endSession, refreshSession } from '#src/modules/auth/auth.session.ts';
 const open = { tags: ['auth'] };
 const signedIn = { tags: ['auth'], security: [{ bearer: [] }] };
 
-const deviceOf = (request: FastifyRequest): Device => ({ userAgent: request.headers['user-agent'], ip: request.ip });
+const deviceOf = (request: FastifyRequest): Device => ({
+  userAgent: request.headers['user-agent'],
+  ip: request.ip,
+  requestId: request.id,
+});
 
 /** `/api/auth`: accounts, sessions and the caller's own profile. */
 export function authRoutes(rt: Runtime) {
@@ -51,7 +56,7 @@ export function authRoutes(rt: Runtime) {
       schema: { ...signedIn, summary: 'End this session', response: { 200: SignedOutView } },
       config: { access: 'person' },
       handler: async (request) => {
-        await endSession(rt, authOf(request).sessionId);
+        await endSession(rt, authOf(request), actorOf(request));
         return { signedOut: true as const };
       },
     });
@@ -65,7 +70,7 @@ export function authRoutes(rt: Runtime) {
     app.patch('/api/auth/me', {
       schema: { ...signedIn, summary: 'Change your name or language', body: MePatch, response: { 200: MeView } },
       config: { access: 'person' },
-      handler: (request) => updateMe(rt, authOf(request), request.body),
+      handler: (request) => updateMe(rt, authOf(request), request.body, actorOf(request)),
     });
   };
 }
