@@ -20,6 +20,7 @@ import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
+import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
 const BODY_LIMIT_BYTES = 1_048_576;
@@ -67,6 +68,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));
   await app.register(auditRoutes(rt));
+  await app.register(settingsRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
   return app;

@@ -139,7 +139,7 @@ export function maskText(text: string): string {
   return isCut ? `${masked.slice(0, MAX_TEXT).toWellFormed()}…` : masked;
 }
 
-const maskEmail = (email: string): string => `${[...email][0] ?? ''}***${email.slice(email.lastIndexOf('@'))}`;
+const maskEmail = (email: string): string => `${/^./u.exec(email)?.[0] ?? ''}***${email.slice(email.lastIndexOf('@'))}`;
 
 function maskDigits(text: string): string {
   const digits = text.replaceAll(/\D/g, '');

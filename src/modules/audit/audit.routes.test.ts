@@ -80,15 +80,16 @@ describe('GET /api/audit', () => {
   });
 });
 
+const call = (method: 'POST' | 'PATCH', url: string, payload: object, headers: Record<string, string>) =>
+  test.app.inject({
+    method,
+    url,
+    payload,
+    headers: { 'user-agent': 'Mozilla/5.0', 'x-request-id': `r-${url.slice(10)}`, ...headers },
+  });
+
 describe('what is written down', () => {
   it('who signed in, changed their profile and signed out, and from where', async () => {
-    const call = (method: 'POST' | 'PATCH', url: string, payload: object, headers: Record<string, string>) =>
-      test.app.inject({
-        method,
-        url,
-        payload,
-        headers: { 'user-agent': 'Mozilla/5.0', 'x-request-id': `r-${url.slice(10)}`, ...headers },
-      });
     const { email, password } = ana;
     const signedIn = (await call('POST', '/api/auth/login', { email, password }, {})).json();
     const headers = { authorization: `Bearer ${signedIn.token}` };

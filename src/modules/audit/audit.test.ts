@@ -78,7 +78,6 @@ describe('the chain', () => {
       'a\0b',
       ':x',
     ];
-    const actor = (text: string) => ({ ...SYSTEM, userAgent: text, requestId: 'r', ip: '::1' });
     await inWorkspaceTx(test.rt.orm, { workspaceId }, async (em) => {
       for (const text of texts) {
         const change = {
@@ -87,7 +86,7 @@ describe('the chain', () => {
           before: { [text]: text },
           after: [text, 1.5e300],
         };
-        await appendAudit(em, actor(text), change);
+        await appendAudit(em, { ...SYSTEM, userAgent: text }, change);
       }
     });
     expect(await verifyChain(test.rt.pool, workspaceId, 3)).toMatchObject({ ok: true, entries: texts.length });
@@ -193,11 +192,11 @@ describe('the rights', () => {
         'truncate audit_head',
         `insert into audit_head values ('${randomUUID()}', 0, '')`,
       ]) {
-        await expect(queryAs(pool, { workspaceId }, { text }), text).rejects.toMatchObject({ code: '42501' });
+        await expect(queryAs(pool, { workspaceId }, { text })).rejects.toMatchObject({ code: '42501' });
       }
     }
     for (const sql of [`update audit_log set action = 'x'`, 'delete from audit_log', 'truncate audit_log']) {
-      await expect(owner.query(sql), sql).rejects.toMatchObject({ code: '42501' });
+      await expect(owner.query(sql)).rejects.toMatchObject({ code: '42501' });
     }
     expect(await verifyChain(test.rt.pool, workspaceId)).toMatchObject({ ok: true, entries: 1 });
   });

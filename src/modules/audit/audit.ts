@@ -45,12 +45,13 @@ export function actorOf(
   };
 }
 
+const documentOf = (value: unknown) => (value === undefined || value === null ? null : JSON.stringify(redact(value)));
+
 /**
  * Writes down a change, in the transaction that makes it (`inWorkspaceTx`): both last, or neither does. Secrets and contact data in
  * `before` and `after` are redacted here. Call it last: it makes the workspace's other audited changes wait until the transaction ends.
  */
 export async function appendAudit(em: EntityManager, actor: Actor, change: Change): Promise<void> {
-  const documentOf = (value: unknown) => (value === undefined || value === null ? null : JSON.stringify(redact(value)));
   await insertEntry(em, {
     id: newId(),
     actor_kind: actor.kind,

@@ -15,6 +15,7 @@ import {
   TokensView,
 } from '#src/modules/auth/auth.schemas.ts';
 import { login, readMe, register, updateMe } from '#src/modules/auth/auth.service.ts';
+import { whileRegistrationIsOpen } from '#src/modules/settings/registration.ts';
 import { endSession, refreshSession } from '#src/modules/auth/auth.session.ts';
 
 const open = { tags: ['auth'] };
@@ -37,6 +38,7 @@ export function authRoutes(rt: Runtime) {
         body: RegisterBody,
         response: { 201: SignedInView },
       },
+      preHandler: whileRegistrationIsOpen(rt),
       handler: async (request, reply) => reply.code(201).send(await register(rt, request.body, deviceOf(request))),
     });
 
