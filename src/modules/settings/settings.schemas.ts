@@ -17,9 +17,10 @@ export function patchOf(settings: Map<string, Definition>) {
           .meta(isSecret ? { description, writeOnly: true } : { description, default: byDefault }),
       ] as const,
   );
-  return z
-    .strictObject(Object.fromEntries(shape))
-    .refine((body) => Object.keys(body).length > 0, 'must change at least one setting');
+  return z.strictObject(Object.fromEntries(shape)).refine((body) => Object.keys(body).length > 0, {
+    message: 'must change at least one setting',
+    when: ({ issues }) => issues.length === 0,
+  });
 }
 
 /** What a scope's settings look like to clients. */

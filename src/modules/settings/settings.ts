@@ -101,9 +101,10 @@ export function createSettings({ orm, config }: { orm: Orm; config: Pick<Config,
 
   const put = async (em: EntityManager, { owner }: Place, key: string, value: unknown, isSecret: boolean) => {
     if (value === null) return removeSetting(em, owner, key);
-    const text = String(value);
-    const sealed = isSecret ? sealText(config.APP_SECRET, placeOf(owner, key), text).toString('hex') : null;
-    return putSetting(em, owner, { key, value: isSecret ? null : JSON.stringify(value), sealed });
+    if (!isSecret) return putSetting(em, owner, { key, value: JSON.stringify(value), sealed: null });
+    if (typeof value !== 'string') throw new TypeError('A secret is a text');
+    const sealed = sealText(config.APP_SECRET, placeOf(owner, key), value).toString('hex');
+    return putSetting(em, owner, { key, value: null, sealed });
   };
 
   return {
