@@ -15,12 +15,14 @@ import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
+import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
+import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
 const BODY_LIMIT_BYTES = 1_048_576;
@@ -69,6 +71,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(aiRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));
+  await app.register(auditRoutes(rt));
+  await app.register(settingsRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
   return app;

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -133,6 +133,15 @@ it('works with an owner that is no superuser and a login that owns nothing', asy
       client.query('select from workspace').catch((error) => error),
     );
     expect(String(seen)).toContain('permission denied');
+    // The audit log's own door works with the owner's rights, which row-level security binds too.
+    const appended = await onServer(urlOf(login), async (client) => {
+      await client.query(`begin; set local role wh_app; set local app.workspace_id = '${randomUUID()}'`);
+      const { rows } = await client.query(
+        `select audit_append(uuidv7(), 'system', null, 'x', null, null, null, null, null, null, null) as seq`,
+      );
+      return rows;
+    });
+    expect(appended).toEqual([{ seq: '1' }]);
   } finally {
     await onOwn([`drop database ${name}_owned with (force)`, `drop role ${owner}`, `drop role ${login}`]);
   }

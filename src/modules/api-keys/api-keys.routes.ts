@@ -1,5 +1,6 @@
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
+import { actorOf } from '#src/modules/audit/audit.ts';
 import { authOf } from '#src/http/auth.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { PageQuery } from '#src/http/page.ts';
@@ -32,7 +33,8 @@ export function apiKeyRoutes({ orm }: Pick<Runtime, 'orm'>) {
         body: ApiKeyBody,
         response: { 201: NewApiKeyView },
       },
-      handler: async (request, reply) => reply.code(201).send(await createApiKey(orm, authOf(request), request.body)),
+      handler: async (request, reply) =>
+        reply.code(201).send(await createApiKey(orm, authOf(request), actorOf(request), request.body)),
     });
 
     app.get('/api/api-keys', {
@@ -57,8 +59,10 @@ export function apiKeyRoutes({ orm }: Pick<Runtime, 'orm'>) {
         response: { 201: NewApiKeyView },
       },
       handler: async (request, reply) => {
+        const { id } = request.params;
         const { overlapSeconds } = request.body;
-        return reply.code(201).send(await rotateApiKey(orm, authOf(request), request.params.id, overlapSeconds));
+        const fresh = await rotateApiKey(orm, authOf(request), actorOf(request), id, overlapSeconds);
+        return reply.code(201).send(fresh);
       },
     });
 
@@ -67,7 +71,7 @@ export function apiKeyRoutes({ orm }: Pick<Runtime, 'orm'>) {
       schema: { ...schema, summary: 'Revoke a key', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
         const { id } = request.params;
-        await revokeApiKey(orm, authOf(request), id);
+        await revokeApiKey(orm, authOf(request), actorOf(request), id);
         return { id, deleted: true as const };
       },
     });

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Orm } from '#src/db/orm.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import type { ApiKeyBody, ApiKeyView, NewApiKeyView } from '#src/modules/api-keys/api-keys.schemas.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { conflict, notFound } from '#src/errors.ts';
 import { makeApiKey } from '#src/http/api-key-text.ts';
@@ -11,12 +12,12 @@ import { SCOPES } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 
-type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null };
+type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null; replaces?: string };
 
 /** Makes a key that can do what its scopes say, as the caller. @returns it with its secret, which is nowhere to be had again */
-export function createApiKey(orm: Orm, auth: Auth, body: ApiKeyBody): Promise<NewApiKeyView> {
+export function createApiKey(orm: Orm, auth: Auth, actor: Actor, body: ApiKeyBody): Promise<NewApiKeyView> {
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
-  return inWorkspaceTx(orm, auth, (em) => insertKey(em, auth, { ...body, expiresAt }));
+  return inWorkspaceTx(orm, auth, (em) => insertKey(em, auth, actor, { ...body, expiresAt }));
 }
 
 /** The workspace's keys, newest first, the revoked ones too. */
@@ -37,10 +38,12 @@ export function readApiKeyOf(orm: Orm, auth: Auth, id: string): Promise<ApiKeyVi
 }
 
 /** Ends a key for good; again is no error. @throws AppError 404 */
-export function revokeApiKey(orm: Orm, auth: Auth, id: string): Promise<void> {
+export function revokeApiKey(orm: Orm, auth: Auth, actor: Actor, id: string): Promise<void> {
   return inWorkspaceTx(orm, auth, async (em) => {
     const key = await findKey(em, auth, id);
-    key.revokedAt ??= new Date();
+    if (key.revokedAt) return;
+    key.revokedAt = new Date();
+    await appendAudit(em, actor, { action: 'api_key.revoked', target: { type: 'api_key', id } });
   });
 }
 
@@ -48,13 +51,20 @@ export function revokeApiKey(orm: Orm, auth: Auth, id: string): Promise<void> {
  * Makes a new key like an old one, which goes on working for a while so that programs can change over.
  * @throws AppError 404, 409 `key_ended` for one that no longer works
  */
-export function rotateApiKey(orm: Orm, auth: Auth, id: string, overlapSeconds: number): Promise<NewApiKeyView> {
+export function rotateApiKey(
+  orm: Orm,
+  auth: Auth,
+  actor: Actor,
+  id: string,
+  overlapSeconds: number,
+): Promise<NewApiKeyView> {
   return inWorkspaceTx(orm, auth, async (em) => {
     const old = await findKey(em, auth, id);
     const now = Date.now();
     const end = old.expiresAt?.getTime() ?? Infinity;
     if (old.revokedAt || end <= now) throw conflict('key_ended', 'The key no longer works; make a new one.');
-    const fresh = await insertKey(em, auth, {
+    const fresh = await insertKey(em, auth, actor, {
+      replaces: old.id,
       name: old.name,
       scopes: scopesOf(old),
       expiresAt: old.expiresAt ?? null,
@@ -64,7 +74,12 @@ export function rotateApiKey(orm: Orm, auth: Auth, id: string, overlapSeconds: n
   });
 }
 
-async function insertKey(em: EntityManager, auth: Auth, fields: KeyFields): Promise<NewApiKeyView> {
+async function insertKey(
+  em: EntityManager,
+  auth: Auth,
+  actor: Actor,
+  { replaces, ...fields }: KeyFields,
+): Promise<NewApiKeyView> {
   const id = newId();
   const { text, prefix, secretHash } = makeApiKey(auth.workspaceId, id);
   const key = em.create(ApiKey, {
@@ -76,7 +91,10 @@ async function insertKey(em: EntityManager, auth: Auth, fields: KeyFields): Prom
     createdBy: auth.userId,
   });
   await em.flush();
-  return { ...presentApiKey(key), secret: text };
+  const view = presentApiKey(key);
+  const after = { name: view.name, scopes: view.scopes, expiresAt: view.expiresAt, ...(replaces ? { replaces } : {}) };
+  await appendAudit(em, actor, { action: 'api_key.created', target: { type: 'api_key', id }, after });
+  return { ...view, secret: text };
 }
 
 async function findKey(em: EntityManager, auth: Auth, id: string): Promise<ApiKey> {

@@ -3,6 +3,7 @@ import type { App } from '#src/http/app-type.ts';
 import type { Device } from '#src/modules/auth/auth.session.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { authOf } from '#src/http/auth.ts';
+import { actorOf } from '#src/modules/audit/audit.ts';
 import {
   LoginBody,
   MePatch,
@@ -16,11 +17,16 @@ import {
 import { login, readMe, register, updateMe } from '#src/modules/auth/auth.service.ts';
 import { refreshSession } from '#src/modules/auth/auth.session.ts';
 import { endSession } from '#src/modules/auth/sessions.service.ts';
+import { whileRegistrationIsOpen } from '#src/modules/settings/registration.ts';
 
 const open = { tags: ['auth'] };
 const signedIn = { tags: ['auth'], security: [{ bearer: [] }] };
 
-const deviceOf = (request: FastifyRequest): Device => ({ userAgent: request.headers['user-agent'], ip: request.ip });
+const deviceOf = (request: FastifyRequest): Device => ({
+  userAgent: request.headers['user-agent'],
+  ip: request.ip,
+  requestId: request.id,
+});
 
 /** `/api/auth`: accounts, sessions and the caller's own profile. */
 export function authRoutes(rt: Runtime) {
@@ -33,6 +39,7 @@ export function authRoutes(rt: Runtime) {
         body: RegisterBody,
         response: { 201: SignedInView },
       },
+      preHandler: whileRegistrationIsOpen(rt),
       handler: async (request, reply) => reply.code(201).send(await register(rt, request.body, deviceOf(request))),
     });
 
@@ -52,8 +59,8 @@ export function authRoutes(rt: Runtime) {
       schema: { ...signedIn, summary: 'End this session', response: { 200: SignedOutView } },
       config: { access: 'person' },
       handler: async (request) => {
-        const { userId, sessionId } = authOf(request);
-        await endSession(rt.orm, userId, sessionId);
+        const auth = authOf(request);
+        await endSession(rt.orm, auth, actorOf(request), auth.sessionId);
         return { signedOut: true as const };
       },
     });
@@ -67,7 +74,7 @@ export function authRoutes(rt: Runtime) {
     app.patch('/api/auth/me', {
       schema: { ...signedIn, summary: 'Change your name or language', body: MePatch, response: { 200: MeView } },
       config: { access: 'person' },
-      handler: (request) => updateMe(rt, authOf(request), request.body),
+      handler: (request) => updateMe(rt, authOf(request), request.body, actorOf(request)),
     });
   };
 }

@@ -9,6 +9,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
 import { QueueFullError } from '#src/lib/limit.ts';
 import { startSession } from '#src/modules/auth/auth.session.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import { CreditAccount, MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
@@ -85,9 +86,18 @@ export async function updateMe(
   rt: Pick<Runtime, 'orm'>,
   auth: Auth,
   patch: { name?: string | undefined; locale?: string | undefined },
+  actor: Actor,
 ): Promise<MeView> {
   const changed = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
-  await rt.orm.em.fork().nativeUpdate(User, { id: auth.userId }, { ...changed, updatedAt: new Date() });
+  await inWorkspaceTx(rt.orm, auth, async (em) => {
+    const user = await em.findOne(User, { id: auth.userId });
+    if (!user) throw unauthenticated('The account no longer exists.');
+    const before = { name: user.name, locale: user.locale };
+    em.assign(user, changed);
+    await em.flush();
+    const after = { name: user.name, locale: user.locale };
+    await appendAudit(em, actor, { action: 'profile.changed', target: { type: 'user', id: user.id }, before, after });
+  });
   return readMe(rt, auth);
 }
 

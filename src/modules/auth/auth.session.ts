@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { LockMode } from '@mikro-orm/postgresql';
 import type { Runtime } from '#src/runtime.ts';
 import type { TokensView } from '#src/modules/auth/auth.schemas.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { unauthenticated } from '#src/errors.ts';
 import { ACCESS_TOKEN_SECONDS } from '#src/http/access-token.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { isIssuedBy, readRefreshToken, writeRefreshToken } from '#src/modules/auth/refresh-token.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
@@ -23,6 +25,7 @@ type Needs = Pick<Runtime, 'orm' | 'config' | 'accessTokens'>;
 export interface Device {
   userAgent: string | undefined;
   ip: string;
+  requestId?: string;
 }
 
 /** Opens a session for a user who has proved who they are. */
@@ -32,16 +35,22 @@ export async function startSession(
   workspace: WorkspaceView,
   device: Device,
 ): Promise<TokensView> {
-  const em = rt.orm.em.fork();
-  const session = em.create(Session, {
-    user: userId,
-    refreshKey: randomBytes(32),
-    counter: 0,
-    expiresAt: new Date(Date.now() + IDLE_MS),
-    userAgent: device.userAgent?.slice(0, 300) ?? null,
-    ip: device.ip.slice(0, 45),
+  const userAgent = device.userAgent?.slice(0, 300) ?? null;
+  const ip = device.ip.slice(0, 45);
+  const session = await inWorkspaceTx(rt.orm, { workspaceId: workspace.id }, async (em) => {
+    const session = em.create(Session, {
+      user: userId,
+      refreshKey: randomBytes(32),
+      counter: 0,
+      expiresAt: new Date(Date.now() + IDLE_MS),
+      userAgent,
+      ip,
+    });
+    await em.flush();
+    const actor: Actor = { kind: 'session', id: userId, ip, userAgent, requestId: device.requestId ?? null };
+    await appendAudit(em, actor, { action: 'auth.login', target: { type: 'session', id: session.id } });
+    return session;
   });
-  await em.flush();
   return tokensOf(rt, session, workspace);
 }
 

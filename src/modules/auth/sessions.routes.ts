@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { notFound } from '#src/errors.ts';
+import { actorOf } from '#src/modules/audit/audit.ts';
 import { authOf } from '#src/http/auth.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { SignedOutView } from '#src/modules/auth/auth.schemas.ts';
@@ -52,7 +53,7 @@ export function sessionRoutes({ orm }: Pick<Runtime, 'orm'>) {
       schema: { ...schema, summary: 'Sign out on one device', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
         const { id } = request.params;
-        if (!(await endSession(orm, authOf(request).userId, id))) throw notFound('The session');
+        if (!(await endSession(orm, authOf(request), actorOf(request), id))) throw notFound('The session');
         return { id, deleted: true as const };
       },
     });
@@ -61,7 +62,7 @@ export function sessionRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config,
       schema: { ...schema, summary: 'Sign out everywhere', response: { 200: SignedOutView } },
       handler: async (request) => {
-        await endSessions(orm, authOf(request).userId);
+        await endSessions(orm, authOf(request), actorOf(request));
         return { signedOut: true as const };
       },
     });

@@ -1,4 +1,7 @@
 import type { Orm } from '#src/db/orm.ts';
+import type { Auth } from '#src/http/access-token.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
 
 /** The open sessions of a user, the last used first. */
@@ -7,15 +10,20 @@ export function listSessions(orm: Orm, userId: string): Promise<Session[]> {
   return orm.em.fork().find(Session, open, { orderBy: { lastUsedAt: 'desc', id: 'desc' } });
 }
 
-/** Ends one session of a user: its refresh token stops working at once, its access tokens within two seconds. @returns whether there was one */
-export async function endSession(orm: Orm, userId: string, id: string): Promise<boolean> {
-  const ended = await orm.em
-    .fork()
-    .nativeUpdate(Session, { id, user: userId, revokedAt: null }, { revokedAt: new Date() });
-  return ended > 0;
+/** Ends one session of the caller: its refresh token stops working at once, its access tokens within two seconds. @returns whether there was one */
+export function endSession(orm: Orm, auth: Auth, actor: Actor, id: string): Promise<boolean> {
+  return inWorkspaceTx(orm, auth, async (em) => {
+    const own = { id, user: auth.userId, revokedAt: null };
+    if ((await em.nativeUpdate(Session, own, { revokedAt: new Date() })) === 0) return false;
+    await appendAudit(em, actor, { action: 'auth.logout', target: { type: 'session', id } });
+    return true;
+  });
 }
 
-/** Ends all sessions of a user. */
-export async function endSessions(orm: Orm, userId: string): Promise<void> {
-  await orm.em.fork().nativeUpdate(Session, { user: userId, revokedAt: null }, { revokedAt: new Date() });
+/** Ends all sessions of the caller. */
+export function endSessions(orm: Orm, auth: Auth, actor: Actor): Promise<void> {
+  return inWorkspaceTx(orm, auth, async (em) => {
+    await em.nativeUpdate(Session, { user: auth.userId, revokedAt: null }, { revokedAt: new Date() });
+    await appendAudit(em, actor, { action: 'auth.logout_all', target: { type: 'user', id: auth.userId } });
+  });
 }

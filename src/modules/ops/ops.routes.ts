@@ -13,6 +13,7 @@ import { mergeMetrics } from '#src/lib/metrics.ts';
 import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
+import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const BOARD = '/ops/queues';
@@ -60,6 +61,8 @@ export function opsRoutes(rt: Runtime) {
       options: { uiConfig: { boardTitle: 'WhatsHybrid', hideRedisDetails: true } },
     });
     await app.register(board.registerPlugin(), { prefix: BOARD });
+
+    addOperatorSettings(app, rt);
 
     app.get('/metrics', { config: { access: 'ops' }, schema: { hide: true } }, async (_request, reply) => {
       rt.metrics.watchers.set(rt.reader.counts().watchers);

@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { LanguageTag } from '#src/http/fields.ts';
+import type { Permission } from '#src/http/permissions.ts';
+
+/** Whose a setting is: the installation's (operators change it), a workspace's, or a person's own. */
+export type SettingScope = 'global' | 'workspace' | 'user';
+
+/** One setting. A secret is written, used by the platform, and never read by anybody. */
+export interface Definition {
+  scope: SettingScope;
+  schema: z.ZodType;
+  byDefault: unknown;
+  description: string;
+  isSecret: boolean;
+  /** Of the installation: whether everybody who is signed in may read it. */
+  isPublic: boolean;
+  /** Of a workspace: what it takes to change it besides `settings:update`. */
+  permission: Permission | null;
+}
+
+interface Extras {
+  isPublic?: boolean;
+  permission?: Permission;
+}
+
+function setting<Scope extends SettingScope, Schema extends z.ZodType>(
+  scope: Scope,
+  schema: Schema,
+  byDefault: z.output<Schema>,
+  description: string,
+  { isPublic = false, permission }: Extras = {},
+) {
+  return { scope, schema, byDefault, description, isSecret: false as const, isPublic, permission: permission ?? null };
+}
+
+const secret = (description: string, permission: Permission) => ({
+  scope: 'workspace' as const,
+  schema: z.string().trim().min(8).max(500),
+  byDefault: null,
+  description,
+  isSecret: true as const,
+  isPublic: false,
+  permission,
+});
+
+const isTimeZone = (name: string): boolean => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+};
+const TimeZone = z.string().max(60).refine(isTimeZone, 'must be a time zone like America/Sao_Paulo');
+const Domain = z
+  .string()
+  .toLowerCase()
+  .max(253)
+  .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain like example.com');
+
+/** Every setting there is. A key that is not here is refused. */
+export const SETTINGS = {
+  'registration.open': setting('global', z.boolean(), true, 'Whether people can make an account', { isPublic: true }),
+  'registration.emailDomains': setting(
+    'global',
+    z.array(Domain).max(100),
+    [],
+    'The domains of e-mail addresses that can make an account; none: all',
+  ),
+  announcement: setting('global', z.string().trim().max(500), '', 'A note to everybody who is signed in', {
+    isPublic: true,
+  }),
+
+  'ai.language': setting(
+    'workspace',
+    LanguageTag.nullable(),
+    null,
+    "The language answers are written in; null: the contact's",
+  ),
+  'ai.tone': setting('workspace', z.enum(['friendly', 'formal', 'neutral']), 'friendly', 'How answers sound'),
+  'ai.maxCostUsd': setting(
+    'workspace',
+    z.number().positive().max(100).nullable(),
+    null,
+    'What one AI request may cost at most, in US dollars; null: no limit of its own',
+  ),
+  'ai.providerKey.openai': secret("The workspace's own key at OpenAI", 'api-keys:manage'),
+  'privacy.retentionDays': setting('workspace', z.int().min(30).max(3650), 730, 'How many days messages are kept', {
+    permission: 'workspace:update',
+  }),
+  'notifications.creditsLow': setting('workspace', z.boolean(), true, 'Whether to say that credits run low'),
+  'notifications.creditsLowAt': setting('workspace', z.int().min(0).max(1_000_000), 100, 'How many credits are low'),
+  'notifications.campaignEnded': setting('workspace', z.boolean(), true, 'Whether to say that a campaign has ended'),
+
+  'notifications.email': setting('user', z.boolean(), true, 'Whether notes also come by e-mail'),
+  'ui.theme': setting('user', z.enum(['light', 'dark', 'system']), 'system', 'The colours of the screen'),
+  'ui.timeZone': setting('user', TimeZone, 'America/Sao_Paulo', 'The time zone times are shown in'),
+} satisfies Record<string, Definition>;
+
+type All = typeof SETTINGS;
+export type SettingKey = keyof All;
+export type SecretKey = { [Key in SettingKey]: All[Key]['isSecret'] extends true ? Key : never }[SettingKey];
+type KeyOf<Scope extends SettingScope> = {
+  [Key in SettingKey]: All[Key] extends { scope: Scope; isSecret: false } ? Key : never;
+}[SettingKey];
+
+/** The values of a scope's settings, by key, without its secrets. */
+export type ValuesOf<Scope extends SettingScope> = { [Key in KeyOf<Scope>]: z.output<All[Key]['schema']> };
+
+/** The settings of a scope, in the order of the table. */
+export function settingsOf(scope: SettingScope, wanted: (key: string, setting: Definition) => boolean = () => true) {
+  const all: [string, Definition][] = Object.entries(SETTINGS);
+  return new Map(all.filter(([key, one]) => one.scope === scope && wanted(key, one)));
+}
+
+/** Whether values are what the settings of a scope may be, all of them. */
+export function areValues<Scope extends SettingScope>(scope: Scope, values: unknown): values is ValuesOf<Scope> {
+  const shape = [...settingsOf(scope, (_, one) => !one.isSecret)].map(([key, one]) => [key, one.schema] as const);
+  return z.object(Object.fromEntries(shape)).safeParse(values).success;
+}
