@@ -61,7 +61,7 @@ export function sessionRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config,
       schema: { ...schema, summary: 'Sign out everywhere', response: { 200: SignedOutView } },
       handler: async (request) => {
-        await endSessions(orm, authOf(request).userId);
+        await endSessions(orm.em.fork(), authOf(request).userId);
         return { signedOut: true as const };
       },
     });

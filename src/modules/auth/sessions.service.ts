@@ -1,3 +1,4 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Orm } from '#src/db/orm.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
 
@@ -15,7 +16,8 @@ export async function endSession(orm: Orm, userId: string, id: string): Promise<
   return ended > 0;
 }
 
-/** Ends all sessions of a user. */
-export async function endSessions(orm: Orm, userId: string): Promise<void> {
-  await orm.em.fork().nativeUpdate(Session, { user: userId, revokedAt: null }, { revokedAt: new Date() });
+/** Ends all sessions of a user, or all but one, in the transaction that `em` is in, if it is in one. */
+export async function endSessions(em: EntityManager, userId: string, exceptId?: string): Promise<void> {
+  const others = exceptId === undefined ? {} : { id: { $ne: exceptId } };
+  await em.nativeUpdate(Session, { user: userId, revokedAt: null, ...others }, { revokedAt: new Date() });
 }
