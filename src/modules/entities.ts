@@ -1,5 +1,9 @@
 import { ApiKeySchema } from '#src/modules/api-keys/api-key.entity.ts';
-import { EmailVerificationSchema, PasswordResetSchema, RecoveryCodeSchema } from '#src/modules/auth/one-time-token.entity.ts';
+import {
+  EmailVerificationSchema,
+  PasswordResetSchema,
+  RecoveryCodeSchema,
+} from '#src/modules/auth/one-time-token.entity.ts';
 import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';

@@ -60,11 +60,7 @@ export async function register(rt: Runtime, body: RegisterBody, device: Device):
  * of an account is said only to who knows its password.
  * @throws AppError 401 `invalid_credentials`, `account_disabled`, `totp_required` or `totp_invalid`; 429 `login_throttled`; 503 `busy`
  */
-export async function login(
-  rt: Runtime,
-  { email, password, totp }: LoginBody,
-  device: Device,
-): Promise<SignedInView> {
+export async function login(rt: Runtime, { email, password, totp }: LoginBody, device: Device): Promise<SignedInView> {
   await rt.throttle.attempt(email, device.ip);
   const em = rt.orm.em.fork();
   const user = await em.findOne(User, { email });
@@ -111,8 +107,8 @@ function presentUser(user: User): UserView {
     email: user.email,
     name: user.name,
     locale: user.locale,
-    emailVerified: user.emailVerifiedAt != null,
-    totpEnabled: user.totpEnabledAt != null,
+    emailVerified: Boolean(user.emailVerifiedAt),
+    totpEnabled: Boolean(user.totpEnabledAt),
     createdAt: user.createdAt.toISOString(),
     updatedAt: user.updatedAt.toISOString(),
   };

@@ -104,13 +104,12 @@ it('counts in this process while Redis is away', async () => {
 const login = (email: string, password: string, remoteAddress: string) =>
   test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password }, remoteAddress });
 
+const burst = (address: string, network: string) =>
+  Promise.all(Array.from({ length: 20 }, (_, at) => login(address, `guess-${at}-guess`, network)));
+
 describe('signing in', () => {
   it('makes guessers at an account wait after ten, also in parallel, and for an unknown address just so', async () => {
     const { email } = await aUser(test.rt);
-    const burst = async (address: string, network: string) => {
-      const guesses = Array.from({ length: 20 }, (_, at) => login(address, `guess-${at}-guess`, network));
-      return Promise.all(guesses);
-    };
     const known = await burst(email, '198.51.100.1');
     const unknown = await burst('nobody@example.com', '198.51.100.2');
     const shown = (answers: typeof known) =>
@@ -131,7 +130,9 @@ describe('signing in', () => {
     const early = login(email, password, network);
     await Promise.all([...guesses, early]);
     expect((await early).statusCode).toBe(429);
-    await expect.poll(async () => (await login(email, password, '198.51.100.4')).statusCode, { timeout: 5000 }).toBe(200);
+    await expect
+      .poll(async () => (await login(email, password, '198.51.100.4')).statusCode, { timeout: 5000 })
+      .toBe(200);
     for (let at = 0; at < 9; at += 1) await login(email, 'not-this-one', '198.51.100.5');
     expect((await login(email, password, '198.51.100.5')).statusCode).toBe(200);
   });

@@ -34,8 +34,7 @@ const wrongCode = (secret: string) => {
   return ['000000', '111111', '222222', '333333', '444444', '555555'].find((code) => !near.has(code)) ?? '';
 };
 /** As if the latest code had been used long ago, so that a test need not wait for the next one. */
-const rewind = ({ user }: TestUser) =>
-  test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { totpLastStep: 1 });
+const rewind = ({ user }: TestUser) => test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { totpLastStep: 1 });
 
 async function withTotp() {
   const user = await aUser(test.rt);
@@ -184,13 +183,21 @@ describe('the database', () => {
     }
     const mails = await test.rt.pool.query('select recipient, body from outgoing_mail where sent_at is not null');
     for (const row of mails.rows) expect(row).toEqual({ recipient: null, body: null });
-    expect(queued.split('\n').filter((line) => line.startsWith('outgoing_mail')).join()).not.toContain(user.email);
+    expect(
+      queued
+        .split('\n')
+        .filter((line) => line.startsWith('outgoing_mail'))
+        .join(),
+    ).not.toContain(user.email);
 
     const other = await withTotp();
     const em = test.rt.orm.em.fork();
     const { totpSeed } = await em.findOneOrFail(User, { id: user.user.id });
     await em.nativeUpdate(User, { id: other.user.user.id }, { totpSeed });
-    expect((await post('login', { email: other.user.email, password: other.user.password, totp: codeOf(secret, 1) })).statusCode).toBe(500);
+    expect(
+      (await post('login', { email: other.user.email, password: other.user.password, totp: codeOf(secret, 1) }))
+        .statusCode,
+    ).toBe(500);
     expect(await login(codeOf(secret, 1))).toBe('200');
   });
 });
