@@ -35,7 +35,7 @@ export function accountRoutes(rt: Runtime) {
 /** What is done with a link that was mailed, and asking for one. */
 function mailedLinks(app: App, rt: Runtime): void {
   app.post('/api/auth/verify-email', {
-    config: { access: 'public' },
+    config: { access: 'public', limits: ['login'] },
     schema: {
       ...open,
       summary: 'Confirm an e-mail address with the token of the mail',
@@ -49,7 +49,7 @@ function mailedLinks(app: App, rt: Runtime): void {
   });
 
   app.post('/api/auth/resend-verification', {
-    config: { access: 'person' },
+    config: { access: 'person', limits: ['mail'] },
     schema: { ...signedIn, summary: 'Send the mail that confirms your address again', response: { 202: AcceptedView } },
     handler: async (request, reply) => {
       await resendVerification(rt, authOf(request));
@@ -58,7 +58,7 @@ function mailedLinks(app: App, rt: Runtime): void {
   });
 
   app.post('/api/auth/forgot-password', {
-    config: { access: 'public' },
+    config: { access: 'public', limits: ['mail'] },
     schema: {
       ...open,
       summary: 'Ask for a mail with which to set a new password; the answer never says whether there is an account',
@@ -72,7 +72,7 @@ function mailedLinks(app: App, rt: Runtime): void {
   });
 
   app.post('/api/auth/reset-password', {
-    config: { access: 'public' },
+    config: { access: 'public', limits: ['login'] },
     schema: {
       ...open,
       summary: 'Set a new password with the token of the mail; ends all sessions and opens none',
@@ -88,7 +88,7 @@ function mailedLinks(app: App, rt: Runtime): void {
 
 function passwordAndTotp(app: App, rt: Runtime): void {
   app.post('/api/auth/change-password', {
-    config: { access: 'person' },
+    config: { access: 'person', limits: ['secret'] },
     schema: {
       ...signedIn,
       summary: 'Change your password; ends your other sessions',
@@ -96,24 +96,24 @@ function passwordAndTotp(app: App, rt: Runtime): void {
       response: { 200: PasswordChangedView },
     },
     handler: async (request) => {
-      await changePassword(rt, authOf(request), request.body, request.ip);
+      await changePassword(rt, authOf(request), request.body);
       return { changed: true as const };
     },
   });
 
   app.post('/api/auth/totp/setup', {
-    config: { access: 'person' },
+    config: { access: 'person', limits: ['secret'] },
     schema: {
       ...signedIn,
       summary: 'Get a seed for an authenticator; `enable` turns it on',
       body: TotpSetupBody,
       response: { 200: TotpSetupView },
     },
-    handler: (request) => setUpTotp(rt, authOf(request), request.body.password, request.ip),
+    handler: (request) => setUpTotp(rt, authOf(request), request.body.password),
   });
 
   app.post('/api/auth/totp/enable', {
-    config: { access: 'person' },
+    config: { access: 'person', limits: ['secret'] },
     schema: {
       ...signedIn,
       summary: 'Turn two-step verification on; the recovery codes are shown this once',
@@ -121,12 +121,12 @@ function passwordAndTotp(app: App, rt: Runtime): void {
       response: { 200: RecoveryCodesView },
     },
     handler: async (request) => ({
-      recoveryCodes: await enableTotp(rt, authOf(request), request.body.code, request.ip),
+      recoveryCodes: await enableTotp(rt, authOf(request), request.body.code),
     }),
   });
 
   app.post('/api/auth/totp/disable', {
-    config: { access: 'person' },
+    config: { access: 'person', limits: ['secret'] },
     schema: {
       ...signedIn,
       summary: 'Turn two-step verification off',
@@ -134,7 +134,7 @@ function passwordAndTotp(app: App, rt: Runtime): void {
       response: { 200: TotpDisabledView },
     },
     handler: async (request) => {
-      await disableTotp(rt, authOf(request), request.body, request.ip);
+      await disableTotp(rt, authOf(request), request.body);
       return { disabled: true as const };
     },
   });

@@ -9,7 +9,7 @@ import type { TestApp } from '../../../test/harness.ts';
 
 let test: TestApp;
 beforeAll(async () => {
-  test = await openTestApp({ STARTING_CREDITS: '25', RATE_LIMIT_SCALE: '1000' });
+  test = await openTestApp({ STARTING_CREDITS: '25' });
 });
 afterAll(() => test.close());
 

@@ -27,18 +27,17 @@ export async function unlessBusy<Result>(hashing: Promise<Result>): Promise<Resu
 
 /**
  * Has a signed-in caller prove once more who they are, before something that a stolen session must not do. The attempt is counted like a
- * sign-in; call `rt.throttle.succeeded` once all that was to be proved is.
+ * sign-in; call `rt.throttle.forget` once all that was to be proved is.
  * @throws AppError 403 `wrong_password`, 429 `login_throttled`, 503 `busy`
  */
 export async function reauthenticate(
   rt: Pick<Runtime, 'orm' | 'throttle' | 'passwords'>,
   auth: Auth,
   password: string,
-  ip: string,
 ): Promise<User> {
   const user = await rt.orm.em.fork().findOne(User, { id: auth.userId });
   if (!user) throw unauthenticated('The account no longer exists.');
-  await rt.throttle.attempt(user.email, ip);
+  await rt.throttle.attempt(user.email);
   const { ok } = await unlessBusy(rt.passwords.verify(user.passwordHash, password));
   // Not 401: the access token is good, and a client must not think it has to refresh it.
   if (!ok) throw new AppError(403, 'wrong_password', 'The password is wrong.');

@@ -63,7 +63,7 @@ export async function resetPassword(
     if (changed !== 1) throw invalidToken();
     await afterChange(em, rt.config, owner);
   });
-  await rt.throttle.forgive(owner.email);
+  await rt.throttle.forget(owner.email);
 }
 
 /**
@@ -74,10 +74,9 @@ export async function changePassword(
   rt: Pick<Runtime, 'orm' | 'config' | 'passwords' | 'throttle'>,
   auth: Auth,
   { currentPassword, newPassword }: { currentPassword: string; newPassword: string },
-  ip: string,
 ): Promise<void> {
-  const user = await reauthenticate(rt, auth, currentPassword, ip);
-  await rt.throttle.succeeded(user.email, ip);
+  const user = await reauthenticate(rt, auth, currentPassword);
+  await rt.throttle.forget(user.email);
   refuseCommonPassword(newPassword, user, 'newPassword');
   const passwordHash = await unlessBusy(rt.passwords.hash(newPassword));
   await rt.orm.em.fork().transactional(async (em) => {

@@ -19,8 +19,6 @@ export interface BackoffRule {
 export interface ThrottleStore {
   /** Counts one. @returns 0 when it is within the limit, else the milliseconds until the window ends */
   countInWindow(key: string, rule: WindowRule): Promise<number>;
-  /** Takes one count back. */
-  uncountInWindow(key: string): Promise<void>;
   /** Counts one, unless it is too early for it. @returns 0, or the milliseconds until it would not be too early */
   countWithBackoff(key: string, rule: BackoffRule): Promise<number>;
   forget(key: string): Promise<void>;
@@ -32,11 +30,6 @@ local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 if count <= tonumber(ARGV[1]) then return 0 end
 return math.max(1, redis.call('PTTL', KEYS[1]))`;
-
-// KEYS: the counter. Takes one back; a window that has ended in the meantime has nothing to give back.
-const UNCOUNT = `
-if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then return redis.call('DECR', KEYS[1]) end
-return 0`;
 
 // KEYS: a hash {n: attempts, next: ms since 1970 before which none may come}. ARGV: free, baseMs, capMs, forgetMs. Returns as WINDOW.
 const BACKOFF = `
@@ -51,9 +44,13 @@ redis.call('HSET', KEYS[1], 'next', string.format('%.0f', now + delay))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[4] + delay))
 return 0`;
 
-/** The counters that all processes share, in Redis; without it, this process's own, so that nobody can guess freely meanwhile. */
-export function createThrottleStore(redis: Redis, log: Log): ThrottleStore {
+/**
+ * The counters that all processes share, in Redis; without it, this process's own, so that nobody can guess freely meanwhile.
+ * @param instances how many processes there may be: alone, each admits its part
+ */
+export function createThrottleStore(redis: Redis, instances: number, log: Log): ThrottleStore {
   const local = createLocalStore();
+  const part = (count: number) => Math.max(1, Math.floor(count / instances));
   let isLocal = false;
   const orLocal = async <Result>(shared: () => Promise<Result>, alone: () => Promise<Result>): Promise<Result> => {
     try {
@@ -72,17 +69,12 @@ export function createThrottleStore(redis: Redis, log: Log): ThrottleStore {
     countInWindow: (key, rule) =>
       orLocal(
         () => run(WINDOW, key, rule.limit, rule.windowMs),
-        () => local.countInWindow(key, rule),
-      ),
-    uncountInWindow: (key) =>
-      orLocal(
-        async () => void (await run(UNCOUNT, key)),
-        () => local.uncountInWindow(key),
+        () => local.countInWindow(key, { ...rule, limit: part(rule.limit) }),
       ),
     countWithBackoff: (key, rule) =>
       orLocal(
         () => run(BACKOFF, key, rule.free, rule.baseMs, rule.capMs, rule.forgetMs),
-        () => local.countWithBackoff(key, rule),
+        () => local.countWithBackoff(key, { ...rule, free: part(rule.free) }),
       ),
     forget: (key) =>
       orLocal(
@@ -116,10 +108,6 @@ export function createLocalStore(now: () => number = () => performance.now(), si
       if (counter.count === 0) counter.until = now() + windowMs;
       counter.count += 1;
       return counter.count <= limit ? 0 : Math.max(1, Math.ceil(counter.until - now()));
-    },
-    async uncountInWindow(key) {
-      const counter = counters.get(key);
-      if (counter && counter.count > 0) counter.count -= 1;
     },
     async countWithBackoff(key, { free, baseMs, capMs, forgetMs }) {
       const counter = take(key);

@@ -2,13 +2,14 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createThrottleStore, createLocalStore, type ThrottleStore } from '#src/modules/auth/throttle-store.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
+import { User } from '#src/modules/auth/user.entity.ts';
 import { AppError } from '#src/errors.ts';
 import { aUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 let test: TestApp;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ RATE_LIMIT_SCALE: '1', RATE_LIMIT_INSTANCES: '2' });
 });
 afterAll(() => test.close());
 
@@ -20,7 +21,7 @@ const stores: [string, () => { store: ThrottleStore; pass: (key: string, ms: num
   [
     'in Redis',
     () => ({
-      store: createThrottleStore(test.rt.redis, test.rt.log),
+      store: createThrottleStore(test.rt.redis, 2, test.rt.log),
       pass: async (key, ms) => void (await test.rt.redis.hincrby(key, 'next', -ms)),
     }),
   ],
@@ -64,18 +65,13 @@ describe.each(stores)('counters %s', (name, open) => {
     expect(await burst()).toBe(1);
   });
 
-  it('let exactly the limit pass in a window, and take counts back', async () => {
+  it('let exactly the limit pass in a window', async () => {
     const { store } = open();
     const count = () => store.countInWindow(key('c'), WINDOW);
     const waits = await Promise.all(Array.from({ length: 50 }, count));
     expect(waits.filter((waitMs) => waitMs === 0)).toHaveLength(5);
     expect(Math.max(...waits)).toBeGreaterThan(50_000);
     expect(Math.max(...waits)).toBeLessThanOrEqual(60_000);
-    for (let times = 0; times < 46; times += 1) await store.uncountInWindow(key('c'));
-    expect(await count()).toBe(0);
-    expect(await count()).toBeGreaterThan(0);
-    await store.uncountInWindow(key('never counted'));
-    expect(await store.countInWindow(key('never counted'), { ...WINDOW, limit: 1 })).toBe(0);
   });
 });
 
@@ -87,34 +83,37 @@ it('keeps at most so many counters in memory', async () => {
   expect(await store.countInWindow('0', once)).toBe(0);
 });
 
-it('counts in this process while Redis is away', async () => {
+it('counts in this process while Redis is away, each of two a half', async () => {
   const away = new Redis({ port: 1, lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
   away.on('error', () => undefined);
   const throttle = createThrottle(away, test.config, test.rt.log);
-  const tries = Array.from({ length: 25 }, () => throttle.attempt('ana@example.com', '192.0.2.9').then(() => 'free'));
+  const tries = Array.from({ length: 25 }, () => throttle.attempt('ana@example.com').then(() => 'free'));
   const outcomes = await Promise.allSettled(tries);
-  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(10);
+  expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
   const refused = outcomes.find((outcome) => outcome.status === 'rejected');
   expect(refused?.reason).toBeInstanceOf(AppError);
   expect(refused?.reason).toMatchObject({ status: 429, code: 'login_throttled' });
   away.disconnect();
 });
 
-/** Each test signs in from a network of its own. */
-const login = (email: string, password: string, remoteAddress: string) =>
-  test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password }, remoteAddress });
-
-const burst = (address: string, network: string) =>
-  Promise.all(Array.from({ length: 20 }, (_, at) => login(address, `guess-${at}-guess`, network)));
+let callers = 0;
+/** Each call from a network of its own: the limits of networks are another's to test. */
+const call = (path: string, payload: object, headers: Record<string, string> = {}) => {
+  callers += 1;
+  const remoteAddress = `10.0.${callers >> 8}.${callers & 255}`;
+  return test.app.inject({ method: 'POST', url: `/api/auth/${path}`, payload, headers, remoteAddress });
+};
+const login = (email: string, password: string) => call('login', { email, password });
+const burst = (email: string) => Promise.all(Array.from({ length: 20 }, (_, at) => login(email, `guess-${at}-guess`)));
+type Answers = Awaited<ReturnType<typeof burst>>;
+const shown = (answers: Answers) =>
+  answers.map(({ statusCode, body }) => `${statusCode} ${body}`).toSorted((a, b) => a.localeCompare(b));
 
 describe('signing in', () => {
   it('makes guessers at an account wait after ten, also in parallel, and for an unknown address just so', async () => {
     const { email } = await aUser(test.rt);
-    const known = await burst(email, '198.51.100.1');
-    const unknown = await burst('nobody@example.com', '198.51.100.2');
-    const shown = (answers: typeof known) =>
-      answers.map(({ statusCode, body }) => `${statusCode} ${body}`).toSorted((a, b) => a.localeCompare(b));
-    expect(shown(known)).toEqual(shown(unknown));
+    const known = await burst(email);
+    expect(shown(known)).toEqual(shown(await burst('nobody@example.com')));
     expect(known.filter(({ statusCode }) => statusCode === 401)).toHaveLength(10);
     const refused = known.filter(({ statusCode }) => statusCode === 429);
     expect(refused).toHaveLength(10);
@@ -124,51 +123,42 @@ describe('signing in', () => {
 
   it('is never locked: the owner comes in after the wait, and is free again', async () => {
     const { email, password } = await aUser(test.rt);
-    const network = '198.51.100.3';
-    const guesses = Array.from({ length: 10 }, () => login(email, 'not-this-one', network));
+    const guesses = Array.from({ length: 10 }, () => login(email, 'not-this-one'));
     // With them, not after them: ten hashes can take the second that the wait lasts.
-    const early = login(email, password, network);
+    const early = login(email, password);
     await Promise.all([...guesses, early]);
     expect((await early).statusCode).toBe(429);
-    await expect
-      .poll(async () => (await login(email, password, '198.51.100.4')).statusCode, { timeout: 5000 })
-      .toBe(200);
-    for (let at = 0; at < 9; at += 1) await login(email, 'not-this-one', '198.51.100.5');
-    expect((await login(email, password, '198.51.100.5')).statusCode).toBe(200);
+    await expect.poll(async () => (await login(email, password)).statusCode, { timeout: 5000 }).toBe(200);
+    for (let at = 0; at < 9; at += 1) await login(email, 'not-this-one');
+    expect((await login(email, password)).statusCode).toBe(200);
   });
 
-  it('counts a whole IPv6 /64 as one, whatever the accounts, and gives counts back to those who come in', async () => {
-    const guess = (host: number) => login(`nobody-${host}@example.com`, 'not-this-one', `2001:db8:1:2:${host}::7`);
-    const answers = await Promise.all(Array.from({ length: 40 }, (_, host) => guess(host)));
-    expect(answers.filter(({ statusCode }) => statusCode === 401)).toHaveLength(30);
-    expect(answers.filter(({ statusCode }) => statusCode === 429)).toHaveLength(10);
-    expect((await login('other@example.com', 'not-this-one', '2001:db8:1:3::7')).statusCode).toBe(401);
-
-    const { email, password } = await aUser(test.rt);
-    for (let at = 0; at < 33; at += 1) expect((await login(email, password, '203.0.113.7')).statusCode).toBe(200);
-  });
-
-  it('counts codes of the second factor and passwords asked for again, too', async () => {
+  it('counts passwords that are asked for again, too', async () => {
     const { email, headers } = await aUser(test.rt);
-    const setup = () =>
-      test.app.inject({
-        method: 'POST',
-        url: '/api/auth/totp/setup',
-        payload: { password: 'not-this-one' },
-        headers,
-        remoteAddress: '203.0.113.9',
-      });
-    const setups = Array.from({ length: 12 }, setup);
-    const logins = Array.from({ length: 3 }, () => login(email, 'not-this-one', '203.0.113.10'));
-    const statuses = (await Promise.all([...setups, ...logins])).map(({ statusCode }) => statusCode);
-    expect(statuses.filter((status) => status === 429)).toHaveLength(5);
-    expect(statuses.filter((status) => status === 403 || status === 401)).toHaveLength(10);
+    const setups = Array.from({ length: 8 }, () => call('totp/setup', { password: 'not-this-one' }, headers));
+    const logins = Array.from({ length: 8 }, () => login(email, 'not-this-one'));
+    const answers = await Promise.all([...setups, ...logins]);
+    const throttled = answers.filter((answer) => answer.json().code === 'login_throttled');
+    expect(throttled).toHaveLength(6);
+    expect(answers.filter(({ statusCode }) => statusCode === 403 || statusCode === 401)).toHaveLength(10);
+  });
+
+  it('counts codes of the second factor: a right password alone forgets nothing', async () => {
+    const { email, password, headers, user } = await aUser(test.rt);
+    await call('totp/setup', { password }, headers);
+    await test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { totpEnabledAt: new Date() });
+    const tries = Array.from({ length: 14 }, (_, at) =>
+      call('login', { email, password, ...(at % 2 === 0 ? {} : { totp: 'no code' }) }),
+    );
+    const codes = (await Promise.all(tries)).map((answer) => answer.json<{ code: string }>().code);
+    expect(codes.filter((code) => code === 'login_throttled')).toHaveLength(4);
+    expect(codes.filter((code) => code === 'totp_required')).toHaveLength(5);
   });
 
   it('leaves no address in Redis', async () => {
     const keys = await test.rt.redis.keys(`${test.config.REDIS_PREFIX}:throttle:*`);
-    expect(keys.length).toBeGreaterThan(5);
-    for (const key of keys) expect(key).toMatch(/:throttle:(account|network|mail):[\w-]{22}$/);
+    expect(keys.length).toBeGreaterThan(2);
+    for (const key of keys) expect(key).toMatch(/:throttle:(account|mail):[\w-]{22}$/);
     const lives = await Promise.all(keys.map((key) => test.rt.redis.pttl(key)));
     expect(Math.min(...lives)).toBeGreaterThan(0);
   });

@@ -19,10 +19,9 @@ export async function setUpTotp(
   rt: Pick<Runtime, 'orm' | 'config' | 'throttle' | 'passwords'>,
   auth: Auth,
   password: string,
-  ip: string,
 ): Promise<{ secret: string; uri: string }> {
-  const user = await reauthenticate(rt, auth, password, ip);
-  await rt.throttle.succeeded(user.email, ip);
+  const user = await reauthenticate(rt, auth, password);
+  await rt.throttle.forget(user.email);
   const secret = newSeed();
   const totpSeed = sealText(rt.config.APP_SECRET, placeOf(user.id), secret);
   const changed = await rt.orm.em.fork().nativeUpdate(User, { id: user.id, totpEnabledAt: null }, { totpSeed });
@@ -39,11 +38,10 @@ export async function enableTotp(
   rt: Pick<Runtime, 'orm' | 'config' | 'throttle'>,
   auth: Auth,
   code: string,
-  ip: string,
 ): Promise<string[]> {
   const known = await rt.orm.em.fork().findOne(User, { id: auth.userId });
   if (!known) throw unauthenticated('The account no longer exists.');
-  await rt.throttle.attempt(known.email, ip);
+  await rt.throttle.attempt(known.email);
   const recoveryCodes = newRecoveryCodes();
   await rt.orm.em.fork().transactional(async (em) => {
     const user = await em.findOneOrFail(User, { id: auth.userId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
@@ -59,7 +57,7 @@ export async function enableTotp(
     }
     queueMail(em, rt.config, { kind: 'totp_enabled', to: user });
   });
-  await rt.throttle.succeeded(known.email, ip);
+  await rt.throttle.forget(known.email);
   return recoveryCodes;
 }
 
@@ -71,12 +69,11 @@ export async function disableTotp(
   rt: Pick<Runtime, 'orm' | 'config' | 'throttle' | 'passwords'>,
   auth: Auth,
   { password, code }: { password: string; code: string },
-  ip: string,
 ): Promise<void> {
-  const user = await reauthenticate(rt, auth, password, ip);
+  const user = await reauthenticate(rt, auth, password);
   if (!user.totpEnabledAt) throw conflict('totp_not_enabled', 'Two-step verification is off already.');
   if (!(await takeSecondFactor(rt, user, code))) throw invalidCode();
-  await rt.throttle.succeeded(user.email, ip);
+  await rt.throttle.forget(user.email);
   await rt.orm.em.fork().transactional(async (em) => {
     await em.nativeUpdate(User, { id: user.id }, { totpSeed: null, totpEnabledAt: null, totpLastStep: null });
     await em.nativeDelete(RecoveryCode, { user: user.id });

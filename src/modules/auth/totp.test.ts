@@ -11,7 +11,7 @@ let test: TestApp;
 let smtp: SmtpServer;
 beforeAll(async () => {
   smtp = await anSmtpServer();
-  test = await openTestApp({ SMTP_URL: smtp.url, RATE_LIMIT_SCALE: '1000' });
+  test = await openTestApp({ SMTP_URL: smtp.url });
 });
 afterAll(async () => {
   await test.close();
