@@ -16,7 +16,9 @@ import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
 import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
+import { accountRoutes } from '#src/modules/auth/account.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
+import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
@@ -66,6 +68,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
 
   await app.register(authRoutes(rt));
   await app.register(sessionRoutes(rt));
+  await app.register(accountRoutes(rt));
+  await app.register(linkPages);
   await app.register(workspaceRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));

@@ -52,6 +52,15 @@ const Env = z.object({
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),
+  /** Without one, mails are written to MAIL_DIR. */
+  SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must look like smtp://user:password@host:587' }).optional(),
+  MAIL_DIR: z.string().default('.data/mail'),
+  MAIL_FROM: z
+    .string()
+    .regex(/^[^<>\r\n]*<[^<>@\s]+@[^<>@\s]+>$|^[^<>@\s]+@[^<>@\s]+$/, 'must look like Name <address@host>')
+    .default('WhatsHybrid <no-reply@localhost>'),
+  /** What links in mails begin with; see `publicUrl`. */
+  PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   DEFAULT_WAIT_SECONDS: z.coerce.number().min(0).max(25).default(0),
   JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
@@ -70,6 +79,12 @@ const Env = z.object({
 });
 
 export type Config = z.infer<typeof Env>;
+
+/** The address people reach the installation at, without a slash at its end. */
+export function publicUrl({ PUBLIC_URL, HOST, PORT }: Pick<Config, 'PUBLIC_URL' | 'HOST' | 'PORT'>): string {
+  const host = HOST.includes(':') ? `[${HOST}]` : HOST;
+  return (PUBLIC_URL ?? `http://${host}:${PORT}`).replace(/\/+$/, '');
+}
 
 /** A configuration that cannot work; `message` has one line for each wrong variable. */
 export class ConfigError extends Error {}

@@ -13,6 +13,7 @@ import { deriveKey } from '#src/lib/secrets.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
+import { createThrottle } from '#src/modules/auth/throttle.ts';
 import { createJobs } from '#src/modules/jobs/jobs.service.ts';
 import { createSettings } from '#src/modules/settings/settings.ts';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
@@ -86,6 +87,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
     settings: createSettings({ orm, config }),
+    throttle: createThrottle(redis, config, log),
     /** Aborts when the server begins to close: answers that would last end then, and their clients resume elsewhere. */
     closing: closing.signal,
     beginClosing: () => closing.abort(),

@@ -54,7 +54,7 @@ async function createDemo(config: Config, email: string, password: string): Prom
   ]);
   const rt = await openRuntime(config, 'migrate');
   try {
-    await createUser(rt, { email, password, name: DEMO_NAME, workspaceName: DEMO_WORKSPACE });
+    await createUser(rt, { email, password, name: DEMO_NAME, workspaceName: DEMO_WORKSPACE }, true);
   } catch (error) {
     // Another run of the seed was faster.
     if (!(error instanceof AppError && error.code === 'email_taken')) throw error;

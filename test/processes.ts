@@ -2,6 +2,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Pool } from 'pg';
 import { createTestDatabase } from '#test/harness.ts';
@@ -134,6 +136,7 @@ export interface Installation {
 
 export async function createInstallation(overrides: Record<string, string> = {}): Promise<Installation> {
   const database = await createTestDatabase();
+  const mailDir = await mkdtemp(`${tmpdir()}/wh-test-mail-`);
   const env: Record<string, string> = {
     DATABASE_URL: database.url,
     DATABASE_POOL: '5',
@@ -142,6 +145,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
     APP_SECRET: randomBytes(32).toString('base64'),
     OPS_PASSWORD: 'only-for-this-test',
     RATE_LIMIT_SCALE: '1000',
+    MAIL_DIR: mailDir,
     ...overrides,
   };
   const pool = new Pool({ connectionString: database.url, max: 3 });
@@ -177,6 +181,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
       await Promise.all(started.map((running) => running.kill('SIGKILL')));
       await pool.end();
       await database.drop();
+      await rm(mailDir, { recursive: true });
     },
   };
 }

@@ -4,23 +4,35 @@ import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
 import { openPool } from '#src/db/pool.ts';
 import { createLog } from '#src/lib/log.ts';
+import { every } from '#src/lib/every.ts';
+import { createMailer } from '#src/lib/mail.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
+import { sendDueMails } from '#src/modules/mail/sender.ts';
+import { purgeMails } from '#src/modules/mail/sender.query.ts';
 
 /** The advisory lock of the relay; any number, the same in every version. */
 const RELAY_LOCK = 7_203_001;
 
-/** The process that keeps Redis a true index of Postgres. Several may run: one works, the others stand by. */
+/** People wait for their mail. */
+const MAIL_EVERY_MS = 500;
+const PURGE_EVERY_MS = 60_000;
+
+/**
+ * The process of what happens by itself: it keeps Redis a true index of Postgres, sends mails, and drops what is past its time. Several may
+ * run: one is the relay, the others stand by for it; mails are shared among all.
+ */
 async function main(): Promise<void> {
   const config = readConfig();
   const log = createLog(config.LOG_LEVEL, 'control');
   const processName = `control-${process.pid}`;
   const metrics = createMetrics(processName);
-  const pool = openPool(config, { name: 'control', role: 'wh_system', max: 2 }, log);
+  const pool = openPool(config, { name: 'control', role: 'wh_system', max: 4 }, log);
   const redis = openRedis(config.REDIS_URL, 'commands', log);
   const prefix = config.REDIS_PREFIX;
   const queueRedis = openRedis(config.REDIS_URL, 'blocking', log);
@@ -38,9 +50,22 @@ async function main(): Promise<void> {
   });
   const stopping = new AbortController();
   const leading = leadWhenFree(config.DATABASE_URL, RELAY_LOCK, relay.run, stopping.signal, log);
+  const { SMTP_URL: smtpUrl, MAIL_DIR: directory, MAIL_FROM: from, APP_SECRET: appSecret } = config;
+  const sender = { pool, mailer: createMailer({ smtpUrl, directory, from }), appSecret, log };
+  const sendMails = async () => {
+    while (!stopping.signal.aborted && (await sendDueMails(sender)) > 0);
+  };
+  const purge = async () => {
+    while (!stopping.signal.aborted && (await purgeAccounts(pool)) + (await purgeMails(pool)) > 0);
+  };
+  const chores = [
+    every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
+    every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
+  ];
   await runUntilSignal(log, async () => {
     stopping.abort();
     await leading;
+    await Promise.all(chores);
     await stopMetrics();
     if (queueRedis.status === 'ready') await producer.close();
     for (const connection of [redis, queueRedis]) connection.disconnect();

@@ -71,6 +71,7 @@ async function run(settings, env, lock, isStopping) {
     DATABASE_URL: databaseUrl,
     REDIS_URL: redisUrl,
     OPS_USER: opsUser,
+    MAIL_DIR: env.MAIL_DIR || join(dataDir, 'mail'),
     PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${env.PATH ?? ''}`,
   };
   const seedEnv = { ...config, DEMO_EMAIL: demoEmail, DEMO_PASSWORD };

@@ -30,10 +30,10 @@ const IN_WORKSPACE = `left join workspace w on w.id = asked.wid and w.deleted_at
 
 /** `asked` has the columns `id` and `wid`. */
 const SQL = {
-  session: `select s.revoked_at is null and s.expires_at > now() as "isOpen", u.id as "userId", m.role, m.grants, m.denies, w.plan,
+  session: `select s.revoked_at is null and s.expires_at > now() and u.status = 'active' as "isOpen", u.id as "userId", m.role, m.grants, m.denies, w.plan,
       null::text[] as scopes, null::bytea as "secretHash", null::timestamptz as "expiresAt", asked.at::int
     from asked join session s on s.id = asked.id join app_user u on u.id = s.user_id ${IN_WORKSPACE}`,
-  api_key: `select k.revoked_at is null and coalesce(k.expires_at > now(), true) as "isOpen", u.id as "userId", m.role, m.grants, m.denies,
+  api_key: `select k.revoked_at is null and coalesce(k.expires_at > now(), true) and u.status = 'active' as "isOpen", u.id as "userId", m.role, m.grants, m.denies,
       w.plan, k.scopes, k.secret_hash as "secretHash", k.expires_at as "expiresAt", asked.at::int
     from asked join api_key k on k.workspace_id = asked.wid and k.id = asked.id join app_user u on u.id = k.created_by_id ${IN_WORKSPACE}`,
 };

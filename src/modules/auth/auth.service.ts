@@ -1,40 +1,46 @@
 import { UniqueConstraintViolationException } from '@mikro-orm/postgresql';
 import type { Runtime } from '#src/runtime.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import type { MeView, RegisterBody, SignedInView, UserView } from '#src/modules/auth/auth.schemas.ts';
+import type { LoginBody, MeView, RegisterBody, SignedInView, UserView } from '#src/modules/auth/auth.schemas.ts';
 import type { Device } from '#src/modules/auth/auth.session.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
-import { conflict, unauthenticated, unavailable } from '#src/errors.ts';
+import { conflict, unauthenticated } from '#src/errors.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
-import { QueueFullError } from '#src/lib/limit.ts';
-import { startSession } from '#src/modules/auth/auth.session.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { accountDisabled, startSession } from '#src/modules/auth/auth.session.ts';
+import { refuseCommonPassword } from '#src/modules/auth/common-passwords.ts';
+import { unlessBusy } from '#src/modules/auth/credentials.ts';
+import { queueVerification } from '#src/modules/auth/email-verification.ts';
+import { proveSecondFactor } from '#src/modules/auth/totp.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import { CreditAccount, MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 import { defaultWorkspace, presentWorkspace, readWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
 
-const BUSY_RETRY_MS = 5000;
-
 /**
  * Makes a user with a workspace of their own, which they own, and its starting credits, all or nothing.
+ * @param isVerified the operator vouches for the address; otherwise a mail asks its owner to confirm it
  * @throws AppError 409 `email_taken`, 503 `busy`
  */
 export async function createUser(
   rt: Pick<Runtime, 'orm' | 'config' | 'passwords'>,
   body: RegisterBody,
-): Promise<{ user: UserView; workspace: WorkspaceView }> {
+  isVerified = false,
+): Promise<{ user: UserView; workspace: WorkspaceView; passwordHash: string }> {
   const passwordHash = await unlessBusy(rt.passwords.hash(body.password));
   const scope = { workspaceId: newId(), userId: newId() };
   const made = inWorkspaceTx(rt.orm, scope, async (em) => {
-    const user = em.create(User, { id: scope.userId, email: body.email, name: body.name, passwordHash });
+    const emailVerifiedAt = isVerified ? new Date() : null;
+    const { email, name } = body;
+    const user = em.create(User, { id: scope.userId, email, name, passwordHash, emailVerifiedAt });
     const workspace = em.create(Workspace, { id: scope.workspaceId, name: body.workspaceName ?? body.name });
     em.create(Member, { user, workspace, role: 'owner' });
     em.create(CreditAccount, { workspace, balance: rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT });
+    if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
-    return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner') };
+    return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner'), passwordHash };
   });
   return made.catch((error: unknown) => {
     if (!(error instanceof UniqueConstraintViolationException)) throw error;
@@ -42,33 +48,37 @@ export async function createUser(
   });
 }
 
-/** Makes a user (see `createUser`) and signs them in. */
+/** Makes a user (see `createUser`) and signs them in. @throws AppError 400 `validation_failed` for a common password */
 export async function register(rt: Runtime, body: RegisterBody, device: Device): Promise<SignedInView> {
-  const { user, workspace } = await createUser(rt, body);
-  return { user, workspace, ...(await startSession(rt, user.id, workspace, device)) };
+  refuseCommonPassword(body.password, body, 'password');
+  const { user, workspace, passwordHash } = await createUser(rt, body);
+  const tokens = await startSession(rt, { id: user.id, passwordHash }, workspace, device);
+  return { user, workspace, ...tokens };
 }
 
 /**
- * Signs a user in. A wrong password and an unknown address are answered alike, and after the same time.
- * @throws AppError 401 `invalid_credentials`, 503 `busy`
+ * Signs a user in. A wrong password and an unknown address are answered alike, and after the same time; whatever else there is to say
+ * of an account is said only to who knows its password.
+ * @throws AppError 401 `invalid_credentials`, `account_disabled`, `totp_required` or `totp_invalid`; 429 `login_throttled`; 503 `busy`
  */
-export async function login(
-  rt: Runtime,
-  { email, password }: { email: string; password: string },
-  device: Device,
-): Promise<SignedInView> {
+export async function login(rt: Runtime, { email, password, totp }: LoginBody, device: Device): Promise<SignedInView> {
+  await rt.throttle.attempt(email);
   const em = rt.orm.em.fork();
   const user = await em.findOne(User, { email });
   const check = await unlessBusy(
     user ? rt.passwords.verify(user.passwordHash, password) : rt.passwords.verifyDecoy(password),
   );
   if (!user || !check.ok) throw unauthenticated('The e-mail address or the password is wrong.', 'invalid_credentials');
+  if (user.status === 'disabled') throw accountDisabled();
+  await proveSecondFactor(rt, user, totp);
+  await rt.throttle.forget(email);
   if (check.outdated) {
-    user.passwordHash = await unlessBusy(rt.passwords.hash(password));
-    await em.flush();
+    const proved = { id: user.id, passwordHash: user.passwordHash };
+    const passwordHash = await unlessBusy(rt.passwords.hash(password));
+    if ((await em.nativeUpdate(User, proved, { passwordHash })) === 1) user.passwordHash = passwordHash;
   }
   const workspace = await defaultWorkspace(rt.orm, user.id);
-  return { user: presentUser(user), workspace, ...(await startSession(rt, user.id, workspace, device)) };
+  return { user: presentUser(user), workspace, ...(await startSession(rt, user, workspace, device)) };
 }
 
 /** The caller and the workspace they work in. */
@@ -107,17 +117,9 @@ function presentUser(user: User): UserView {
     email: user.email,
     name: user.name,
     locale: user.locale,
+    emailVerified: Boolean(user.emailVerifiedAt),
+    totpEnabled: Boolean(user.totpEnabledAt),
     createdAt: user.createdAt.toISOString(),
     updatedAt: user.updatedAt.toISOString(),
   };
-}
-
-/** Hashing takes what it takes: when too many wait, saying so at once is better than a time-out. */
-async function unlessBusy<Result>(hashing: Promise<Result>): Promise<Result> {
-  try {
-    return await hashing;
-  } catch (error) {
-    if (!(error instanceof QueueFullError)) throw error;
-    throw unavailable('busy', 'Too many people are signing in at this moment. Try again.', BUSY_RETRY_MS, error);
-  }
 }

@@ -8,6 +8,7 @@ import { ACCESS_TOKEN_SECONDS } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { isIssuedBy, readRefreshToken, writeRefreshToken } from '#src/modules/auth/refresh-token.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
+import { User } from '#src/modules/auth/user.entity.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { defaultWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
 
@@ -19,6 +20,9 @@ const TOTAL_MS = 30 * DAY_MS;
 /** How long after a rotation the token before it still answers: the answer was lost, or two tabs refreshed at once. */
 const GRACE_MS = 30_000;
 
+/** Signing in ends the oldest sessions beyond this many. */
+const MAX_SESSIONS = 10;
+
 type Needs = Pick<Runtime, 'orm' | 'config' | 'accessTokens'>;
 
 /** Where a sign-in comes from, shown to its owner later. */
@@ -28,18 +32,30 @@ export interface Device {
   requestId?: string;
 }
 
-/** Opens a session for a user who has proved who they are. */
+/**
+ * Opens a session for a user who has proved who they are, and ends their oldest ones beyond ten.
+ * @param proved the user as they were when they proved it: one whose password was changed or who was disabled since gets no session
+ * @throws AppError 401 `invalid_credentials`
+ */
 export async function startSession(
   rt: Needs,
-  userId: string,
+  proved: { id: string; passwordHash: string },
   workspace: WorkspaceView,
   device: Device,
 ): Promise<TokensView> {
   const userAgent = device.userAgent?.slice(0, 300) ?? null;
   const ip = device.ip.slice(0, 45);
   const session = await inWorkspaceTx(rt.orm, { workspaceId: workspace.id }, async (em) => {
-    const session = em.create(Session, {
-      user: userId,
+    const { id, passwordHash } = proved;
+    // The lock makes sign-ins of one user wait for each other and for a change of the password, which ends the sessions it finds.
+    const user = await em.findOne(
+      User,
+      { id, passwordHash, status: 'active' },
+      { lockMode: LockMode.PESSIMISTIC_WRITE },
+    );
+    if (!user) throw unauthenticated('The account changed while you signed in. Try again.', 'invalid_credentials');
+    const opened = em.create(Session, {
+      user,
       refreshKey: randomBytes(32),
       counter: 0,
       expiresAt: new Date(Date.now() + IDLE_MS),
@@ -47,9 +63,16 @@ export async function startSession(
       ip,
     });
     await em.flush();
-    const actor: Actor = { kind: 'session', id: userId, ip, userAgent, requestId: device.requestId ?? null };
-    await appendAudit(em, actor, { action: 'auth.login', target: { type: 'session', id: session.id } });
-    return session;
+    const open = { user: id, revokedAt: null, expiresAt: { $gt: new Date() } };
+    const newestFirst = { createdAt: 'desc', id: 'desc' } as const;
+    const surplus = await em.find(Session, open, { orderBy: newestFirst, offset: MAX_SESSIONS, fields: ['id'] });
+    if (surplus.length > 0) {
+      const ids = surplus.map((session) => session.id);
+      await em.nativeUpdate(Session, { id: { $in: ids } }, { revokedAt: new Date() });
+    }
+    const actor: Actor = { kind: 'session', id, ip, userAgent, requestId: device.requestId ?? null };
+    await appendAudit(em, actor, { action: 'auth.login', target: { type: 'session', id: opened.id } });
+    return opened;
   });
   return tokensOf(rt, session, workspace);
 }
@@ -57,7 +80,7 @@ export async function startSession(
 /**
  * Exchanges a refresh token for new tokens. Each token works once; the one before the current works again for 30 s and gives the current
  * one, so that a lost answer or two tabs never end a session. An older one means that two parties hold the session: it ends for both.
- * @throws AppError 401 `invalid_refresh_token`, `session_ended` or `refresh_reused`
+ * @throws AppError 401 `invalid_refresh_token`, `session_ended`, `account_disabled` or `refresh_reused`
  */
 export async function refreshSession(rt: Needs, refreshToken: string): Promise<TokensView> {
   const presented = readRefreshToken(rt.config.APP_SECRET, refreshToken);
@@ -69,6 +92,7 @@ export async function refreshSession(rt: Needs, refreshToken: string): Promise<T
     if (session.revokedAt || session.expiresAt.getTime() <= now) return 'ended';
     const age = session.counter - presented.counter;
     if (age < 0) return 'invalid';
+    if ((await em.count(User, { id: session.user.id, status: 'disabled' })) > 0) return 'disabled';
     if (age === 0) {
       session.counter += 1;
       session.lastUsedAt = new Date(now);
@@ -81,6 +105,7 @@ export async function refreshSession(rt: Needs, refreshToken: string): Promise<T
     return session;
   });
   if (outcome === 'invalid') throw invalidToken();
+  if (outcome === 'disabled') throw accountDisabled();
   if (outcome === 'ended') throw unauthenticated('The session has ended. Sign in again.', 'session_ended');
   if (outcome === 'reused') {
     const detail = 'The refresh token was used before, so the session was ended. Sign in again.';
@@ -88,6 +113,9 @@ export async function refreshSession(rt: Needs, refreshToken: string): Promise<T
   }
   return tokensOf(rt, outcome, await defaultWorkspace(rt.orm, outcome.user.id));
 }
+
+/** Said only to who holds the account's password, or a token of its session. */
+export const accountDisabled = () => unauthenticated('This account is disabled.', 'account_disabled');
 
 async function tokensOf(rt: Needs, session: Session, workspace: WorkspaceView): Promise<TokensView> {
   const token = await rt.accessTokens.sign({

@@ -17,7 +17,7 @@ export const SessionSchema = defineEntity({
     createdAt: p.datetime().defaultRaw('now()'),
     /** When the refresh token was last exchanged for a new one. */
     lastUsedAt: p.datetime().defaultRaw('now()'),
-    expiresAt: p.datetime(),
+    expiresAt: p.datetime().index(),
     revokedAt: p.datetime().nullable(),
     userAgent: p.string().length(300).nullable(),
     ip: p.string().length(45).nullable(),

@@ -6,7 +6,7 @@ import { actorOf } from '#src/modules/audit/audit.ts';
 import { authOf } from '#src/http/auth.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { SignedOutView } from '#src/modules/auth/auth.schemas.ts';
-import { endSession, endSessions, listSessions } from '#src/modules/auth/sessions.service.ts';
+import { endSession, listSessions, signOutEverywhere } from '#src/modules/auth/sessions.service.ts';
 
 const SessionView = z
   .object({
@@ -62,7 +62,7 @@ export function sessionRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config,
       schema: { ...schema, summary: 'Sign out everywhere', response: { 200: SignedOutView } },
       handler: async (request) => {
-        await endSessions(orm, authOf(request), actorOf(request));
+        await signOutEverywhere(orm, authOf(request), actorOf(request));
         return { signedOut: true as const };
       },
     });

@@ -1,3 +1,4 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Orm } from '#src/db/orm.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -20,10 +21,16 @@ export function endSession(orm: Orm, auth: Auth, actor: Actor, id: string): Prom
   });
 }
 
-/** Ends all sessions of the caller. */
-export function endSessions(orm: Orm, auth: Auth, actor: Actor): Promise<void> {
+/** Ends all sessions of the caller, this one too. */
+export function signOutEverywhere(orm: Orm, auth: Auth, actor: Actor): Promise<void> {
   return inWorkspaceTx(orm, auth, async (em) => {
-    await em.nativeUpdate(Session, { user: auth.userId, revokedAt: null }, { revokedAt: new Date() });
+    await endSessions(em, auth.userId);
     await appendAudit(em, actor, { action: 'auth.logout_all', target: { type: 'user', id: auth.userId } });
   });
+}
+
+/** Ends all sessions of a user, or all but one, in the transaction that `em` is in, if it is in one. */
+export async function endSessions(em: EntityManager, userId: string, exceptId?: string): Promise<void> {
+  const others = exceptId === undefined ? {} : { id: { $ne: exceptId } };
+  await em.nativeUpdate(Session, { user: userId, revokedAt: null, ...others }, { revokedAt: new Date() });
 }

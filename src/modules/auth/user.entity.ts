@@ -12,8 +12,19 @@ export const UserSchema = defineEntity({
     name: p.string().length(120),
     passwordHash: p.text(),
     locale: p.string().length(35).default('pt-BR'),
+    emailVerifiedAt: p.datetime().nullable(),
+    /** A disabled user keeps everything and cannot sign in. */
+    status: p.enum(['active', 'disabled'] as const).default('active'),
+    /** Sealed; there before `totpEnabledAt`, until its owner has shown a code. */
+    totpSeed: p.blob().nullable(),
+    totpEnabledAt: p.datetime().nullable(),
+    /** The latest time step whose code was taken: no code works twice. */
+    totpLastStep: p.bigint('number').nullable(),
   },
-  checks: [{ name: 'app_user_email_check', expression: 'email = lower(email)' }],
+  checks: [
+    { name: 'app_user_email_check', expression: 'email = lower(email)' },
+    { name: 'app_user_totp_check', expression: 'totp_enabled_at is null or totp_seed is not null' },
+  ],
 });
 
 export class User extends UserSchema.class {}

@@ -1,0 +1,61 @@
+import { createHash } from 'node:crypto';
+import type { FastifyReply } from 'fastify';
+import type { App } from '#src/http/app-type.ts';
+
+const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:24rem;margin:4rem auto;padding:0 1rem}
+input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;margin:.5rem 0}`;
+
+/** The token is taken out of the address bar at once, and sent only when the person presses the button: scanners of mail open links. */
+const SCRIPT = `const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
+history.replaceState(null, '', location.pathname);
+const isPortuguese = /^pt/i.test(navigator.language);
+document.documentElement.lang = isPortuguese ? 'pt-BR' : 'en';
+for (const node of document.querySelectorAll('[data-pt]')) node.textContent = isPortuguese ? node.dataset.pt : node.dataset.en;
+const form = document.querySelector('form');
+const says = document.querySelector('output');
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const { password } = form.elements;
+  const answer = await fetch(form.dataset.api, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(password ? { token, password: password.value } : { token }),
+  }).catch(() => undefined);
+  const problem = answer && !answer.ok ? await answer.json().catch(() => undefined) : undefined;
+  if (answer && answer.ok) form.hidden = true;
+  says.textContent = answer && answer.ok ? (isPortuguese ? 'Pronto.' : 'Done.')
+    : problem?.detail ?? (isPortuguese ? 'Sem resposta. Tente de novo.' : 'No answer. Try again.');
+});`;
+
+const hashOf = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
+const POLICY = `default-src 'none'; script-src ${hashOf(SCRIPT)}; style-src ${hashOf(STYLE)}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+
+const words = (tag: string, pt: string, en: string) => `<${tag} data-pt="${pt}" data-en="${en}">${en}</${tag}>`;
+
+const page = (api: string, content: string) => `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>WhatsHybrid</title><style>${STYLE}</style></head>
+<body><form data-api="${api}">${content}</form><output></output><script>${SCRIPT}</script></body></html>
+`;
+
+const VERIFY = page(
+  '/api/auth/verify-email',
+  words('h1', 'Confirme o seu e-mail', 'Confirm your e-mail address') + words('button', 'Confirmar', 'Confirm'),
+);
+const RESET = page(
+  '/api/auth/reset-password',
+  words('h1', 'Escolha uma nova senha', 'Choose a new password') +
+    words('label', 'Nova senha, com 8 caracteres ou mais', 'New password, 8 characters or more') +
+    '<input name="password" type="password" minlength="8" maxlength="128" autocomplete="new-password" required>' +
+    words('button', 'Salvar', 'Save'),
+);
+
+const send = (reply: FastifyReply, html: string) =>
+  reply.header('content-security-policy', POLICY).type('text/html; charset=utf-8').send(html);
+
+/** The pages that links in mails lead to, while PUBLIC_URL names no site that has its own. */
+export async function linkPages(app: App): Promise<void> {
+  const options = { config: { access: 'public' as const }, schema: { hide: true } };
+  app.get('/verify-email', options, (_request, reply) => send(reply, VERIFY));
+  app.get('/reset-password', options, (_request, reply) => send(reply, RESET));
+}

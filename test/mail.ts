@@ -1,0 +1,76 @@
+import { SMTPServer } from 'smtp-server';
+import type { SMTPServerOptions } from 'smtp-server';
+import type { Runtime } from '#src/runtime.ts';
+import { createMailer, type Mailer } from '#src/lib/mail.ts';
+import { sendDueMails } from '#src/modules/mail/sender.ts';
+
+/** A mail as a server got it, its text readable. */
+export interface ReceivedMail {
+  from: string;
+  to: string[];
+  /** Head and parts, decoded. */
+  text: string;
+}
+
+export interface SmtpServer {
+  url: string;
+  mails: ReceivedMail[];
+  /** Mails to one address, oldest first. */
+  to(email: string): ReceivedMail[];
+  close(): Promise<void>;
+}
+
+/** A mail server on the loopback that keeps what it gets. */
+export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<SmtpServer> {
+  const mails: ReceivedMail[] = [];
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS'],
+    logger: false,
+    onData(stream, session, done) {
+      const chunks: Buffer[] = [];
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+      stream.on('end', () => {
+        const { mailFrom, rcptTo } = session.envelope;
+        const from = mailFrom === false ? '' : mailFrom.address;
+        const to = rcptTo.map(({ address }) => address);
+        mails.push({ from, to, text: readable(Buffer.concat(chunks).toString('utf8')) });
+        done();
+      });
+    },
+    ...options,
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const address = server.server.address();
+  if (address === null || typeof address === 'string') throw new Error('The mail server does not listen');
+  return {
+    url: `smtp://127.0.0.1:${address.port}`,
+    mails,
+    to: (email) => mails.filter((mail) => mail.to.includes(email)),
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+/** Undoes quoted-printable (RFC 2045). */
+export function readable(raw: string): string {
+  const joined = raw.replaceAll(/=\r?\n/g, '').replaceAll(/(?:=[0-9A-F]{2})+/g, (codes) => {
+    return Buffer.from(codes.replaceAll('=', ''), 'hex').toString('utf8');
+  });
+  return joined.replaceAll('\r\n', '\n');
+}
+
+export const mailerOf = ({ SMTP_URL, MAIL_DIR, MAIL_FROM }: Runtime['config']): Mailer =>
+  createMailer({ smtpUrl: SMTP_URL, directory: MAIL_DIR, from: MAIL_FROM });
+
+/** Sends all that is due, as the control process does. */
+export async function deliver(rt: Runtime, mailer = mailerOf(rt.config)): Promise<void> {
+  const sender = { pool: rt.systemPool, mailer, appSecret: rt.config.APP_SECRET, log: rt.log };
+  while ((await sendDueMails(sender)) > 0);
+}
+
+/** The token of the link in a mail. */
+export function tokenIn(mail: ReceivedMail | undefined): string {
+  const [, token] = /#token=([\w-]{43})/.exec(mail?.text ?? '') ?? [];
+  if (token === undefined) throw new Error('The mail carries no token');
+  return token;
+}
