@@ -98,7 +98,9 @@ describe('a forgotten password', () => {
     expect(reset.statusCode).toBe(200);
     expect(reset.json()).toEqual({ changed: true });
     expect(await answer('refresh', { refreshToken })).toBe('401 session_ended');
-    await expect.poll(async () => (await test.app.inject({ url: '/api/auth/me', headers })).statusCode).toBe(401);
+    await expect
+      .poll(async () => (await test.app.inject({ url: '/api/auth/me', headers })).statusCode, { timeout: 3000 })
+      .toBe(401);
     expect(await login(email, password)).toBe('401 invalid_credentials');
     expect(await login(email, 'uma-senha-nova')).toBe('200');
     expect((await newest(email))?.text).toContain('A senha da sua conta foi alterada');
@@ -249,12 +251,16 @@ describe('a password anybody would try', () => {
 });
 
 describe('a disabled account', () => {
-  it('cannot sign in or refresh, and says so only to who has the password', async () => {
-    const { email, password, refreshToken, user } = await aUser(test.rt);
+  it('cannot sign in, refresh or go on, and says so only to who has the password', async () => {
+    const { email, password, headers, refreshToken, user } = await aUser(test.rt);
+    expect((await test.app.inject({ url: '/api/auth/me', headers })).statusCode).toBe(200);
     await test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { status: 'disabled' });
     expect(await login(email, 'not-this-one')).toBe('401 invalid_credentials');
     expect(await login(email, password)).toBe('401 account_disabled');
     expect(await answer('refresh', { refreshToken })).toBe('401 account_disabled');
+    await expect
+      .poll(async () => (await test.app.inject({ url: '/api/auth/me', headers })).statusCode, { timeout: 3000 })
+      .toBe(401);
     await test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { status: 'active' });
     expect(await answer('refresh', { refreshToken })).toBe('200');
   });
