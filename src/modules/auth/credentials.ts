@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Runtime } from '#src/runtime.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { AppError, unauthenticated, unavailable } from '#src/errors.ts';
+import { AppError, badRequest, unauthenticated, unavailable } from '#src/errors.ts';
 import { QueueFullError } from '#src/lib/limit.ts';
 import { sha256 } from '#src/lib/secrets.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
@@ -13,6 +13,12 @@ const TOKEN_BYTES = 32;
 export function newToken(): { token: string; hash: Buffer } {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
   return { token, hash: sha256(token) };
+}
+
+/** A token of a mail that does nothing: never issued, used up, or expired. Which of them it is is not told. */
+export function invalidToken(code: 'invalid_reset_token' | 'invalid_verification_token'): AppError {
+  const detail = 'The link is not valid any more. Ask for a new one.';
+  return badRequest(code, detail, [{ path: 'token', code: 'not_valid', message: 'is not valid any more' }]);
 }
 
 /** Hashing takes what it takes: when too many wait, saying so at once (503 `busy`) is better than a time-out. */

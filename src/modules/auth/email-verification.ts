@@ -2,9 +2,9 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
 import type { Runtime } from '#src/runtime.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { AppError, badRequest, conflict, unauthenticated } from '#src/errors.ts';
+import { AppError, conflict, unauthenticated } from '#src/errors.ts';
 import { sha256 } from '#src/lib/secrets.ts';
-import { newToken } from '#src/modules/auth/credentials.ts';
+import { invalidToken, newToken } from '#src/modules/auth/credentials.ts';
 import { EmailVerification } from '#src/modules/auth/one-time-token.entity.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
@@ -47,7 +47,7 @@ export async function verifyEmail(rt: Pick<Runtime, 'orm'>, token: string): Prom
     const unused = { tokenHash, usedAt: null, expiresAt: { $gt: now } };
     const used = await em.nativeUpdate(EmailVerification, unused, { usedAt: now });
     const issued = used === 1 ? await em.findOne(EmailVerification, { tokenHash }) : null;
-    if (!issued) throw badRequest('invalid_verification_token', 'The link is not valid any more. Ask for a new one.');
+    if (!issued) throw invalidToken('invalid_verification_token');
     await em.nativeUpdate(User, { id: issued.user.id, emailVerifiedAt: null }, { emailVerifiedAt: now });
   });
 }

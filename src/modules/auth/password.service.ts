@@ -1,10 +1,10 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Runtime } from '#src/runtime.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { badRequest, conflict } from '#src/errors.ts';
+import { conflict } from '#src/errors.ts';
 import { sha256 } from '#src/lib/secrets.ts';
 import { refuseCommonPassword } from '#src/modules/auth/common-passwords.ts';
-import { newToken, reauthenticate, unlessBusy } from '#src/modules/auth/credentials.ts';
+import { invalidToken, newToken, reauthenticate, unlessBusy } from '#src/modules/auth/credentials.ts';
 import { PasswordReset } from '#src/modules/auth/one-time-token.entity.ts';
 import { endSessions } from '#src/modules/auth/sessions.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
@@ -48,19 +48,20 @@ export async function resetPassword(
   const good = () => ({ tokenHash, usedAt: null, expiresAt: { $gt: new Date() }, user: { status: 'active' as const } });
   const issued = await rt.orm.em.fork().findOne(PasswordReset, good(), { populate: ['user'] });
   const owner = issued?.user?.$;
-  if (!owner) throw invalidToken();
+  if (!owner) throw invalidToken('invalid_reset_token');
   refuseCommonPassword(password, owner, 'password');
   const passwordHash = await unlessBusy(rt.passwords.hash(password));
   await rt.orm.em.fork().transactional(async (em) => {
     const now = new Date();
     // First of all: of two that use it at once, one waits here for the other and then finds it used.
     const unused = { tokenHash, usedAt: null, expiresAt: { $gt: now } };
-    if ((await em.nativeUpdate(PasswordReset, unused, { usedAt: now })) !== 1) throw invalidToken();
+    if ((await em.nativeUpdate(PasswordReset, unused, { usedAt: now })) !== 1)
+      throw invalidToken('invalid_reset_token');
     const user = { id: owner.id, status: 'active' as const };
     // Who reads the mailbox has proved the address as well.
     const emailVerifiedAt = owner.emailVerifiedAt ?? now;
     const changed = await em.nativeUpdate(User, user, { passwordHash, emailVerifiedAt, updatedAt: now });
-    if (changed !== 1) throw invalidToken();
+    if (changed !== 1) throw invalidToken('invalid_reset_token');
     await afterChange(em, rt.config, owner);
   });
   await rt.throttle.forget(owner.email);
@@ -98,5 +99,3 @@ async function afterChange(
   await em.nativeUpdate(PasswordReset, { user: user.id, usedAt: null }, { usedAt: new Date() });
   queueMail(em, config, { kind: 'password_changed', to: user });
 }
-
-const invalidToken = () => badRequest('invalid_reset_token', 'The link is not valid any more. Ask for a new one.');
