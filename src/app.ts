@@ -25,6 +25,7 @@ import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
+import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
 const BODY_LIMIT_BYTES = 1_048_576;
@@ -71,6 +72,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(accountRoutes(rt));
   await app.register(linkPages);
   await app.register(workspaceRoutes(rt));
+  await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(jobRoutes(rt));

@@ -6,6 +6,7 @@ import { forbidden, unauthenticated } from '#src/errors.ts';
 import { isPermission, mustHave, type Permission } from '#src/http/permissions.ts';
 import { LimitedError } from '#src/http/rate-limit/limiter.ts';
 import { OF_KNOWN, OF_PUBLIC, OF_REFUSED, type PolicyName } from '#src/http/rate-limit/policies.ts';
+import { isUuid } from '#src/lib/ids.ts';
 import { isRecord } from '#src/lib/record.ts';
 
 /**
@@ -24,6 +25,8 @@ declare module 'fastify' {
     access?: RouteAccess;
     /** The limits it counts against beside the general ones; `none` for what must always answer. */
     limits?: readonly PolicyName[] | 'none';
+    /** The parameter of its path that names the workspace it works in, whatever the token or a header says. */
+    workspaceParam?: string;
   }
 }
 
@@ -64,7 +67,7 @@ function admit(rt: Needs) {
   const guessing = count(rt, OF_REFUSED);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     try {
-      request.auth = await rt.access.identify(bearerOf(request), takeWorkspaceId(request));
+      request.auth = await rt.access.identify(bearerOf(request), workspaceOf(request));
     } catch (error) {
       await guessing(request, reply);
       throw error;
@@ -108,6 +111,15 @@ function bearerOf(request: FastifyRequest): string {
   const [, token] = /^Bearer +(\S+)$/i.exec(header) ?? [];
   if (!token) throw unauthenticated('The Authorization header must be: Bearer <token>.', 'invalid_token');
   return token;
+}
+
+function workspaceOf(request: FastifyRequest): string | undefined {
+  const named = takeWorkspaceId(request);
+  const { workspaceParam } = request.routeOptions.config;
+  if (workspaceParam === undefined) return named;
+  const id = isRecord(request.params) ? request.params[workspaceParam] : undefined;
+  // What is no id is refused with its name when the parameters are checked, before anything is done.
+  return typeof id === 'string' && isUuid(id) ? id : named;
 }
 
 /** The workspace the caller names. Its alias in the query is taken out, because routes refuse query fields they do not know. */

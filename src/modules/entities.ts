@@ -8,6 +8,7 @@ import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
+import { InviteSchema } from '#src/modules/workspaces/invite.entity.ts';
 import { MemberSchema } from '#src/modules/workspaces/member.entity.ts';
 import { WorkspaceSchema } from '#src/modules/workspaces/workspace.entity.ts';
 
@@ -23,4 +24,5 @@ export const entities = [
   MemberSchema,
   CreditAccountSchema,
   ApiKeySchema,
+  InviteSchema,
 ];

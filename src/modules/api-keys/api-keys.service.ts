@@ -10,6 +10,7 @@ import { makeApiKey } from '#src/http/api-key-text.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { SCOPES } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
+import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 
 type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null; replaces?: string };
@@ -17,7 +18,12 @@ type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null;
 /** Makes a key that can do what its scopes say, as the caller. @returns it with its secret, which is nowhere to be had again */
 export function createApiKey(orm: Orm, auth: Auth, actor: Actor, body: ApiKeyBody): Promise<NewApiKeyView> {
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
-  return inWorkspaceTx(orm, auth, (em) => insertKey(em, auth, actor, { ...body, expiresAt }));
+  return inWorkspaceTx(orm, auth, async (em) => {
+    const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const open = { revokedAt: null, $or: [{ expiresAt: null }, { expiresAt: { $gt: new Date() } }] };
+    checkLimit(plan, 'apiKeys', await em.count(ApiKey, open));
+    return insertKey(em, auth, actor, { ...body, expiresAt });
+  });
 }
 
 /** The workspace's keys, newest first, the revoked ones too. */

@@ -14,10 +14,13 @@ import { unlessBusy } from '#src/modules/auth/credentials.ts';
 import { queueVerification } from '#src/modules/auth/email-verification.ts';
 import { proveSecondFactor } from '#src/modules/auth/totp.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
-import { CreditAccount, MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
-import { Member } from '#src/modules/workspaces/member.entity.ts';
-import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
-import { defaultWorkspace, presentWorkspace, readWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
+import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
+import {
+  addWorkspace,
+  homeWorkspace,
+  presentWorkspace,
+  readWorkspace,
+} from '#src/modules/workspaces/workspaces.service.ts';
 
 /**
  * Makes a user with a workspace of their own, which they own, and its starting credits, all or nothing.
@@ -35,9 +38,8 @@ export async function createUser(
     const emailVerifiedAt = isVerified ? new Date() : null;
     const { email, name } = body;
     const user = em.create(User, { id: scope.userId, email, name, passwordHash, emailVerifiedAt });
-    const workspace = em.create(Workspace, { id: scope.workspaceId, name: body.workspaceName ?? body.name });
-    em.create(Member, { user, workspace, role: 'owner' });
-    em.create(CreditAccount, { workspace, balance: rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT });
+    const credits = rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT;
+    const workspace = addWorkspace(em, scope, { name: body.workspaceName ?? body.name }, credits);
     if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
     return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner'), passwordHash };
@@ -77,7 +79,7 @@ export async function login(rt: Runtime, { email, password, totp }: LoginBody, d
     const passwordHash = await unlessBusy(rt.passwords.hash(password));
     if ((await em.nativeUpdate(User, proved, { passwordHash })) === 1) user.passwordHash = passwordHash;
   }
-  const workspace = await defaultWorkspace(rt.orm, user.id);
+  const workspace = await homeWorkspace(rt, user);
   return { user: presentUser(user), workspace, ...(await startSession(rt, user, workspace, device)) };
 }
 
@@ -85,7 +87,7 @@ export async function login(rt: Runtime, { email, password, totp }: LoginBody, d
 export async function readMe(rt: Pick<Runtime, 'orm'>, auth: Auth): Promise<MeView> {
   const [user, workspace] = await Promise.all([
     rt.orm.em.fork().findOne(User, { id: auth.userId }),
-    readWorkspace(rt.orm, auth, auth.workspaceId),
+    readWorkspace(rt.orm, auth),
   ]);
   if (!user) throw unauthenticated('The account no longer exists.');
   return { ...presentUser(user), workspace };

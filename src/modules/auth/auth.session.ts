@@ -10,7 +10,7 @@ import { isIssuedBy, readRefreshToken, writeRefreshToken } from '#src/modules/au
 import { Session } from '#src/modules/auth/session.entity.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
-import { defaultWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
+import { homeWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
 
 const DAY_MS = 86_400_000;
 /** A session ends after this long without a refresh, */
@@ -111,7 +111,8 @@ export async function refreshSession(rt: Needs, refreshToken: string): Promise<T
     const detail = 'The refresh token was used before, so the session was ended. Sign in again.';
     throw unauthenticated(detail, 'refresh_reused');
   }
-  return tokensOf(rt, outcome, await defaultWorkspace(rt.orm, outcome.user.id));
+  const user = await rt.orm.em.fork().findOneOrFail(User, { id: outcome.user.id }, { fields: ['name'] });
+  return tokensOf(rt, outcome, await homeWorkspace(rt, user, outcome.workspaceId ?? undefined));
 }
 
 /** Said only to who holds the account's password, or a token of its session. */

@@ -15,12 +15,17 @@ const form = document.querySelector('form');
 const says = document.querySelector('output');
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
-  const { password } = form.elements;
-  const answer = await fetch(form.dataset.api, {
+  const { email, password, totp } = form.elements;
+  const post = (path, body, bearer) => fetch(path, {
     method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(password ? { token, password: password.value } : { token }),
+    headers: { 'content-type': 'application/json', ...(bearer ? { authorization: 'Bearer ' + bearer } : {}) },
+    body: JSON.stringify(body),
   }).catch(() => undefined);
+  const code = totp && totp.value ? { totp: totp.value } : {};
+  const signedIn = email && await post('/api/auth/login', { email: email.value, password: password.value, ...code });
+  const answer = email
+    ? signedIn && signedIn.ok ? await post(form.dataset.api, { token }, (await signedIn.json()).token) : signedIn
+    : await post(form.dataset.api, password ? { token, password: password.value } : { token });
   const problem = answer && !answer.ok ? await answer.json().catch(() => undefined) : undefined;
   if (answer && answer.ok) form.hidden = true;
   says.textContent = answer && answer.ok ? (isPortuguese ? 'Pronto.' : 'Done.')
@@ -50,6 +55,23 @@ const RESET = page(
     words('button', 'Salvar', 'Save'),
 );
 
+const ACCEPT = page(
+  '/api/invites/accept',
+  words('h1', 'Aceite o convite', 'Accept the invitation') +
+    words(
+      'p',
+      'Entre com a conta do endereço que recebeu o convite.',
+      'Sign in with the account of the address that got it.',
+    ) +
+    words('label', 'E-mail', 'E-mail') +
+    '<input name="email" type="email" autocomplete="username" required>' +
+    words('label', 'Senha', 'Password') +
+    '<input name="password" type="password" autocomplete="current-password" required>' +
+    words('label', 'Código, se você usa verificação em duas etapas', 'Code, if you use two-step verification') +
+    '<input name="totp" inputmode="numeric" autocomplete="one-time-code">' +
+    words('button', 'Aceitar', 'Accept'),
+);
+
 const send = (reply: FastifyReply, html: string) =>
   reply.header('content-security-policy', POLICY).type('text/html; charset=utf-8').send(html);
 
@@ -58,4 +80,5 @@ export async function linkPages(app: App): Promise<void> {
   const options = { config: { access: 'public' as const }, schema: { hide: true } };
   app.get('/verify-email', options, (_request, reply) => send(reply, VERIFY));
   app.get('/reset-password', options, (_request, reply) => send(reply, RESET));
+  app.get('/accept-invite', options, (_request, reply) => send(reply, ACCEPT));
 }

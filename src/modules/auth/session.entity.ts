@@ -12,6 +12,8 @@ export const SessionSchema = defineEntity({
       .defaultRaw('uuidv7()')
       .onCreate(() => newId()),
     user: () => p.manyToOne(User).ref().deleteRule('cascade').index(),
+    /** Where it works, when that was chosen; a wish, which counts only while its user is a member there. */
+    workspaceId: p.uuid().nullable(),
     refreshKey: p.blob(),
     counter: p.bigint('number').defaultRaw('0'),
     createdAt: p.datetime().defaultRaw('now()'),

@@ -18,7 +18,11 @@ export interface Letter {
 }
 
 /** The pages a link leads to. The token stands behind `#`, so that it is in no request line, no referrer and no log. */
-const PAGES: Partial<Record<MailKind, string>> = { verify_email: '/verify-email', reset_password: '/reset-password' };
+const PAGES: Partial<Record<MailKind, string>> = {
+  verify_email: '/verify-email',
+  reset_password: '/reset-password',
+  invite: '/accept-invite',
+};
 
 /**
  * Puts a mail into the outbox, in the transaction that `em` is in; the `control` process sends it once that is committed.

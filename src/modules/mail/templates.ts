@@ -1,5 +1,11 @@
-/** What a mail is about. The first two carry a link, the others only tell. */
-export type MailKind = 'verify_email' | 'reset_password' | 'password_changed' | 'totp_enabled' | 'totp_disabled';
+/** What a mail is about. The first three carry a link, the others only tell. */
+export type MailKind =
+  | 'verify_email'
+  | 'reset_password'
+  | 'invite'
+  | 'password_changed'
+  | 'totp_enabled'
+  | 'totp_disabled';
 
 export interface RenderedMail {
   subject: string;
@@ -36,6 +42,13 @@ const PT: Record<MailKind, Words> = {
     link: 'Escolher uma nova senha',
     after: 'Se não foi você, ignore esta mensagem: a sua senha continua a mesma.',
   },
+  invite: {
+    subject: 'Convite para uma equipe no WhatsHybrid',
+    before: 'Você foi convidado para o espaço de trabalho de uma equipe. O convite vale por 7 dias.',
+    link: 'Aceitar o convite',
+    after:
+      'Se você ainda não tem uma conta, crie uma com este endereço antes. Se não esperava o convite, ignore esta mensagem.',
+  },
   password_changed: {
     subject: 'A sua senha foi alterada',
     before: 'A senha da sua conta foi alterada, e as outras sessões foram encerradas.',
@@ -65,6 +78,13 @@ const EN: Record<MailKind, Words> = {
     before: 'Somebody asked for a new password for your account. The link is good for 30 minutes, and once.',
     link: 'Choose a new password',
     after: 'If this was not you, ignore this message: your password stays as it is.',
+  },
+  invite: {
+    subject: 'An invitation to a team on WhatsHybrid',
+    before: 'You were asked into the workspace of a team. The invitation is good for 7 days.',
+    link: 'Accept the invitation',
+    after:
+      'If you have no account yet, make one with this address first. If you did not expect this, ignore this message.',
   },
   password_changed: {
     subject: 'Your password was changed',

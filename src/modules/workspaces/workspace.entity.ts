@@ -7,6 +7,9 @@ export const WorkspaceSchema = defineEntity({
     ...row,
     name: p.string().length(120),
     plan: p.enum(['free', 'pro', 'business'] as const).defaultRaw(`'free'`),
+    timeZone: p.string().length(64).default('America/Sao_Paulo'),
+    currency: p.character().length(3).default('BRL'),
+    country: p.character().length(2).default('BR'),
     /** Set when its owner deleted it; its rows are then as good as gone, and its key is destroyed. */
     deletedAt: p.datetime().nullable(),
   },

@@ -1,12 +1,20 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { LockMode } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import type { Orm } from '#src/db/orm.ts';
 import type { Auth, Role } from '#src/http/access-token.ts';
-import type { WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
-import type { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
+import type { Runtime } from '#src/runtime.ts';
+import type { WorkspaceBody, WorkspacePatch, WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { forbidden, notFound } from '#src/errors.ts';
+import { notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
+import { newId } from '#src/lib/ids.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { User } from '#src/modules/auth/user.entity.ts';
+import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
+import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 const Cursor = z.tuple([z.uuid()]);
 
@@ -29,33 +37,114 @@ export async function listWorkspaces(orm: Orm, userId: string, page: { limit: nu
   );
 }
 
-/**
- * One of the caller's workspaces.
- * @throws AppError 404 for any other, whether it exists or not
- */
-export async function readWorkspace(orm: Orm, auth: Auth, workspaceId: string): Promise<WorkspaceView> {
-  const { userId } = auth;
-  const member = await inWorkspaceTx(orm, { userId }, (em) =>
-    em.findOne(Member, { user: userId, workspace: { id: workspaceId, deletedAt: null } }, { populate: ['workspace'] }),
-  );
-  if (!member) throw notFound('The workspace');
-  return presentWorkspace(member.workspace.$, member.role);
+/** The workspace the caller works in. @throws AppError 404 when it has just gone */
+export async function readWorkspace(orm: Orm, auth: Auth): Promise<WorkspaceView> {
+  const workspace = await findOwnWorkspace(orm, auth.userId, auth.workspaceId);
+  if (!workspace) throw notFound('The workspace');
+  return workspace;
 }
 
-/**
- * The workspace a user works in when they name none: their oldest.
- * @throws AppError 403 when they are a member of none
- */
-export async function defaultWorkspace(orm: Orm, userId: string): Promise<WorkspaceView> {
+/** @param id the workspace; without one, the user's oldest. @returns it as they see it, if they are in it */
+async function findOwnWorkspace(orm: Orm, userId: string, id?: string): Promise<WorkspaceView | undefined> {
   const member = await inWorkspaceTx(orm, { userId }, (em) =>
     em.findOne(
       Member,
-      { user: userId, workspace: { deletedAt: null } },
+      { user: userId, workspace: { deletedAt: null, ...(id === undefined ? {} : { id }) } },
       { orderBy: { createdAt: 'asc', workspace: 'asc' }, populate: ['workspace'] },
     ),
   );
-  if (!member) throw forbidden('You are a member of no workspace.');
-  return presentWorkspace(member.workspace.$, member.role);
+  return member ? presentWorkspace(member.workspace.$, member.role) : undefined;
+}
+
+/**
+ * The workspace a user works in when they name none: the one they worked in, their oldest, or, for who has left or lost all, a new one.
+ * @param last where they worked before, if that is known
+ */
+export async function homeWorkspace(
+  rt: Pick<Runtime, 'orm'>,
+  user: { id: string; name: string },
+  last?: string,
+): Promise<WorkspaceView> {
+  const known = last === undefined ? undefined : await findOwnWorkspace(rt.orm, user.id, last);
+  const home = known ?? (await findOwnWorkspace(rt.orm, user.id));
+  if (home) return home;
+  const scope = { workspaceId: newId(), userId: user.id };
+  return inWorkspaceTx(rt.orm, scope, async (em) => {
+    const workspace = addWorkspace(em, scope, { name: user.name }, 0);
+    await em.flush();
+    return presentWorkspace(workspace, 'owner');
+  });
+}
+
+/** Adds a workspace with its owner and its account, in the transaction of that workspace. @param credits in micro-credits */
+export function addWorkspace(
+  em: EntityManager,
+  scope: { workspaceId: string; userId: string },
+  fields: WorkspaceBody,
+  credits: number,
+): Workspace {
+  const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const workspace = em.create(Workspace, { id: scope.workspaceId, name: fields.name, ...given });
+  em.create(Member, { user: scope.userId, workspace, role: 'owner' });
+  em.create(CreditAccount, { workspace, balance: credits });
+  return workspace;
+}
+
+/**
+ * Makes one more workspace for the caller. Starting credits come with the first only: else they could be had without end.
+ * @throws AppError 403 `plan_limit`
+ */
+export function createWorkspace(
+  rt: Pick<Runtime, 'orm'>,
+  auth: Auth,
+  actor: Actor,
+  body: WorkspaceBody,
+): Promise<WorkspaceView> {
+  const scope = { workspaceId: newId(), userId: auth.userId };
+  return inWorkspaceTx(rt.orm, scope, async (em) => {
+    // One at a time for each user, so that the count holds.
+    await em.findOneOrFail(User, { id: auth.userId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+    const owned = await em.find(
+      Member,
+      { user: auth.userId, role: 'owner', workspace: { deletedAt: null } },
+      { filters: { workspace: { workspaceId: undefined } }, populate: ['workspace'] },
+    );
+    const plans = new Set(owned.map((member) => member.workspace.$.plan));
+    const best = (['business', 'pro'] as const).find((plan) => plans.has(plan)) ?? 'free';
+    checkLimit(best, 'workspaces', owned.length);
+    const workspace = addWorkspace(em, scope, body, 0);
+    await em.flush();
+    await appendAudit(em, actor, {
+      action: 'workspace.created',
+      target: { type: 'workspace', id: workspace.id },
+      after: body,
+    });
+    return presentWorkspace(workspace, 'owner');
+  });
+}
+
+/** Changes the caller's workspace. */
+export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: WorkspacePatch): Promise<WorkspaceView> {
+  return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
+    const workspace = await lockWorkspace(em, auth.workspaceId);
+    const { name, timeZone, currency, country } = workspace;
+    Object.assign(workspace, Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined)));
+    await em.flush();
+    const target = { type: 'workspace', id: workspace.id };
+    const before = { name, timeZone, currency, country };
+    await appendAudit(em, actor, { action: 'workspace.changed', target, before, after: patch });
+    return presentWorkspace(workspace, auth.role);
+  });
+}
+
+/** Closes the caller's workspace: from now on nobody is in it, and its keys and sockets end within two seconds. */
+export function deleteWorkspace(orm: Orm, auth: Auth, actor: Actor): Promise<void> {
+  return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
+    const workspace = await lockWorkspace(em, auth.workspaceId);
+    workspace.deletedAt = new Date();
+    await em.flush();
+    await appendAudit(em, actor, { action: 'workspace.deleted', target: { type: 'workspace', id: workspace.id } });
+  });
 }
 
 /** A workspace as its member with that role sees it. */
@@ -64,6 +153,10 @@ export function presentWorkspace(workspace: Workspace, role: Role): WorkspaceVie
     id: workspace.id,
     name: workspace.name,
     role,
+    plan: workspace.plan,
+    timeZone: workspace.timeZone,
+    currency: workspace.currency,
+    country: workspace.country,
     createdAt: workspace.createdAt.toISOString(),
     updatedAt: workspace.updatedAt.toISOString(),
   };
