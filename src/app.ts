@@ -10,6 +10,7 @@ import { guardRoutes } from '#src/http/auth.ts';
 import { corsOptions } from '#src/http/browsers.ts';
 import { readOnlyJson } from '#src/http/json.ts';
 import { documentRoutes } from '#src/http/openapi.ts';
+import { shedLoad } from '#src/http/overload.ts';
 import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem.ts';
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
@@ -28,8 +29,7 @@ import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
 const BODY_LIMIT_BYTES = 1_048_576;
-/** Longer than any answer may wait (`Prefer: wait`, 25 s), shorter than proxies keep a silent connection. */
-const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than proxies keep a silent connection, so that it is never the server that closes under a request. */
 const KEEP_ALIVE_MS = 75_000;
 
 /** The table of contents of the HTTP server: every plugin and module, one line each, in the order they load. Not listening yet. */
@@ -42,7 +42,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
     requestIdHeader: false,
     genReqId: requestId,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: rt.config.REQUEST_TIMEOUT_MS,
+    http: arrivalTimeouts(rt.config.REQUEST_TIMEOUT_MS),
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
@@ -61,6 +62,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   refuseUnknownQueries(app);
   guardRoutes(app, rt);
   await app.register(cors, corsOptions(rt.config.ALLOWED_ORIGINS));
+  await shedLoad(app, rt.config, rt.metrics);
   await app.register(websocket, SOCKET_OPTIONS);
   await documentRoutes(app);
 
@@ -81,3 +83,10 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(opsRoutes(rt));
   return app;
 }
+
+/** When a request that trickles in is cut: Node looks only every 30 s unless told otherwise. */
+const arrivalTimeouts = (requestTimeout: number) => ({
+  requestTimeout,
+  headersTimeout: Math.ceil(requestTimeout / 3),
+  connectionsCheckingInterval: Math.ceil(Math.min(requestTimeout / 6, 5000)),
+});

@@ -64,15 +64,19 @@ export function opsRoutes(rt: Runtime) {
 
     addOperatorSettings(app, rt);
 
-    app.get('/metrics', { config: { access: 'ops' }, schema: { hide: true } }, async (_request, reply) => {
-      rt.metrics.watchers.set(rt.reader.counts().watchers);
-      const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
-      // Without Redis the API still shows its own.
-      const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
-      const depths = await queueDepths(rt.systemPool);
-      reply.header('content-type', rt.metrics.registry.contentType);
-      return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
-    });
+    app.get(
+      '/metrics',
+      { config: { access: 'ops', isNeverShed: true }, schema: { hide: true } },
+      async (_request, reply) => {
+        rt.metrics.watchers.set(rt.reader.counts().watchers);
+        const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
+        // Without Redis the API still shows its own.
+        const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
+        const depths = await queueDepths(rt.systemPool);
+        reply.header('content-type', rt.metrics.registry.contentType);
+        return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
+      },
+    );
   };
 }
 
