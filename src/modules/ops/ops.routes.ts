@@ -5,7 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { MetricObject } from 'prom-client';
 import { sha256 } from '#src/lib/secrets.ts';
-import { unauthenticated, unavailable } from '#src/errors.ts';
+import { type AppError, conflict, unauthenticated, unavailable } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { protectPages } from '#src/http/browsers.ts';
 import { sendProblem } from '#src/http/problem.ts';
@@ -23,6 +23,12 @@ function isOps(request: FastifyRequest, user: string, password: string): boolean
   const given = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const expected = Buffer.from(`${user}:${password}`).toString('base64');
   return timingSafeEqual(sha256(given), sha256(expected));
+}
+
+/** BullMQ refuses what a job is in no state for with a bare error whose code is a number below zero. */
+function refusalOf(error: unknown): AppError | undefined {
+  const isRefusal = error instanceof Error && 'code' in error && typeof error.code === 'number' && error.code < 0;
+  return isRefusal ? conflict('queue_refused', error.message) : undefined;
 }
 
 /** What operators see: Bull Board and metrics, both behind the ops credentials. */
@@ -46,7 +52,11 @@ export function opsRoutes(rt: Runtime) {
 
     // The board's plugin brings an error handler that answers everything with 500, also JSON that cannot be read.
     app.addHook('onRoute', (route) => {
-      route.errorHandler = (error, request, reply) => sendProblem(error, request, reply);
+      route.errorHandler = (error, request, reply) => sendProblem(refusalOf(error) ?? error, request, reply);
+    });
+    // The board reads fields of a body without looking whether there is one.
+    app.addHook('preValidation', async (request) => {
+      request.body ??= {};
     });
     const board = new FastifyAdapter();
     board.setBasePath(BOARD);
