@@ -22,7 +22,7 @@ import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
-import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
+import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
@@ -43,7 +43,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
     genReqId: requestId,
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: rt.config.REQUEST_TIMEOUT_MS,
-    http: arrivalTimeouts(rt.config.REQUEST_TIMEOUT_MS),
+    http: { ...arrivalTimeouts(rt.config.REQUEST_TIMEOUT_MS), shouldUpgradeCallback: isSocketRequest },
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
@@ -66,6 +66,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(websocket, SOCKET_OPTIONS);
   await documentRoutes(app);
 
+  // Node by itself answers with a bare 417.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response));
   app.addHook('preClose', async () => rt.beginClosing());
 
   await app.register(authRoutes(rt));

@@ -72,11 +72,35 @@ describe('a request that trickles in is cut', () => {
   });
 });
 
+const offer = (method: string, url: string, protocol: string) => {
+  const head = `${method} ${url} HTTP/1.1\r\nhost: x\r\nconnection: close, upgrade\r\n`;
+  return speak(port, Buffer.from(`${head}upgrade: ${protocol}\r\n\r\n`));
+};
+
+describe('an Upgrade that nobody here speaks', () => {
+  it.each([
+    // What curl --http2 and Java send.
+    ['GET', '/api/health/live', 'h2c', 200],
+    ['GET', '/api/health/live', 'websocket', 200],
+    ['OPTIONS', '/', 'h2c', 204],
+    ['POST', '/api/auth/login', 'websocket', 400],
+    ['GET', '/api/ws', 'h2c', 426],
+    ['HEAD', '/api/ws', 'websocket', 426],
+  ])('is ignored, and the connection closed as ever: %s %s %s', async (method, url, protocol, status) => {
+    expect((await offer(method, url, protocol)).status).toBe(status);
+  });
+});
+
 const post = (url: string, bytes: number) => {
   const body = JSON.stringify('x'.repeat(bytes - 2));
   const head = `POST ${url} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n`;
   return speak(port, Buffer.from(`${head}content-length: ${body.length}\r\n\r\n${body}`));
 };
+
+it('an expectation nobody here knows is ignored', async () => {
+  const head = 'GET /api/health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: something\r\n\r\n';
+  expect((await speak(port, Buffer.from(head))).status).toBe(200);
+});
 
 describe('a body', () => {
   it.each([

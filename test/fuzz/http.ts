@@ -167,7 +167,7 @@ async function ask(app: App, { operation, url, headers, payload }: FuzzRequest):
     const method = operation.method as 'GET';
     // As a stream: an answer of events need never end, and hearing that it began is enough.
     const answer = await app.inject({ method, url, headers, payloadAsStream: true, ...(payload ? { payload } : {}) });
-    const type = String(answer.headers['content-type'] ?? '');
+    const type = answer.headers['content-type'] ?? '';
     const status = answer.statusCode;
     if (type.startsWith('text/event-stream')) {
       answer.raw.res.destroy();
@@ -198,7 +198,8 @@ const resourceOf = (url: string): string => /\/([^/:]+)(?:\/:.*)?$/.exec(url)?.[
 
 function describe({ operation, url, headers, payload }: FuzzRequest): string {
   const body = payload instanceof Buffer ? `base64 ${payload.toString('base64')}` : (payload ?? '');
-  return `${operation.method} ${url.slice(0, 500)} ${JSON.stringify(headers)}\n${body.slice(0, 400)}`;
+
+  return `${operation.method} ${url.slice(0, 500)} ${JSON.stringify(headers)}\n${String(body).slice(0, 400)}`;
 }
 
 /** For people: how many, how fast, which statuses, and which operations never did what they were asked. */

@@ -9,7 +9,9 @@ export interface RawAnswer {
 }
 
 /** The first answer in what came over a connection: bytes behind a request without a body are a second one, with its own. */
-export function readAnswer(text: string): RawAnswer {
+export function readAnswer(received: string): RawAnswer {
+  // What goes before it only says to go on.
+  const text = received.replace(/^HTTP\/1\.1 100 [^\r]*\r\n\r\n/, '');
   const [head = ''] = text.split('\r\n\r\n', 1);
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1] ?? 0);
   const lines = head.split('\r\n').slice(1);

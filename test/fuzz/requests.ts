@@ -176,17 +176,18 @@ const cursor = (random: Random): string =>
     [1, () => nastyText(random)],
   );
 
+const json = (value: unknown): string => JSON.stringify(value) ?? '';
+
 function payloadOf(schema: Json | undefined, making: Making): string | Buffer | undefined {
   const { random } = making;
   if (!schema) return random.one([8, () => undefined], [1, () => '{}'], [1, () => JSON.stringify(nasty(random))]);
   const good = fit(schema, { ...making, root: schema });
-  const text = (value: unknown): string => JSON.stringify(value) ?? '';
   return random.one<string | Buffer | undefined>(
-    [40, () => text(good)],
-    [42, () => text(spoil(good, random))],
-    [6, () => text(spoil(spoil(good, random), random))],
-    [9, () => spoilJson(text(good), random)],
+    [40, () => json(good)],
+    [42, () => json(spoil(good, random))],
+    [6, () => json(spoil(spoil(good, random), random))],
+    [9, () => spoilJson(json(good), random)],
     [2, () => undefined],
-    [0.2, () => text({ ...(isRecord(good) ? good : {}), huge: 'x'.repeat(1_048_577) })],
+    [0.2, () => json({ ...(isRecord(good) ? good : {}), huge: 'x'.repeat(1_048_577) })],
   );
 }

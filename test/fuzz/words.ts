@@ -4,20 +4,22 @@ import { isRecord } from '#src/lib/record.ts';
 const MOST = 24;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
 
+export type Word = string | number;
+
 /**
  * What answers have said, by the name it had there: an id that exists, a cursor of that list, a refresh token. Requests made of such
  * words get past the first check.
  */
 export interface Words {
-  add(name: string, value: unknown): void;
+  add(name: string, value: Word): void;
   /** Reads an answer; the `id` of a thing is also remembered under the name of its resource. */
   learn(resource: string, answer: unknown): void;
-  recall(name: string, random: Random): unknown;
+  recall(name: string, random: Random): Word | undefined;
 }
 
 export function createWords(): Words {
-  const known = new Map<string, unknown[]>();
-  const add = (name: string, value: unknown): void => {
+  const known = new Map<string, Word[]>();
+  const add = (name: string, value: Word): void => {
     const values = known.get(name) ?? [];
     if (values.includes(value)) return;
     values.push(value);
@@ -46,7 +48,7 @@ export function createWords(): Words {
       if (typeof value === 'string' && UUID.test(value)) add('uuid', value);
     }
   };
-  const recall = (name: string, random: Random): unknown => {
+  const recall = (name: string, random: Random): Word | undefined => {
     const values = known.get(name) ?? [];
     // What is new more likely still exists, and goes with what else is new: an address with its password.
     return random.chance(0.5) ? values.at(-1) : random.pick(values);

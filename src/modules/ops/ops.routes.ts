@@ -25,9 +25,11 @@ function isOps(request: FastifyRequest, user: string, password: string): boolean
   return timingSafeEqual(sha256(given), sha256(expected));
 }
 
-/** BullMQ refuses what a job is in no state for with a bare error whose code is a number below zero. */
+/** BullMQ refuses what a queue or a job is in no state for with bare errors: of a code below zero, or by a sentence alone. */
 function refusalOf(error: unknown): AppError | undefined {
-  const isRefusal = error instanceof Error && 'code' in error && typeof error.code === 'number' && error.code < 0;
+  if (!(error instanceof Error)) return undefined;
+  const hasCode = 'code' in error && typeof error.code === 'number' && error.code < 0;
+  const isRefusal = hasCode || error.message.startsWith('Cannot obliterate ');
   return isRefusal ? conflict('queue_refused', error.message) : undefined;
 }
 
