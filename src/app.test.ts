@@ -9,7 +9,7 @@ const EXTENSION = 'chrome-extension://abcdefghijklmnopabcdefghijklmnop';
 
 let test: TestApp;
 beforeAll(async () => {
-  test = await openTestApp({ ALLOWED_ORIGINS: `${EXTENSION}, null` });
+  test = await openTestApp({ ALLOWED_ORIGINS: `${EXTENSION}, https://crm.example:8443` });
 });
 afterAll(() => test.close());
 

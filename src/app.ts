@@ -10,6 +10,7 @@ import { guardRoutes } from '#src/http/auth.ts';
 import { corsOptions } from '#src/http/browsers.ts';
 import { readOnlyJson } from '#src/http/json.ts';
 import { documentRoutes } from '#src/http/openapi.ts';
+import { shedLoad } from '#src/http/overload.ts';
 import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem.ts';
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
@@ -21,7 +22,7 @@ import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
-import { liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
+import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
@@ -29,8 +30,7 @@ import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
 const BODY_LIMIT_BYTES = 1_048_576;
-/** Longer than any answer may wait (`Prefer: wait`, 25 s), shorter than proxies keep a silent connection. */
-const REQUEST_TIMEOUT_MS = 30_000;
+/** Longer than proxies keep a silent connection, so that it is never the server that closes under a request. */
 const KEEP_ALIVE_MS = 75_000;
 
 /** The table of contents of the HTTP server: every plugin and module, one line each, in the order they load. Not listening yet. */
@@ -43,7 +43,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
     requestIdHeader: false,
     genReqId: requestId,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: rt.config.REQUEST_TIMEOUT_MS,
+    http: { ...arrivalTimeouts(rt.config.REQUEST_TIMEOUT_MS), shouldUpgradeCallback: isSocketRequest },
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionTimeout: 0,
     forceCloseConnections: 'idle',
@@ -62,9 +63,12 @@ export async function buildApp(rt: Runtime): Promise<App> {
   refuseUnknownQueries(app);
   guardRoutes(app, rt);
   await app.register(cors, corsOptions(rt.config.ALLOWED_ORIGINS));
+  await shedLoad(app, rt.config, rt.metrics);
   await app.register(websocket, SOCKET_OPTIONS);
   await documentRoutes(app);
 
+  // Node by itself answers with a bare 417.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response));
   app.addHook('preClose', async () => rt.beginClosing());
 
   await app.register(authRoutes(rt));
@@ -83,3 +87,10 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(opsRoutes(rt));
   return app;
 }
+
+/** When a request that trickles in is cut: Node looks only every 30 s unless told otherwise. */
+const arrivalTimeouts = (requestTimeout: number) => ({
+  requestTimeout,
+  headersTimeout: Math.ceil(requestTimeout / 3),
+  connectionsCheckingInterval: Math.ceil(Math.min(requestTimeout / 6, 5000)),
+});

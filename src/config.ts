@@ -6,6 +6,12 @@ const list = z.string().transform((text) =>
     .map((item) => item.trim())
     .filter(Boolean),
 );
+/** As browsers write it in `Origin`. One that is never sent, a pattern, or `null`, which every sandboxed page sends, is a mistake. */
+const ORIGIN = /^(chrome-extension:\/\/[a-p]{32}|https?:\/\/(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?)$/;
+const origins = list.refine(
+  (items) => items.every((item) => ORIGIN.test(item)),
+  'must be exact origins, like chrome-extension://<32 letters from a to p> or https://host:port, without a path',
+);
 const optionalText = z
   .string()
   .optional()
@@ -45,7 +51,7 @@ const Env = z.object({
   ),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** By default the extension of this repository, whose id its manifest fixes. */
-  ALLOWED_ORIGINS: list.default(['chrome-extension://folckeokleebgjnikcacfnihohjnmkdo']),
+  ALLOWED_ORIGINS: origins.default(['chrome-extension://folckeokleebgjnikcacfnihohjnmkdo']),
   OPS_USER: z.string().min(1).default('ops'),
   OPS_PASSWORD: z.string().min(12, 'must have at least 12 characters'),
   STARTING_CREDITS: z.coerce.number().int().min(0).max(1_000_000).default(1000),
@@ -70,6 +76,13 @@ const Env = z.object({
   RATE_LIMIT_INSTANCES: z.coerce.number().int().min(1).max(1000).default(2),
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
+  /** For a whole request to arrive; its headers have a third of it. */
+  REQUEST_TIMEOUT_MS: z.coerce.number().int().min(300).max(300_000).default(30_000),
+  /** Beyond any of these the API answers 503; 0 switches one off, no MAX_HEAP_MB means 90% of what Node allows itself. */
+  MAX_EVENT_LOOP_DELAY_MS: z.coerce.number().min(0).max(60_000).default(1000),
+  MAX_EVENT_LOOP_UTILIZATION: z.coerce.number().min(0).max(1).default(0),
+  MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
+  MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
   OPENAI_API_KEY: optionalText,
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),

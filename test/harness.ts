@@ -40,6 +40,8 @@ export async function openTestRuntime(env: Record<string, string> = {}): Promise
     RATE_LIMIT_SCALE: '1000',
     OPS_PASSWORD: randomBytes(12).toString('hex'),
     LOG_LEVEL: 'silent',
+    // A machine that stalls is no reason for a test to be answered 503.
+    MAX_EVENT_LOOP_DELAY_MS: '0',
     HOST: '127.0.0.1',
     PORT: '0',
     ...env,

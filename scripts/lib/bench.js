@@ -27,17 +27,17 @@ function findBench(name) {
 }
 
 /**
+ * @param {string} file
  * @param {string[]} args
+ * @param {boolean} durable
  * @param {import('./lock.js').Lock} lock
  */
-async function run([name, ...args], lock) {
-  const file = findBench(name);
+async function run(file, args, durable, lock) {
   await ensurePackages(ROOT, (...call) => lock.spawn('npm', 'process', ...call), say);
   const node = projectNode(ROOT);
-  // As durable as in production: a bench without fsync measures something else.
-  const services = await openServices({ root: ROOT, lock, env: process.env, durable: true, say });
+  const services = await openServices({ root: ROOT, lock, env: process.env, durable, say });
   const env = { ...process.env, DATABASE_URL: services.databaseUrl, REDIS_URL: services.redisUrl };
-  const child = lock.spawn('bench', 'process', node, [file, ...args], {
+  const child = lock.spawn(basename(file, '.ts'), 'process', node, [file, ...args], {
     cwd: ROOT,
     env,
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -47,17 +47,31 @@ async function run([name, ...args], lock) {
 }
 
 /**
- * Runs one file of test/bench/ or test/drills/ against services of its own.
- * @param {string[]} args its name, then its own arguments
- * @returns {Promise<number>} the exit code
+ * @param {boolean} durable
+ * @param {() => string} find the file
+ * @param {string[]} args its own
  */
-export async function bench(args) {
+function withServices(durable, find, args) {
   const dataDir = makeThrowAwayDir();
   return untilStopped({
     open: () => takeLock(dataDir, { throwAway: true }),
-    work: (lock) => run(args, lock),
+    work: async (lock) => run(find(), args, durable, lock),
     stoppedCode: 130,
     graceMs: GRACE_MS,
     clean: () => removeDataDir(dataDir),
   });
 }
+
+/**
+ * Runs one file of test/bench/ or test/drills/ against services of its own.
+ * As durable as in production: a bench without fsync measures something else.
+ * @param {string[]} args its name, then its own arguments
+ * @returns {Promise<number>} the exit code
+ */
+export const bench = ([name, ...args]) => withServices(true, () => findBench(name), args);
+
+/**
+ * Sends FUZZ_REQUESTS (100 000) requests of every kind to every route, chosen by FUZZ_SEED.
+ * @returns {Promise<number>} the exit code
+ */
+export const fuzz = () => withServices(false, () => join(ROOT, 'test/fuzz/run.ts'), []);

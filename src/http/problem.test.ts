@@ -50,6 +50,7 @@ beforeAll(async () => {
     free: z.unknown().optional(),
   });
   app.post('/echo', {
+    bodyLimit: 1_048_576,
     config: { access: 'public' },
     schema: { body: Body },
     handler: async (request) => ({ body: request.body }),

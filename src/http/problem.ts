@@ -2,10 +2,12 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, badRequest, notFound, toProblem, unavailable } from '#src/errors.ts';
+import { SAFE_HEADERS } from '#src/http/browsers.ts';
 import { isDatabaseOutage } from '#src/db/outage.ts';
 import { isRecord } from '#src/lib/record.ts';
 
 const OUTAGE_RETRY_MS = 2000;
+const LINGER_MS = 1000;
 
 /** What the framework refuses by itself, by its error code. Anything else of the framework with a 4xx keeps its status. */
 const FRAMEWORK_ERRORS: Record<string, () => AppError> = {
@@ -38,13 +40,16 @@ export function answerProblems(app: FastifyInstance): void {
 /** Answers with the problem of any thrown value; logs those that are our fault, with their cause. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = toAppError(error);
-  if (known.status >= 500) request.log.error({ err: error, code: known.code }, 'request failed');
+  // Shedding must cost nothing; the metrics count it.
+  const isOurFault = known.status >= 500 && known.code !== 'overloaded';
+  if (isOurFault) request.log.error({ err: error, code: known.code }, 'request failed');
   if (known.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(known.retryAfterMs / 1000));
   if (known.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer');
   const body = JSON.stringify(toProblem(known, pathOf(request)));
   // Serialised here, so that no route's response schema can refuse its own error.
   reply
     .code(known.status)
+    .headers(SAFE_HEADERS)
     .header('cache-control', 'no-store')
     .header('x-request-id', request.id)
     .type('application/problem+json')
@@ -121,7 +126,10 @@ export function answerOnSocket(error: AppError, socket: Duplex): void {
     'content-type: application/problem+json',
     `content-length: ${Buffer.byteLength(body)}`,
     'cache-control: no-store',
+    ...Object.entries(SAFE_HEADERS).map(([name, value]) => `${name}: ${value}`),
     'connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  // Whoever never closes their side would keep the connection for ever; destroying it at once could lose the answer on its way.
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
 }

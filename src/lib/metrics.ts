@@ -58,6 +58,12 @@ export function createMetrics(processName: string) {
       labelNames: ['cause'] as const,
       registers,
     }),
+    shed: new Counter({
+      name: 'wh_http_shed_total',
+      help: 'Requests answered 503 because the process was beyond a limit',
+      labelNames: ['reason'] as const,
+      registers,
+    }),
     sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
     watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
   };

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
@@ -22,6 +23,15 @@ export const SOCKET_OPTIONS: WebsocketPluginOptions = {
     this.websocketServer.close(done);
   },
 };
+
+const SOCKET_URL = '/api/ws';
+
+/**
+ * Whether a request is to leave HTTP. Any other `Upgrade` has to be ignored (RFC 9110, section 7.8): clients offer h2c with ordinary
+ * requests, and a connection that has left HTTP has none of its time-outs.
+ */
+export const isSocketRequest = ({ method, url, headers }: IncomingMessage): boolean =>
+  method === 'GET' && url?.split('?', 1)[0] === SOCKET_URL && headers.upgrade?.toLowerCase() === 'websocket';
 
 /** The WebSocket door. A browser's Origin must be on the list; other clients send none. */
 export function liveRoutes(rt: Runtime) {
@@ -56,7 +66,7 @@ export function liveRoutes(rt: Runtime) {
     });
     app.route({
       method: 'GET',
-      url: '/api/ws',
+      url: SOCKET_URL,
       // The first frame says who connects.
       config: { access: 'public' },
       schema: { hide: true },
@@ -67,7 +77,7 @@ export function liveRoutes(rt: Runtime) {
         }
       },
       handler: async (_request, reply) => {
-        reply.header('upgrade', 'websocket').header('connection', 'upgrade');
+        reply.header('upgrade', 'websocket').header('connection', 'close, upgrade');
         throw new AppError(426, 'upgrade_required', 'Open this address as a WebSocket.');
       },
       wsHandler: (socket, request) => {

@@ -39,9 +39,13 @@ export function healthRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
     const config = { access: 'public', limits: 'none' } as const;
     const schema = { tags: ['health'], response: { 200: HealthView, 503: HealthView } };
-    app.get('/api/health/live', { config, schema: { tags: ['health'], response: { 200: HealthView } } }, async () => ({
-      status: 'ok' as const,
-    }));
+    app.get(
+      '/api/health/live',
+      { config: { ...config, isNeverShed: true }, schema: { tags: ['health'], response: { 200: HealthView } } },
+      async () => ({
+        status: 'ok' as const,
+      }),
+    );
     for (const path of ['/api/health', '/api/health/ready']) {
       app.get(path, { config, schema }, async (_request, reply) => {
         const { status } = await check();

@@ -34,6 +34,19 @@ it('the board may load its own scripts, and only those', async () => {
   expect(page.headers['content-security-policy']).toContain("script-src 'self'");
 });
 
+it('the board refuses what a job is in no state for, and a request without a body it needs', async () => {
+  const headers = basic(test.config.OPS_PASSWORD);
+  const [queue] = test.rt.producer.queues;
+  const job = await queue?.add('job', {});
+  await queue?.pause();
+  const put = (path: string) =>
+    test.app.inject({ method: 'PUT', url: `/ops/queues/api/queues/${queue?.name}/${path}`, headers });
+  expect((await put(`${job?.id}/promote`)).json()).toMatchObject({ status: 409, code: 'queue_refused' });
+  // The first leaves nothing that is paused.
+  const both = await Promise.all([put('obliterate'), put('obliterate')]);
+  expect(both.map(({ statusCode }) => statusCode)).toEqual([200, 409]);
+});
+
 it('the board says what was wrong with a request', async () => {
   const headers = { ...basic(test.config.OPS_PASSWORD), 'content-type': 'application/json' };
   const url = '/ops/queues/api/queues/sentiment/pause';

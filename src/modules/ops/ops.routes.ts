@@ -5,7 +5,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { MetricObject } from 'prom-client';
 import { sha256 } from '#src/lib/secrets.ts';
-import { unauthenticated, unavailable } from '#src/errors.ts';
+import { type AppError, conflict, unauthenticated, unavailable } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { protectPages } from '#src/http/browsers.ts';
 import { sendProblem } from '#src/http/problem.ts';
@@ -23,6 +23,14 @@ function isOps(request: FastifyRequest, user: string, password: string): boolean
   const given = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const expected = Buffer.from(`${user}:${password}`).toString('base64');
   return timingSafeEqual(sha256(given), sha256(expected));
+}
+
+/** BullMQ refuses what a queue or a job is in no state for with bare errors: of a code below zero, or by a sentence alone. */
+function refusalOf(error: unknown): AppError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const hasCode = 'code' in error && typeof error.code === 'number' && error.code < 0;
+  const isRefusal = hasCode || error.message.startsWith('Cannot obliterate ');
+  return isRefusal ? conflict('queue_refused', error.message) : undefined;
 }
 
 /** What operators see: Bull Board and metrics, both behind the ops credentials. */
@@ -46,7 +54,11 @@ export function opsRoutes(rt: Runtime) {
 
     // The board's plugin brings an error handler that answers everything with 500, also JSON that cannot be read.
     app.addHook('onRoute', (route) => {
-      route.errorHandler = (error, request, reply) => sendProblem(error, request, reply);
+      route.errorHandler = (error, request, reply) => sendProblem(refusalOf(error) ?? error, request, reply);
+    });
+    // The board reads fields of a body without looking whether there is one.
+    app.addHook('preValidation', async (request) => {
+      request.body ??= {};
     });
     const board = new FastifyAdapter();
     board.setBasePath(BOARD);
@@ -64,15 +76,19 @@ export function opsRoutes(rt: Runtime) {
 
     addOperatorSettings(app, rt);
 
-    app.get('/metrics', { config: { access: 'ops' }, schema: { hide: true } }, async (_request, reply) => {
-      rt.metrics.watchers.set(rt.reader.counts().watchers);
-      const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
-      // Without Redis the API still shows its own.
-      const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
-      const depths = await queueDepths(rt.systemPool);
-      reply.header('content-type', rt.metrics.registry.contentType);
-      return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
-    });
+    app.get(
+      '/metrics',
+      { config: { access: 'ops', isNeverShed: true }, schema: { hide: true } },
+      async (_request, reply) => {
+        rt.metrics.watchers.set(rt.reader.counts().watchers);
+        const own = (await rt.metrics.registry.getMetricsAsJSON()) as MetricObject[];
+        // Without Redis the API still shows its own.
+        const others = await collectMetrics(rt.redis, REDIS_PREFIX).catch(() => []);
+        const depths = await queueDepths(rt.systemPool);
+        reply.header('content-type', rt.metrics.registry.contentType);
+        return `${await mergeMetrics([own, ...others])}\n${depthMetrics(depths)}`;
+      },
+    );
   };
 }
 

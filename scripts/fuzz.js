@@ -1,0 +1,2 @@
+const { fuzz } = await import('./lib/bench.js');
+process.exit(await fuzz());
