@@ -166,21 +166,22 @@ it('does not wait for a Redis that is silent', async () => {
   silent.disconnect();
 });
 
+/** What a caller has left of a bucket of which one comes back after 12 s: tells which callers are taken for one. */
+const left = async ({ app }: TestApp, remoteAddress: string, forwarded: string) => {
+  const headers = { 'x-forwarded-for': forwarded };
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/api/auth/forgot-password',
+    headers,
+    remoteAddress,
+    payload: {},
+  });
+  expect(answer.statusCode).toBe(400);
+  return /^"mail";r=(\d);/.exec(String(answer.headers['ratelimit']))?.[1];
+};
+
 it('takes the address that the last proxy names when one is trusted, and no named address when none is', async () => {
   const behindOne = await openTestApp({ RATE_LIMIT_SCALE: '1', TRUST_PROXY: '1' });
-  // A token of this bucket comes back after 12 s only: what is left tells which callers are one.
-  const left = async ({ app }: TestApp, remoteAddress: string, forwarded: string) => {
-    const headers = { 'x-forwarded-for': forwarded };
-    const answer = await app.inject({
-      method: 'POST',
-      url: '/api/auth/forgot-password',
-      headers,
-      remoteAddress,
-      payload: {},
-    });
-    expect(answer.statusCode).toBe(400);
-    return /^"mail";r=(\d);/.exec(String(answer.headers['ratelimit']))?.[1];
-  };
   expect(await left(behindOne, '192.0.2.10', '198.51.100.20')).toBe('4');
   expect(await left(behindOne, '192.0.2.10', '10.0.0.1, 198.51.100.20')).toBe('3');
   expect(await left(behindOne, '192.0.2.11', '10.0.0.2, 10.0.0.3, 198.51.100.20')).toBe('2');
