@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { WebSocket as Socket } from 'ws';
 import { aUser } from '../../../test/factories.ts';
 import { openTestApp, openTestRuntime, type TestApp } from '../../../test/harness.ts';
 import { startRedis } from '../../../test/processes.ts';
@@ -52,6 +54,49 @@ it('gives a better plan more', async () => {
   const { headers, workspace } = await aUser(test.rt);
   await test.rt.systemPool.query(`update workspace set plan = 'pro' where id = $1`, [workspace.id]);
   expect((await ask(headers)).headers['ratelimit']).toBe('"ai";r=59;t=1');
+});
+
+it('refuses a submit over a socket with the same problem, out of the same bucket as requests', async () => {
+  const { headers, token } = await aUser(test.rt);
+  const url = await test.app.listen({ host: '127.0.0.1', port: 0 });
+  const socket = new Socket(`${url.replace('http', 'ws')}/api/ws`);
+  const replies = new Map<unknown, Record<string, unknown>>();
+  socket.on('message', (bytes: Buffer) => {
+    const frame = JSON.parse(bytes.toString()) as Record<string, unknown>;
+    if (frame['type'] === 'reply') replies.set(frame['id'], frame);
+  });
+  await once(socket, 'open');
+  const send = (frame: object) => socket.send(JSON.stringify(frame));
+  send({ type: 'auth', id: 'auth', token });
+  await expect.poll(() => replies.get('auth')).toMatchObject({ ok: true });
+
+  const startedAt = performance.now();
+  const requests = await Promise.all(Array.from({ length: 15 }, () => ask(headers)));
+  expect(requests.map(({ statusCode }) => statusCode)).toEqual(requests.map(() => 202));
+  const ids = Array.from({ length: 30 }, (_, at) => at);
+  for (const id of ids) send({ type: 'submit', id, engine: 'sentiment', input: { text: 'Adorei!' } });
+  await expect.poll(() => ids.every((id) => replies.has(id)), { timeout: 8000 }).toBe(true);
+  const refused = ids.map((id) => replies.get(id)).filter((reply) => reply?.['ok'] !== true);
+  const admitted = 15 + 30 - refused.length;
+  expect(admitted).toBeGreaterThanOrEqual(20);
+  // One comes back every 3 s while they run.
+  expect(admitted).toBeLessThanOrEqual(20 + (performance.now() - startedAt) / 3000);
+  for (const reply of refused) {
+    expect(reply).toMatchObject({
+      ok: false,
+      problem: {
+        type: 'urn:whatshybrid:problem:rate_limited',
+        status: 429,
+        code: 'rate_limited',
+        detail: expect.stringMatching(/^Too many requests under the limit "ai"\. Try again in [123] s\.$/),
+      },
+    });
+  }
+
+  // The socket stays open, and what is no submit is not counted.
+  send({ type: 'unsubscribe', id: 'after', topic: 'job:none' });
+  await expect.poll(() => replies.get('after')).toMatchObject({ ok: true });
+  socket.close();
 });
 
 it('lets nobody guess tokens, and believes no header about who asks', async () => {
@@ -119,4 +164,31 @@ it('does not wait for a Redis that is silent', async () => {
     ratelimit: '"ai";r=19;t=3',
   });
   silent.disconnect();
+});
+
+/** What a caller has left of a bucket of which one comes back after 12 s: tells which callers are taken for one. */
+const left = async ({ app }: TestApp, remoteAddress: string, forwarded: string) => {
+  const headers = { 'x-forwarded-for': forwarded };
+  const answer = await app.inject({
+    method: 'POST',
+    url: '/api/auth/forgot-password',
+    headers,
+    remoteAddress,
+    payload: {},
+  });
+  expect(answer.statusCode).toBe(400);
+  return /^"mail";r=(\d);/.exec(String(answer.headers['ratelimit']))?.[1];
+};
+
+it('takes the address that the last proxy names when one is trusted, and no named address when none is', async () => {
+  const behindOne = await openTestApp({ RATE_LIMIT_SCALE: '1', TRUST_PROXY: '1' });
+  expect(await left(behindOne, '192.0.2.10', '198.51.100.20')).toBe('4');
+  expect(await left(behindOne, '192.0.2.10', '10.0.0.1, 198.51.100.20')).toBe('3');
+  expect(await left(behindOne, '192.0.2.11', '10.0.0.2, 10.0.0.3, 198.51.100.20')).toBe('2');
+  expect(await left(behindOne, '192.0.2.10', '198.51.100.20, 198.51.100.21')).toBe('4');
+  await behindOne.close();
+
+  expect(await left(test, '192.0.2.10', '198.51.100.20')).toBe('4');
+  expect(await left(test, '192.0.2.10', '198.51.100.21')).toBe('3');
+  expect(await left(test, '192.0.2.11', '198.51.100.20')).toBe('4');
 });
