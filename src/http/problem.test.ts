@@ -186,7 +186,7 @@ describe('a route', () => {
   it.each([
     ['DELETE', '/api/auth/me', 'GET, HEAD, PATCH'],
     ['GET', '/api/auth/login', 'POST'],
-    ['PUT', '/api/workspaces/5', 'GET, HEAD'],
+    ['PUT', '/api/workspaces/5', 'DELETE, GET, HEAD, PATCH'],
   ] as const)('that has no %s is 405 on %s', async (method, url, allow) => {
     const answer = await test.app.inject({ method, url });
     expect(answer.json()).toMatchObject({ status: 405, code: 'method_not_allowed' });

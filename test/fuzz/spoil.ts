@@ -106,7 +106,7 @@ export function spoil(value: unknown, random: Random): unknown {
     [3, () => addKey(isRecord(at) ? at : holder, random)],
     [1, () => put([at])],
     [1, () => put({ value: at })],
-    [2, () => put(typeof at === 'string' ? spoilText(at, random) : String(at))],
+    [2, () => put(typeof at === 'string' ? spoilText(at, random) : (JSON.stringify(at) ?? ''))],
     [1, () => put(Array.isArray(at) ? Array.from({ length: 300 }, () => at).flat() : nasty(random))],
     [1, () => put(typeof at === 'number' ? random.pick([at + 0.5, -at, at * 1e6, 1e21]) : null)],
   );

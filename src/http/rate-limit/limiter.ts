@@ -9,7 +9,7 @@ import { networkOf } from '#src/lib/network.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 
 /** A Redis that does not answer in this time is taken for away: a limit must not be what makes a request slow. */
-const PATIENCE_MS = 100;
+const PATIENCE_MS = 250;
 /** For so long after it failed, Redis is not asked. */
 const PAUSE_MS = 1000;
 const MAX_LOCAL_BUCKETS = 100_000;
@@ -127,7 +127,7 @@ export function createLimiter(
       return { ...one, quota, intervalUs: Math.floor((one.policy.windowSeconds * 1_000_000) / quota) };
     });
     const fullAt = own.map(({ key }) => local.get(key));
-    const { verdict, kept } = chargeAll(own, fullAt, performance.now() * 1000);
+    const { verdict, kept } = chargeAll(own, fullAt, Math.floor(performance.now() * 1000));
     for (const [at, { key }] of own.entries()) {
       if (kept === undefined) break;
       // Taken out first, so that the order of the map is the order of use.
