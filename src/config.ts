@@ -17,6 +17,20 @@ const optionalText = z
   .optional()
   .transform((text) => text || undefined);
 
+/** `name:secret,name:secret`, each secret at least 32 random bytes in base64. */
+const namedKeys = list.default([]).transform((items, context) =>
+  items.map((item) => {
+    const [id = '', secretBase64 = ''] = item.split(':', 2);
+    if (!/^[a-z0-9-]{1,20}$/.test(id) || Buffer.from(secretBase64, 'base64').length < 32) {
+      context.addIssue({
+        code: 'custom',
+        message: 'must be name:secret, the secret at least 32 random bytes in base64',
+      });
+    }
+    return { id, secretBase64 };
+  }),
+);
+
 /** Every variable the platform reads, with its default; `.env.example` explains each to operators. */
 const Env = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -36,19 +50,10 @@ const Env = z.object({
   APP_SECRET: z
     .string()
     .refine((text) => Buffer.from(text, 'base64').length >= 32, 'must be at least 32 random bytes in base64'),
-  /** `name:secret` of the access tokens' keys; the first signs, the others are still accepted. Without it, one from APP_SECRET. */
-  ACCESS_TOKEN_KEYS: list.default([]).transform((items, context) =>
-    items.map((item) => {
-      const [id = '', secretBase64 = ''] = item.split(':', 2);
-      if (!/^[a-z0-9-]{1,20}$/.test(id) || Buffer.from(secretBase64, 'base64').length < 32) {
-        context.addIssue({
-          code: 'custom',
-          message: 'must be name:secret, the secret at least 32 random bytes in base64',
-        });
-      }
-      return { id, secretBase64 };
-    }),
-  ),
+  /** The keys of access tokens; the first signs, the others are still accepted. Without any, one from APP_SECRET. */
+  ACCESS_TOKEN_KEYS: namedKeys,
+  /** The keys in which workspaces' keys are wrapped; the first is current, the others still open. Without any, one from APP_SECRET. */
+  ENCRYPTION_KEYS: namedKeys,
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** By default the extension of this repository, whose id its manifest fixes. */
   ALLOWED_ORIGINS: origins.default(['chrome-extension://folckeokleebgjnikcacfnihohjnmkdo']),

@@ -17,6 +17,7 @@ import { createThrottle } from '#src/modules/auth/throttle.ts';
 import { createJobs } from '#src/modules/jobs/jobs.service.ts';
 import { createSettings } from '#src/modules/settings/settings.ts';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
+import { createVault } from '#src/modules/vault/vault.ts';
 import { createProducer } from '#queues/producer.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { controlChannel, STREAM_KEY } from '#src/streams/frame.ts';
@@ -66,6 +67,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const { router, providers } = openRouter(config, log);
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
+  const vault = createVault(pool, config);
   const closing = new AbortController();
 
   return {
@@ -84,9 +86,10 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     ai: createAiService(router, providers),
     accessTokens,
     access,
+    vault,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
-    settings: createSettings({ orm, config }),
+    settings: createSettings({ orm, config, vault }),
     throttle: createThrottle(redis, config, log),
     /** Aborts when the server begins to close: answers that would last end then, and their clients resume elsewhere. */
     closing: closing.signal,

@@ -12,6 +12,8 @@ import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
+import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
 import { sendDueMails } from '#src/modules/mail/sender.ts';
 import { purgeMails } from '#src/modules/mail/sender.query.ts';
@@ -22,6 +24,7 @@ const RELAY_LOCK = 7_203_001;
 /** People wait for their mail. */
 const MAIL_EVERY_MS = 500;
 const PURGE_EVERY_MS = 60_000;
+const ROTATE_EVERY_MS = 10_000;
 
 /**
  * The process of what happens by itself: it keeps Redis a true index of Postgres, sends mails, and drops what is past its time. Several may
@@ -55,11 +58,17 @@ async function main(): Promise<void> {
   const sendMails = async () => {
     while (!stopping.signal.aborted && (await sendDueMails(sender)) > 0);
   };
+  const vault = createVault(pool, config);
+  const keys = { systemPool: pool, vault, keks: readKeks(config), log };
+  const rotate = async () => {
+    while (!stopping.signal.aborted && (await rotateStep(keys)) > 0);
+  };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeAccounts(pool)) + (await purgeMails(pool)) > 0);
   };
   const chores = [
     every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
+    every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
   ];
   await runUntilSignal(log, async () => {

@@ -16,7 +16,7 @@ const LAYERS: [name: string, paths: RegExp][] = [
   ['runtime', /^src\/runtime\.ts$/],
   ['app', /^src\/app\.ts$/],
   ['workers', /^workers\//],
-  ['server, migrate, seed', /^src\/(server|migrate|seed(\.query)?)\.ts$/],
+  ['server, migrate, keys, seed', /^src\/(server|migrate|keys|seed(\.query)?)\.ts$/],
 ];
 
 const rankOf = (path: string) => LAYERS.findIndex(([, paths]) => paths.test(path));

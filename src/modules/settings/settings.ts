@@ -3,7 +3,8 @@ import type { Config } from '#src/config.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx, type Scope } from '#src/db/tenant.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
-import { openText, sealText } from '#src/lib/sealed.ts';
+import { sealText } from '#src/lib/sealed.ts';
+import type { Vault } from '#src/modules/vault/vault.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import {
   areValues,
@@ -76,7 +77,15 @@ export interface Settings {
 }
 
 /** The settings of the installation, its workspaces and its people. */
-export function createSettings({ orm, config }: { orm: Orm; config: Pick<Config, 'APP_SECRET'> }): Settings {
+export function createSettings({
+  orm,
+  config,
+  vault,
+}: {
+  orm: Orm;
+  config: Pick<Config, 'APP_SECRET'>;
+  vault: Vault;
+}): Settings {
   const kept = new Map<string, { rows: Promise<SettingRow[]>; goodUntil: number }>();
 
   const readRows = (place: Place): Promise<SettingRow[]> => {
@@ -103,8 +112,11 @@ export function createSettings({ orm, config }: { orm: Orm; config: Pick<Config,
     if (value === null) return removeSetting(em, owner, key);
     if (!isSecret) return putSetting(em, owner, { key, value: JSON.stringify(value), sealed: null });
     if (typeof value !== 'string') throw new TypeError('A secret is a text');
-    const sealed = sealText(config.APP_SECRET, placeOf(owner, key), value).toString('hex');
-    return putSetting(em, owner, { key, value: null, sealed });
+    const sealed =
+      owner.scope === 'workspace'
+        ? await vault.seal(vaultPlace(owner, key), value)
+        : sealText(config.APP_SECRET, placeOf(owner, key), value);
+    return putSetting(em, owner, { key, value: null, sealed: sealed.toString('hex') });
   };
 
   return {
@@ -115,7 +127,7 @@ export function createSettings({ orm, config }: { orm: Orm; config: Pick<Config,
       const place = ofWorkspaceId(workspaceId);
       const { sealed } = (await readRows(place)).find((row) => row.key === key) ?? {};
       if (!sealed) return null;
-      return openText(config.APP_SECRET, placeOf(place.owner, key), Buffer.from(sealed, 'hex'));
+      return vault.open(vaultPlace(place.owner, key), Buffer.from(sealed, 'hex'));
     },
     async view(place, shown) {
       return viewOf(await inWorkspaceTx(orm, place.tx, (em) => findSettings(em, place.owner)), shown);
@@ -146,6 +158,13 @@ const nameOf = ({ scope, id }: Owner) => `${scope}:${id}`;
 
 /** Where a secret is kept; sealed bytes that are moved to another place do not open there. */
 const placeOf = (owner: Owner, key: string) => `${TABLES[owner.scope]}.sealed:${owner.id}/${key}`;
+
+const vaultPlace = ({ id }: Owner, key: string) => ({
+  table: TABLES.workspace,
+  column: 'sealed',
+  workspaceId: id ?? '',
+  rowId: key,
+});
 
 const pick = (values: Record<string, unknown>, keys: string[]) =>
   Object.fromEntries(keys.map((key) => [key, values[key]]));

@@ -68,7 +68,7 @@ export function workspaceRoutes(rt: Runtime) {
       config: { access: 'workspace:delete', workspaceParam },
       schema: { ...schema, summary: 'Close it for good', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
-        await deleteWorkspace(orm, authOf(request), actorOf(request));
+        await deleteWorkspace(rt, authOf(request), actorOf(request));
         return { id: request.params.id, deleted: true as const };
       },
     });

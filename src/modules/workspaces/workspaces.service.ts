@@ -137,14 +137,22 @@ export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: Works
   });
 }
 
-/** Closes the caller's workspace: from now on nobody is in it, and its keys and sockets end within two seconds. */
-export function deleteWorkspace(orm: Orm, auth: Auth, actor: Actor): Promise<void> {
-  return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
+/**
+ * Closes the caller's workspace: from now on nobody is in it, and its keys and sockets end within two seconds. Its sealed values can
+ * never be opened again.
+ */
+export async function deleteWorkspace(
+  { orm, vault }: Pick<Runtime, 'orm' | 'vault'>,
+  auth: Auth,
+  actor: Actor,
+): Promise<void> {
+  await inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
     const workspace = await lockWorkspace(em, auth.workspaceId);
     workspace.deletedAt = new Date();
     await em.flush();
     await appendAudit(em, actor, { action: 'workspace.deleted', target: { type: 'workspace', id: workspace.id } });
   });
+  await vault.destroy(auth.workspaceId);
 }
 
 /** A workspace as its member with that role sees it. */
