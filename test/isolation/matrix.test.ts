@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { collectOperations, type Operation } from '#test/fuzz/operations.ts';
+import { openTestApp, type TestApp } from '#test/harness.ts';
+import { aUser, type TestUser } from '#test/factories.ts';
+import { ROLES, type Role } from '#src/http/access-token.ts';
+import { isPermission, may, scopeOf } from '#src/http/permissions.ts';
+import { REQUESTS, type Entry } from '#test/isolation/requests.ts';
+import { CANARY, digestOf, makeWorld, type World } from '#test/isolation/world.ts';
+
+/** A scope that no route asks for yet: a key that may nothing. */
+const USELESS = 'webhooks:write';
+const LAST = 'DELETE /api/workspaces/:id';
+
+interface Answer {
+  status: number;
+  code: string | undefined;
+  body: string;
+}
+
+/** What an answer says to who asked: come in, you may not, nobody knows you, or there is no such thing. */
+function outcomeOf({ status, code }: Answer): 'in' | 'forbidden' | 'unknown caller' | 'not found' {
+  if (status === 403 && code === 'forbidden') return 'forbidden';
+  if (status === 401 && /^(unauthenticated|invalid_token|invalid_key)$/.test(code ?? '')) return 'unknown caller';
+  return status === 404 ? 'not found' : 'in';
+}
+
+/** What the table of permissions says of a caller and a route. */
+function isAllowed(access: string, role: Role, scopes: string[] | null): boolean {
+  if (access === 'person') return scopes === null;
+  if (access === 'member') return true;
+  if (!isPermission(access)) throw new Error(`${access} is no permission`);
+  return may({ role, grants: [], denies: [], scopes }, access);
+}
+
+describe.each([
+  ['with the ORM filter', true],
+  ['with the ORM filter off, row-level security alone', false],
+])('every route, %s', (_, hasFilters) => {
+  let test: TestApp;
+  let world: World;
+  let stranger: TestUser;
+  let guarded: Operation[];
+  let all: Operation[];
+  let asked = 0;
+
+  beforeAll(async () => {
+    const { result, operations } = await collectOperations(() => openTestApp());
+    test = result;
+    if (!hasFilters) for (const meta of test.rt.orm.getMetadata().getAll().values()) meta.filters = {};
+    all = operations;
+    guarded = operations.filter(({ access, method }) => !['public', 'ops'].includes(access) && method !== 'HEAD');
+    guarded.sort((a, b) => Number(a.name === LAST) - Number(b.name === LAST));
+    world = await makeWorld(test);
+    stranger = await aUser(test.rt);
+  });
+  afterAll(() => test.close());
+
+  const entryOf = ({ name }: Operation): Entry => {
+    const entry = REQUESTS[name];
+    if (!entry)
+      throw new Error(`${name} is a new route: say in test/isolation/requests.ts what a good request to it is`);
+    return entry;
+  };
+
+  async function ask(operation: Operation, headers: Record<string, string>): Promise<Answer> {
+    const { params, query, body } = entryOf(operation);
+    const named = (await params?.(world)) ?? {};
+    const url = operation.url.replaceAll(/:(\w+)/g, (_all, name: string) => named[name] ?? 'missing');
+    const payload = body?.(world);
+    asked += 1;
+    const answer = await test.app.inject({
+      method: operation.method as 'GET',
+      url,
+      headers,
+      ...(query ? { query } : {}),
+      ...(payload ? { payload } : {}),
+    });
+    const isJson = String(answer.headers['content-type']).includes('json');
+    const code: unknown = isJson && answer.statusCode >= 400 ? answer.json().code : undefined;
+    return { status: answer.statusCode, code: typeof code === 'string' ? code : undefined, body: answer.body };
+  }
+
+  it('has an entry, and every entry a route', () => {
+    expect(guarded.map(({ name }) => name).toSorted()).toEqual(Object.keys(REQUESTS).toSorted());
+  });
+
+  it('does not know who sends nothing, and lets no one but operators into theirs', async () => {
+    for (const operation of guarded) {
+      const answer = await ask(operation, {});
+      expect(`${operation.name}: ${outcomeOf(answer)}`).toBe(`${operation.name}: unknown caller`);
+    }
+    const ops = all.filter(({ access }) => access === 'ops');
+    expect(ops.length).toBeGreaterThan(5);
+    for (const { method, url, name } of ops) {
+      for (const headers of [{}, world.people.owner.headers]) {
+        const { statusCode } = await test.app.inject({ method: method as 'GET', url, headers });
+        expect(`${name}: ${statusCode}`).toBe(`${name}: 401`);
+        asked += 1;
+      }
+    }
+  });
+
+  it('shows another workspace nothing and changes nothing for it, by path or by header', async () => {
+    for (const operation of guarded) {
+      const entry = entryOf(operation);
+      for (const extra of [{}, { 'x-workspace-id': world.id }] as Record<string, string>[]) {
+        const isOwnCall = Object.keys(extra).length === 0 && entry.params === undefined;
+        if (entry.endsSession && isOwnCall) continue;
+        // Rows to aim at are made first: what is compared is what the stranger's request does.
+        const named = (await entry.params?.(world)) ?? {};
+        const aimed: Operation = {
+          ...operation,
+          url: operation.url.replaceAll(/:(\w+)/g, (_all, name: string) => named[name] ?? ''),
+        };
+        const before = await digestOf(test, world.id);
+        const answer = await askAimed(aimed, entry, { ...stranger.headers, ...extra });
+        const label = `${operation.name} ${JSON.stringify(extra)}`;
+        expect(`${label}: ${answer.body.includes(CANARY)}`).toBe(`${label}: false`);
+        expect(`${label}: ${await digestOf(test, world.id)}`).toBe(`${label}: ${before}`);
+        if (!isOwnCall) expect(`${label}: ${outcomeOf(answer)}`).toBe(`${label}: not found`);
+      }
+    }
+  });
+
+  async function askAimed(
+    { method, url }: Operation,
+    { query, body }: Entry,
+    headers: Record<string, string>,
+  ): Promise<Answer> {
+    const payload = body?.(world);
+    asked += 1;
+    const request = {
+      method: method as 'GET',
+      url,
+      headers,
+      ...(query ? { query } : {}),
+      ...(payload ? { payload } : {}),
+    };
+    const answer = await test.app.inject(request);
+    const isProblem = String(answer.headers['content-type']).includes('problem');
+    return { status: answer.statusCode, code: isProblem ? answer.json().code : undefined, body: answer.body };
+  }
+
+  it('lets in whom the table lets in, and nobody else', async () => {
+    const useless = await world.apiKey([USELESS]);
+    const mighty = await world.apiKey(['*']);
+    for (const operation of guarded) {
+      const { access, name } = operation;
+      const entry = entryOf(operation);
+      const callers: {
+        who: string;
+        role: Role;
+        scopes: string[] | null;
+        headers: () => Promise<Record<string, string>>;
+      }[] = [
+        {
+          who: 'useless key',
+          role: 'owner',
+          scopes: [USELESS],
+          headers: async () => ({ authorization: `Bearer ${useless.secret}` }),
+        },
+        {
+          who: 'mighty key',
+          role: 'owner',
+          scopes: ['*'],
+          headers: async () => ({ authorization: `Bearer ${mighty.secret}` }),
+        },
+        ...ROLES.map((role) => ({
+          who: role,
+          role,
+          scopes: null,
+          headers: async () => {
+            const { headers } = entry.endsSession ? await world.join(role) : world.people[role];
+            return { ...headers, 'x-workspace-id': world.id };
+          },
+        })),
+      ];
+      for (const { who, role, scopes, headers } of callers) {
+        if (name === LAST && who === 'mighty key') expect(scopeOf('workspace:delete')).toBeNull();
+        const answer = await ask(operation, await headers());
+        const isForbidden =
+          !isAllowed(access, role, scopes) || (scopes === null && entry.forbiddenTo?.some((one) => one === role));
+        const label = `${who}: ${name} ${answer.status}`;
+        if (isForbidden) expect(`${label} ${outcomeOf(answer)}`).toBe(`${label} forbidden`);
+        else if (entry.ok) expect(entry.ok.map((status) => `${who}: ${name} ${status}`)).toContain(label);
+        else expect(label).toMatch(/ 2\d\d$/);
+      }
+    }
+    process.stdout.write(`Route matrix: ${guarded.length} guarded routes, ${asked} requests\n`);
+  }, 60_000);
+});

@@ -1,0 +1,108 @@
+import type { World } from '#test/isolation/world.ts';
+import { engines } from '#src/ai/engines/index.ts';
+
+/** One good request to a route, as a member of the world who may would send it. */
+export interface Entry {
+  params?: (world: World) => Promise<Record<string, string>> | Record<string, string>;
+  query?: Record<string, string>;
+  body?: (world: World) => object;
+  /** Answers of a caller who may; by default any 2xx. */
+  ok?: number[];
+  /** It ends its caller's sessions: each request gets a new member to send it. */
+  endsSession?: true;
+  /** What the service refuses beyond what the route's access says. */
+  forbiddenTo?: ('viewer' | 'member' | 'admin')[];
+}
+
+const inWorld = ({ id }: World) => ({ id });
+const nothing: Entry = {};
+const password = 'not the password';
+const unlikely = '00000000-0000-7000-8000-000000000000';
+
+const INPUTS: Record<string, object> = {
+  copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
+  'smart-replies': { message: 'Quanto custa?' },
+  sentiment: { text: 'Adorei!' },
+  chat: { messages: [{ role: 'user', content: 'Oi' }] },
+};
+
+/** Every route that is not public and not for operators, by method and path. A new route needs a line here. */
+export const REQUESTS: Record<string, Entry> = {
+  'POST /api/auth/logout': { endsSession: true },
+  'POST /api/auth/logout-all': { endsSession: true },
+  'GET /api/auth/me': nothing,
+  'PATCH /api/auth/me': { body: () => ({ locale: 'pt-BR' }) },
+  'GET /api/auth/sessions': nothing,
+  'DELETE /api/auth/sessions/:id': { params: () => ({ id: unlikely }), ok: [404] },
+  'POST /api/auth/resend-verification': { ok: [202, 409, 429] },
+  'POST /api/auth/change-password': {
+    body: () => ({ currentPassword: password, newPassword: 'um-novo-segredo-9' }),
+    ok: [401, 403, 429],
+  },
+  'POST /api/auth/totp/setup': { body: () => ({ password }), ok: [401, 403, 429] },
+  'POST /api/auth/totp/enable': { body: () => ({ code: '000000' }), ok: [400, 401, 409, 429] },
+  'POST /api/auth/totp/disable': { body: () => ({ password, code: '000000' }), ok: [400, 401, 403, 409, 429] },
+  'GET /api/workspaces': nothing,
+  'POST /api/workspaces': { body: () => ({ name: 'Outra' }), ok: [201, 403] },
+  'GET /api/workspaces/:id': { params: inWorld },
+  'PATCH /api/workspaces/:id': { params: inWorld, body: () => ({ country: 'BR' }) },
+  'GET /api/workspaces/:id/usage': { params: inWorld },
+  'POST /api/workspaces/:id/switch': { params: inWorld },
+  'GET /api/workspaces/:id/members': { params: inWorld },
+  'PATCH /api/workspaces/:id/members/:userId': {
+    params: async (world) => ({ id: world.id, userId: (await world.join('viewer')).user.id }),
+    body: () => ({ role: 'viewer' }),
+  },
+  'DELETE /api/workspaces/:id/members/:userId': {
+    params: async (world) => ({ id: world.id, userId: (await world.join('viewer')).user.id }),
+    forbiddenTo: ['viewer', 'member'],
+  },
+  'POST /api/workspaces/:id/transfer-ownership': { params: inWorld, body: () => ({ userId: unlikely }), ok: [404] },
+  'POST /api/workspaces/:id/invites': {
+    params: inWorld,
+    body: () => ({ email: `guest-${crypto.randomUUID()}@example.com`, role: 'viewer' }),
+    ok: [201, 403],
+  },
+  'GET /api/workspaces/:id/invites': { params: inWorld },
+  'DELETE /api/workspaces/:id/invites/:inviteId': {
+    params: async (world) => ({ id: world.id, inviteId: await world.invite() }),
+  },
+  'POST /api/invites/accept': { body: () => ({ token: 'A'.repeat(86) }), ok: [404] },
+  'GET /api/api-keys': nothing,
+  'POST /api/api-keys': { body: () => ({ name: 'k', scopes: ['*'] }), ok: [201, 403] },
+  'GET /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
+  'POST /api/api-keys/:id/rotate': {
+    params: async (world) => ({ id: (await world.apiKey(['*'])).id }),
+    body: () => ({}),
+  },
+  'DELETE /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
+  'GET /api/jobs': nothing,
+  'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },
+  'POST /api/jobs/:id/cancel': { params: async (world) => ({ id: await world.job() }) },
+  'GET /api/jobs/:id/events': {
+    params: async (world) => ({ id: await world.endedJob() }),
+  },
+  'GET /api/ai/credits': nothing,
+  'POST /api/ws/ticket': nothing,
+  'GET /api/audit': nothing,
+  'GET /api/audit/verify': nothing,
+  'GET /api/audit/export': { query: { format: 'csv' } },
+  'GET /api/settings/user': nothing,
+  'PATCH /api/settings/user': { body: () => ({ 'ui.theme': null }) },
+  'GET /api/settings/workspace': nothing,
+  'PATCH /api/settings/workspace': { body: () => ({ 'ai.tone': null }) },
+  'GET /api/settings/ai': nothing,
+  'PATCH /api/settings/ai': { body: () => ({ 'ai.tone': null }) },
+  'GET /api/settings/notifications': nothing,
+  'PATCH /api/settings/notifications': { body: () => ({}), ok: [200, 400] },
+  'GET /api/settings/global': nothing,
+  // Last: nothing of the workspace is there afterwards.
+  'DELETE /api/workspaces/:id': { params: inWorld },
+  ...Object.fromEntries(
+    // 503: no provider is configured for it here.
+    Object.keys(engines).map((name) => [
+      `POST /api/ai/${name}`,
+      { body: () => INPUTS[name] ?? {}, ok: [202, 503] } satisfies Entry,
+    ]),
+  ),
+};

@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import type { TestApp } from '#test/harness.ts';
+import type { TestUser } from '#test/factories.ts';
+import type { Role } from '#src/http/access-token.ts';
+import { makeApiKey } from '#src/http/api-key-text.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
+import { Invite } from '#src/modules/workspaces/invite.entity.ts';
+import { aMember, aUser } from '#test/factories.ts';
+
+/** In every text of the workspace that others must not see. */
+export const CANARY = 'CANARIO';
+
+/** A workspace with members of every role and a row of everything, all of it marked. */
+export interface World {
+  id: string;
+  people: Record<Role, TestUser>;
+  /** Somebody new of that role. */
+  join(role: Role): Promise<TestUser>;
+  /** A new row to change or delete; its id. */
+  job(): Promise<string>;
+  /** One that is over, whose events end. */
+  endedJob(): Promise<string>;
+  apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
+  invite(): Promise<string>;
+}
+
+export async function makeWorld(test: TestApp): Promise<World> {
+  const { rt } = test;
+  const marked = (what: string) => ({ name: `${CANARY} ${what}` });
+  const owner = await aUser(rt, { ...marked('owner'), workspaceName: `${CANARY} workspace` });
+  const id = owner.workspace.id;
+  const join = async (role: Role): Promise<TestUser> => {
+    const person = await aUser(rt, marked(role));
+    await aMember(rt, id, person.user.id, role);
+    return person;
+  };
+  const people = { owner, admin: await join('admin'), member: await join('member'), viewer: await join('viewer') };
+  const world: World = {
+    id,
+    people,
+    join,
+    async job() {
+      const payload = { text: `${CANARY} job` };
+      const request = { method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload } as const;
+      return (await test.app.inject(request)).json().jobId;
+    },
+    async endedJob() {
+      const jobId = await world.job();
+      await test.app.inject({ method: 'POST', url: `/api/jobs/${jobId}/cancel`, headers: owner.headers });
+      return jobId;
+    },
+    async apiKey(scopes) {
+      const keyId = randomUUID();
+      const { text, prefix, secretHash } = makeApiKey(id, keyId);
+      const fields = {
+        ...marked('key'),
+        workspace: id,
+        id: keyId,
+        prefix,
+        secretHash,
+        scopes,
+        createdBy: owner.user.id,
+      };
+      await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) => em.insert(ApiKey, fields));
+      return { id: keyId, secret: text };
+    },
+    async invite() {
+      const inviteId = randomUUID();
+      const email = `${CANARY}-${inviteId}@example.com`.toLowerCase();
+      const expiresAt = new Date(Date.now() + 60_000);
+      const fields = {
+        email,
+        role: 'viewer' as const,
+        tokenHash: Buffer.alloc(32),
+        expiresAt,
+        invitedBy: owner.user.id,
+      };
+      await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) =>
+        em.insert(Invite, { ...fields, workspace: id, id: inviteId }),
+      );
+      return inviteId;
+    },
+  };
+  await Promise.all([world.job(), world.invite(), world.apiKey(['*'])]);
+  const settings = { 'ai.tone': 'friendly' };
+  await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
+  return world;
+}
+
+/** A digest of every row of a workspace, in every table that has such rows, but for the notes the platform makes by itself. */
+export async function digestOf({ rt }: TestApp, workspaceId: string): Promise<string> {
+  const tables = await rt.systemPool.query<{ name: string }>(
+    `select table_name as name from information_schema.columns
+     where table_schema = 'public' and column_name = 'workspace_id' and table_name <> 'session' order by 1`,
+  );
+  const parts = tables.rows.map(
+    ({ name }) => `select '${name}' as t, md5(coalesce(string_agg(t, '|' order by t), '')) as d
+      from (select (to_jsonb(x) - 'dispatched_at')::text as t from ${name} x where workspace_id = '${workspaceId}') y`,
+  );
+  const own = `select 'workspace', md5(x::text) from workspace x where id = '${workspaceId}'`;
+  const { rows } = await rt.systemPool.query([...parts, own].join(' union all '));
+  return JSON.stringify(rows);
+}
