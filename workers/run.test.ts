@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { aUser, type TestUser } from '../test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '../test/harness.ts';
-import { JOB_REF_KEY } from '#queues/job-ref.ts';
+import { JOB_REF_KEY, signJobRef } from '#queues/job-ref.ts';
 import { aiInference } from '#queues/ai-inference.ts';
 import { AppError } from '#src/errors.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
@@ -93,6 +93,37 @@ function startWorker(
   });
   return worker;
 }
+
+describe('a reference', () => {
+  it('that this installation did not sign is not run, and the job it names is run once', async () => {
+    const key = await accept();
+    const other = await aUser(test.rt);
+    const queue = test.rt.producer.queues.find(({ name }) => name === 'ai-inference');
+    const { mac } = signJobRef(deriveKey(test.config.APP_SECRET, JOB_REF_KEY, 32), {
+      workspaceId: key.workspaceId,
+      jobId: key.id,
+    });
+    const forged = [
+      { workspaceId: key.workspaceId, jobId: key.id },
+      { workspaceId: key.workspaceId, jobId: key.id, mac: 'A'.repeat(22) },
+      { workspaceId: other.auth.workspaceId, jobId: key.id, mac },
+      { workspaceId: key.workspaceId, jobId: crypto.randomUUID(), mac },
+      'nothing at all',
+    ];
+    for (const [at, data] of forged.entries()) await queue?.add('ai-inference', data, { jobId: `forged-${at}` });
+    const ran: string[] = [];
+    startWorker(
+      async ({ job }) => {
+        ran.push(job.id);
+        return { result: { text: 'once' } };
+      },
+      () => undefined,
+    );
+    await expect.poll(async () => (await queue?.getFailedCount()) ?? 0, { timeout: 8000 }).toBe(forged.length);
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('completed');
+    expect(ran).toEqual([key.id]);
+  });
+});
 
 describe('a job given back for a retry', () => {
   it('is run again though the database stored the hand-back and its answer was lost', async () => {

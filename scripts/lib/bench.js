@@ -23,7 +23,9 @@ function findBench(name) {
   );
   const file = files.find((one) => basename(one) === `${name}.ts`);
   if (file) return file;
-  throw new StartError('Which one? npm run bench -- spine (what a job costs), or kill-loop (a drill).');
+  throw new StartError(
+    'Which one? npm run bench -- spine (what a job costs), isolation (what the wall costs a list), or kill-loop (a drill).',
+  );
 }
 
 /**

@@ -44,22 +44,24 @@ export async function queryAs<Row extends QueryResultRow>(
   scope: Scope,
   statement: QueryConfig,
 ): Promise<QueryResult<Row>> {
+  const begin = `begin; ${scopeSql(scope)}`;
   const client = await pool.connect();
   let broken: Error | undefined;
-  const sent = [
-    client.query(`begin; ${scopeSql(scope)}`),
-    client.query<Row>(statement),
-    client.query('commit'),
-  ] as const;
+  // A connection that is lost says so here too, and again once it is closed; unheard, that would end the process.
+  const onError = (error: Error): void => void (broken = error);
+  client.on('error', onError);
+  const sent = [client.query(begin), client.query<Row>(statement), client.query('commit')] as const;
   try {
     const [, result] = await Promise.all(sent);
     return result;
   } catch (error) {
     await Promise.allSettled(sent);
     // A failed statement has been rolled back by the `commit`; a connection that failed must not be used again.
-    if (!(error instanceof Error && 'severity' in error)) broken = new Error('The connection failed', { cause: error });
+    if (!(error instanceof Error && 'severity' in error && error.severity === 'ERROR'))
+      broken = new Error('The connection failed', { cause: error });
     throw error;
   } finally {
+    if (!broken) client.off('error', onError);
     client.release(broken);
   }
 }

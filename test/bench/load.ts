@@ -3,6 +3,8 @@ import { connect } from 'node:net';
 
 /** A prepared HTTP request, sent again and again; `expect` is the status every answer must have. */
 export interface Shot {
+  /** POST by default. */
+  method?: string;
   url: string;
   path: string;
   headers: Record<string, string>;
@@ -21,7 +23,7 @@ async function shoot(shot: Shot, until: () => boolean, count: () => void): Promi
     'content-length': `${Buffer.byteLength(shot.body)}`,
     ...shot.headers,
   });
-  const request = `POST ${shot.path} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${shot.body}`;
+  const request = `${shot.method ?? 'POST'} ${shot.path} HTTP/1.1\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${shot.body}`;
   let answer = '';
   let failure: Error | undefined;
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -32,6 +32,12 @@ function isAllowed(access: string, role: Role, scopes: string[] | null): boolean
   return may({ role, grants: [], denies: [], scopes }, access);
 }
 
+const entryOf = ({ name }: Operation): Entry => {
+  const entry = REQUESTS[name];
+  if (!entry) throw new Error(`${name} is a new route: say in test/isolation/requests.ts what a good request to it is`);
+  return entry;
+};
+
 describe.each([
   ['with the ORM filter', true],
   ['with the ORM filter off, row-level security alone', false],
@@ -54,13 +60,6 @@ describe.each([
     stranger = await aUser(test.rt);
   });
   afterAll(() => test.close());
-
-  const entryOf = ({ name }: Operation): Entry => {
-    const entry = REQUESTS[name];
-    if (!entry)
-      throw new Error(`${name} is a new route: say in test/isolation/requests.ts what a good request to it is`);
-    return entry;
-  };
 
   async function ask(operation: Operation, headers: Record<string, string>): Promise<Answer> {
     const { params, query, body } = entryOf(operation);

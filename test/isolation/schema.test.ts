@@ -46,7 +46,7 @@ describe('the schema', () => {
     const tenant = await names(TENANT);
     const all = await names(`select tablename as name from pg_tables where schemaname = 'public'`);
     expect(tenant.length).toBeGreaterThanOrEqual(9);
-    expect(all.toSorted()).toEqual([...tenant, ...GLOBAL].toSorted());
+    expect(new Set(all)).toEqual(new Set([...tenant, ...GLOBAL]));
   });
 
   it('walls in every table of a workspace, for its owner too', async () => {

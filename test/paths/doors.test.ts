@@ -120,8 +120,11 @@ describe('the HTTP door, with no provider configured', () => {
   });
 
   it('lets a viewer look but not ask', async () => {
+    // Somebody else owns the workspace then: one without an owner cannot be.
     await installation.pool.query(
-      `update member set role = 'viewer' where user_id = (select id from app_user where email = 'bia@example.com')`,
+      `with bia as (select m.* from member m join app_user u on u.id = m.user_id where u.email = 'bia@example.com'),
+        heir as (insert into member (workspace_id, user_id, role) select workspace_id, (select id from app_user where email <> 'bia@example.com' limit 1), 'owner' from bia)
+      update member m set role = 'viewer' from bia where m.workspace_id = bia.workspace_id and m.user_id = bia.user_id`,
     );
     const client = new BackendClient({ baseUrl: api.url });
     const { token } = await client.login({ email: 'bia@example.com', password: 'a long enough password' });

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { chargeAll, GCRA_LUA, readAnswer, type Charge } from '#src/http/rate-limit/gcra.ts';
+import { chargeAll, GCRA_LUA, readAnswers, scriptArguments, type Charge } from '#src/http/rate-limit/gcra.ts';
 
 const WINDOW_US = 60_000_000;
 const charge = (key: string, quota: number): Charge => ({ key, quota, intervalUs: Math.floor(WINDOW_US / quota) });
@@ -57,18 +57,30 @@ it('decides in Redis as the model does, for any schedule', { timeout: 30_000 }, 
           const step = chargeAll(charges, kept, now);
           kept = step.kept ?? kept;
           expected.push(step.verdict);
-          const amounts = charges.flatMap(({ intervalUs, quota }) => [intervalUs, quota]);
-          pipeline.eval(AT_GIVEN_TIME, charges.length, ...charges.map(({ key }) => key), ...amounts, now);
+          const [count = 0, ...rest] = scriptArguments([charges]);
+          pipeline.eval(AT_GIVEN_TIME, Number(count), ...rest, now);
         }
         pipeline.del(...charges.map(({ key }) => key));
         const answers = (await pipeline.exec()) ?? [];
         for (const [at, verdict] of expected.entries()) {
           const [error, answer] = answers[at] ?? [];
           expect(error).toBeNull();
-          expect(readAnswer(charges, answer as number[])).toEqual(verdict);
+          expect(readAnswers([charges], answer as number[])).toEqual([verdict]);
         }
       },
     ),
     { numRuns: 250 },
   );
+});
+
+it('counts several requests in one call as it would one by one', async () => {
+  const [one, other] = [charge(`gcra-test:${process.pid}:one`, 2), charge(`gcra-test:${process.pid}:other`, 5)];
+  const requests = [[one], [one, other], [one, other], [other]];
+  const [count = 0, ...rest] = scriptArguments(requests);
+  const answer = (await redis.eval(GCRA_LUA, Number(count), ...rest)) as number[];
+  const verdicts = readAnswers(requests, answer);
+  expect(verdicts.map(({ waitUs }) => waitUs > 0)).toEqual([false, false, true, false]);
+  expect(verdicts[2]).toMatchObject({ refusedBy: 0, buckets: [{ remaining: 0 }, { remaining: 4 }] });
+  expect(verdicts[3]?.buckets).toMatchObject([{ remaining: 3 }]);
+  await redis.del(one.key, other.key);
 });

@@ -39,31 +39,56 @@ export function chargeAll(
 }
 
 /**
- * The same in Redis, by its clock, so that all processes share one: KEYS are the buckets, ARGV their intervals and quotas in turn.
- * Returns the wait and then each bucket's time until it is full, all in microseconds. Numbers are written out by `%.0f`: Lua's own
- * way keeps 14 digits, and a time in microseconds has 16.
+ * The same in Redis, by its clock, so that all processes share one; for many requests, one after the other. KEYS are the buckets of
+ * all; ARGV holds for each request how many they are, then their intervals and quotas in turn. Returns for each its wait and then each
+ * bucket's time until it is full, all in microseconds. Numbers are written out by `%.0f`: Lua's own way keeps 14 digits, and a time in
+ * microseconds has 16.
  */
 export const GCRA_LUA = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local full, wait = {}, 0
-for i, key in ipairs(KEYS) do
-  local interval, quota = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  full[i] = math.max(now, tonumber(redis.call('GET', key)) or now)
-  wait = math.max(wait, full[i] + interval * (1 - quota) - now)
-end
-local answer = { wait }
-for i, key in ipairs(KEYS) do
-  if wait == 0 then
-    full[i] = full[i] + tonumber(ARGV[2 * i - 1])
-    redis.call('SET', key, string.format('%.0f', full[i]), 'PX', math.ceil((full[i] - now) / 1000))
+local answer, k, a = {}, 0, 1
+while k < #KEYS do
+  local n = tonumber(ARGV[a])
+  local full, wait = redis.call('MGET', unpack(KEYS, k + 1, k + n)), 0
+  for i = 1, n do
+    local interval, quota = tonumber(ARGV[a + 2 * i - 1]), tonumber(ARGV[a + 2 * i])
+    full[i] = math.max(now, tonumber(full[i]) or now)
+    wait = math.max(wait, full[i] + interval * (1 - quota) - now)
   end
-  answer[i + 1] = full[i] - now
+  answer[#answer + 1] = wait
+  for i = 1, n do
+    if wait == 0 then
+      full[i] = full[i] + tonumber(ARGV[a + 2 * i - 1])
+      redis.call('SET', KEYS[k + i], string.format('%.0f', full[i]), 'PX', math.ceil((full[i] - now) / 1000))
+    end
+    answer[#answer + 1] = full[i] - now
+  end
+  k, a = k + n, a + 2 * n + 1
 end
 return answer`;
 
-/** Reads the script's answer. */
-export function readAnswer(charges: readonly Charge[], answer: readonly number[]): Verdict {
+/** The arguments of the script for several requests: how many keys, the keys, and the rest. */
+export function scriptArguments(requests: readonly (readonly Charge[])[]): (string | number)[] {
+  const keys = requests.flatMap((charges) => charges.map(({ key }) => key));
+  const amounts = requests.flatMap((charges) => [
+    charges.length,
+    ...charges.flatMap(({ intervalUs, quota }) => [intervalUs, quota]),
+  ]);
+  return [keys.length, ...keys, ...amounts];
+}
+
+/** Reads the script's answer to the same requests. */
+export function readAnswers(requests: readonly (readonly Charge[])[], answer: readonly number[]): Verdict[] {
+  let at = 0;
+  return requests.map((charges) => {
+    const own = answer.slice(at, at + charges.length + 1);
+    at += charges.length + 1;
+    return readAnswer(charges, own);
+  });
+}
+
+function readAnswer(charges: readonly Charge[], answer: readonly number[]): Verdict {
   const [waitUs = 0, ...fullIn] = answer;
   const buckets = charges.map(({ intervalUs, quota }, at) => {
     const fullInUs = fullIn[at] ?? 0;

@@ -2,8 +2,16 @@ import { createHmac } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Auth, Plan } from '#src/http/access-token.ts';
 import type { Config } from '#src/config.ts';
+import { createBatcher } from '#src/db/batch.ts';
 import { AppError } from '#src/errors.ts';
-import { chargeAll, GCRA_LUA, readAnswer, type Charge, type Verdict } from '#src/http/rate-limit/gcra.ts';
+import {
+  chargeAll,
+  GCRA_LUA,
+  readAnswers,
+  scriptArguments,
+  type Charge,
+  type Verdict,
+} from '#src/http/rate-limit/gcra.ts';
 import { POLICIES, type Policy, type PolicyName } from '#src/http/rate-limit/policies.ts';
 import { networkOf } from '#src/lib/network.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
@@ -12,6 +20,7 @@ import { deriveKey } from '#src/lib/secrets.ts';
 const PATIENCE_MS = 250;
 /** For so long after it failed, Redis is not asked. */
 const PAUSE_MS = 1000;
+const MAX_NETWORKS = 10_000;
 const MAX_LOCAL_BUCKETS = 100_000;
 
 /** Who is counted. */
@@ -76,9 +85,10 @@ export function createLimiter(
   redis.defineCommand('rateLimit', { lua: GCRA_LUA });
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- defineCommand has just added it
   const limited = redis as Redis & {
-    rateLimit(count: number, ...keysAndAmounts: (string | number)[]): Promise<number[]>;
+    rateLimit(...keysAndAmounts: (string | number)[]): Promise<number[]>;
   };
   const ipKey = deriveKey(config.APP_SECRET, 'rate-limit-ip.v1', 32);
+  const networks = new Map<string, string>();
   const local = new Map<string, number>();
   let pausedUntil = 0;
 
@@ -86,7 +96,12 @@ export function createLimiter(
   const idOf = (policy: Policy, { ip, auth }: Caller): string => {
     if (policy.by === 'user' && auth) return auth.userId;
     if (policy.by === 'workspace' && auth) return auth.workspaceId;
-    return createHmac('sha256', ipKey).update(networkOf(ip)).digest('base64url').slice(0, 16);
+    const known = networks.get(ip);
+    if (known !== undefined) return known;
+    const id = createHmac('sha256', ipKey).update(networkOf(ip)).digest('base64url').slice(0, 16);
+    if (networks.size >= MAX_NETWORKS) networks.clear();
+    networks.set(ip, id);
+    return id;
   };
   const countedOf = (names: readonly PolicyName[], caller: Caller): Counted[] =>
     names.map((name) => {
@@ -105,20 +120,22 @@ export function createLimiter(
       };
     });
 
-  const inRedis = async (counted: readonly Counted[]): Promise<Verdict> => {
-    const keys = counted.map(({ key }) => key);
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    // A process that was busy for so long finds the timer first and the answer after it: it reads what has come before it gives up.
-    const giveUp = () => setImmediate(reject, new Error('Redis did not answer in time'));
-    const timer = setTimeout(giveUp, PATIENCE_MS);
-    try {
-      const amounts = counted.flatMap(({ intervalUs, quota }) => [intervalUs, quota]);
-      const answer = await Promise.race([limited.rateLimit(keys.length, ...keys, ...amounts), late]);
-      return readAnswer(counted, answer);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  // The requests of one moment are counted in one round trip, one after the other as they came.
+  const inRedis = createBatcher<Counted[], Verdict>({
+    max: 200,
+    run: async (requests) => {
+      const { promise: late, reject } = Promise.withResolvers<never>();
+      // A process that was busy for so long finds the timer first and the answer after it: it reads what has come before it gives up.
+      const giveUp = () => setImmediate(reject, new Error('Redis did not answer in time'));
+      const timer = setTimeout(giveUp, PATIENCE_MS);
+      try {
+        const answer = await Promise.race([limited.rateLimit(...scriptArguments(requests)), late]);
+        return readAnswers(requests, answer).map((value) => ({ value }));
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+  });
 
   const inThisProcess = (counted: readonly Counted[]): Verdict => {
     const own = counted.map((one) => {
@@ -138,7 +155,7 @@ export function createLimiter(
     return verdict;
   };
 
-  const judge = async (counted: readonly Counted[]): Promise<Verdict> => {
+  const judge = async (counted: Counted[]): Promise<Verdict> => {
     if (redis.status !== 'ready' || performance.now() < pausedUntil) return inThisProcess(counted);
     try {
       return await inRedis(counted);
