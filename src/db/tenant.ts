@@ -15,10 +15,12 @@ export interface Scope {
 /** The start-up option of a connection that takes on a role, and so loses what the login may do beyond it. */
 export const asRole = (role: DatabaseRole): string => `-c role=${role}`;
 
-/** One statement, so that it can go with `begin` in one message; ids are checked, because it takes no parameters. */
-function scopeSql({ workspaceId = '', userId = '' }: Scope): string {
-  for (const id of [workspaceId, userId]) if (id !== '' && !isUuid(id)) throw new TypeError('A scope takes UUIDs');
-  return `set local app.workspace_id = '${workspaceId}'; set local app.user_id = '${userId}'`;
+/** Goes with `begin` in one message, which takes no parameters: so ids are checked. What is not set in a transaction is empty in it. */
+function scopeSql({ workspaceId, userId }: Scope): string {
+  for (const id of [workspaceId, userId])
+    if (id !== undefined && !isUuid(id)) throw new TypeError('A scope takes UUIDs');
+  const workspace = workspaceId === undefined ? '' : `set local app.workspace_id = '${workspaceId}';`;
+  return userId === undefined ? workspace : `${workspace} set local app.user_id = '${userId}';`;
 }
 
 /**
@@ -32,7 +34,8 @@ export function inWorkspaceTx<Result>(
   work: (em: EntityManager) => Promise<Result>,
 ): Promise<Result> {
   return orm.em.fork().transactional(async (em) => {
-    await em.execute(scopeSql(scope));
+    const sql = scopeSql(scope);
+    if (sql !== '') await em.execute(sql);
     em.setFilterParams('workspace', { workspaceId: scope.workspaceId });
     return work(em);
   });
