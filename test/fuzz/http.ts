@@ -27,8 +27,11 @@ export interface Target extends TestRuntime {
   operations: Operation[];
 }
 
-/** An app to fuzz, with all its routes: no limit of rate or credits stands before them, and no worker runs. */
-export async function openTarget(env: Record<string, string> = {}): Promise<Target> {
+/**
+ * An app to fuzz, with all its routes: no limit of rate or credits stands before them, and no worker runs.
+ * @param plant may add routes
+ */
+export async function openTarget(env: Record<string, string> = {}, plant?: (app: App) => void): Promise<Target> {
   const opened = await openTestRuntime({
     RATE_LIMIT_SCALE: '1000000',
     STARTING_CREDITS: '1000000',
@@ -38,6 +41,7 @@ export async function openTarget(env: Record<string, string> = {}): Promise<Targ
   });
   const { result: app, operations } = await collectOperations(async () => {
     const built = await buildApp(opened.rt);
+    plant?.(built);
     await built.ready();
     return built;
   });
@@ -67,7 +71,7 @@ export async function meet({ rt }: TestRuntime, known: Partial<People> = {}): Pr
 export async function identify({ rt, config }: TestRuntime, people: People, words: Words): Promise<Identities> {
   const { owner, viewer, stranger } = people;
   const { email, password, refreshToken, user, workspace } = owner;
-  words.learn('users', { ...user, email, password, refreshToken });
+  words.learn('users', { ...user, email, password, currentPassword: password, refreshToken });
   words.learn('workspaces', workspace);
   words.add('userId', viewer.user.id);
   for (const { name } of queues) words.add('queueName', name);

@@ -12,7 +12,7 @@ export const CANARY = 'canary-of-the-stranger';
 
 /** Stack traces and words of the database. */
 const INSIDE =
-  /node_modules|\n\s+at |violates .*constraint|invalid input syntax|syntax error at|relation "|row-level security|\bselect .* from\b|insert into |argon2/i;
+  /node_modules|(?:\n|\\n)\s+at |violates .*constraint|invalid input syntax|syntax error at|relation "|row-level security|\bselect .* from\b|insert into |argon2/i;
 
 /** @returns what is wrong with an answer, or null: never our fault, every refusal a problem, nothing of the inside, nobody else's data. */
 export function judge({ status, type, text }: Answer, { method = 'GET', url = '/' } = {}): string | null {

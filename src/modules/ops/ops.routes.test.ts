@@ -42,6 +42,8 @@ it('the board refuses what a job is in no state for, and a request without a bod
   const put = (path: string) =>
     test.app.inject({ method: 'PUT', url: `/ops/queues/api/queues/${queue?.name}/${path}`, headers });
   expect((await put(`${job?.id}/promote`)).json()).toMatchObject({ status: 409, code: 'queue_refused' });
+  expect((await put('clean/completed')).statusCode).toBe(200);
+  expect((await put(`clean/${job?.id}`)).json()).toMatchObject({ status: 404, code: 'not_found' });
   // The first leaves nothing that is paused.
   const both = await Promise.all([put('obliterate'), put('obliterate')]);
   expect(both.map(({ statusCode }) => statusCode)).toEqual([200, 409]);

@@ -1,11 +1,12 @@
 import { createBullBoard } from '@bull-board/api';
 import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
+import { STATUSES } from '@bull-board/api/constants/statuses';
 import { FastifyAdapter } from '@bull-board/fastify';
 import { timingSafeEqual } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { MetricObject } from 'prom-client';
 import { sha256 } from '#src/lib/secrets.ts';
-import { type AppError, conflict, unauthenticated, unavailable } from '#src/errors.ts';
+import { type AppError, conflict, notFound, unauthenticated, unavailable } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { protectPages } from '#src/http/browsers.ts';
 import { sendProblem } from '#src/http/problem.ts';
@@ -14,6 +15,7 @@ import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
+import { isRecord } from '#src/lib/record.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const BOARD = '/ops/queues';
@@ -31,6 +33,13 @@ function refusalOf(error: unknown): AppError | undefined {
   const hasCode = 'code' in error && typeof error.code === 'number' && error.code < 0;
   const isRefusal = hasCode || error.message.startsWith('Cannot obliterate ');
   return isRefusal ? conflict('queue_refused', error.message) : undefined;
+}
+
+/** The board reads fields of a body without looking whether there is one, and makes the name of a Redis key of a status. */
+async function mendBoardRequest(request: FastifyRequest): Promise<void> {
+  request.body ??= {};
+  const status = isRecord(request.params) ? request.params['queueStatus'] : undefined;
+  if (status !== undefined && !Object.values<unknown>(STATUSES).includes(status)) throw notFound('The status');
 }
 
 /** What operators see: Bull Board and metrics, both behind the ops credentials. */
@@ -56,10 +65,7 @@ export function opsRoutes(rt: Runtime) {
     app.addHook('onRoute', (route) => {
       route.errorHandler = (error, request, reply) => sendProblem(refusalOf(error) ?? error, request, reply);
     });
-    // The board reads fields of a body without looking whether there is one.
-    app.addHook('preValidation', async (request) => {
-      request.body ??= {};
-    });
+    app.addHook('preValidation', mendBoardRequest);
     const board = new FastifyAdapter();
     board.setBasePath(BOARD);
     createBullBoard({
