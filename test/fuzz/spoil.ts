@@ -114,6 +114,7 @@ export function spoil(value: unknown, random: Random): unknown {
 }
 
 function addKey(holder: object, random: Random): void {
+  if (Array.isArray(holder)) return void holder.push(nasty(random));
   // Defined, not assigned: `__proto__` has to be a key like any other on its way out.
   const options = { value: nasty(random), enumerable: true, configurable: true, writable: true };
   Object.defineProperty(holder, random.pick(KEYS) ?? 'extra', options);
