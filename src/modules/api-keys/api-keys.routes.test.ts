@@ -106,6 +106,7 @@ describe('an API key', () => {
     [{ scopes: ['*', '*'] }, 'scopes'],
     [{ name: '' }, 'name'],
     [{ expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
+    [{ expiresAt: '9999-12-31T23:59:59-12:00' }, 'expiresAt'],
     [{ userId: 'x' }, 'userId'],
   ])('is not made of %j', async (body, path) => {
     expect(await make(body)).toMatchObject({ code: 'validation_failed', errors: [{ path }] });

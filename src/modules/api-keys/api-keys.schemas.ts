@@ -17,6 +17,8 @@ export const ApiKeyBody = z.strictObject({
   expiresAt: z.iso
     .datetime({ offset: true })
     .refine((text) => Date.parse(text) > Date.now(), 'must be in the future')
+    // An offset can carry the last year that has four digits into the next, which no database reads.
+    .refine((text) => Date.parse(text) < Date.UTC(9999, 0), 'must be before the year 9999')
     .optional(),
 });
 export type ApiKeyBody = z.infer<typeof ApiKeyBody>;

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import type { Orm } from '#src/db/orm.ts';
-import type { Auth } from '#src/http/access-token.ts';
+import type { Auth, Plan } from '#src/http/access-token.ts';
 import type { ApiKeyBody, ApiKeyView, NewApiKeyView } from '#src/modules/api-keys/api-keys.schemas.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -20,8 +20,7 @@ export function createApiKey(orm: Orm, auth: Auth, actor: Actor, body: ApiKeyBod
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
   return inWorkspaceTx(orm, auth, async (em) => {
     const { plan } = await lockWorkspace(em, auth.workspaceId);
-    const open = { revokedAt: null, $or: [{ expiresAt: null }, { expiresAt: { $gt: new Date() } }] };
-    checkLimit(plan, 'apiKeys', await em.count(ApiKey, open));
+    await checkRoom(em, plan);
     return insertKey(em, auth, actor, { ...body, expiresAt });
   });
 }
@@ -46,6 +45,7 @@ export function readApiKeyOf(orm: Orm, auth: Auth, id: string): Promise<ApiKeyVi
 /** Ends a key for good; again is no error. @throws AppError 404 */
 export function revokeApiKey(orm: Orm, auth: Auth, actor: Actor, id: string): Promise<void> {
   return inWorkspaceTx(orm, auth, async (em) => {
+    await lockWorkspace(em, auth.workspaceId);
     const key = await findKey(em, auth, id);
     if (key.revokedAt) return;
     key.revokedAt = new Date();
@@ -65,10 +65,12 @@ export function rotateApiKey(
   overlapSeconds: number,
 ): Promise<NewApiKeyView> {
   return inWorkspaceTx(orm, auth, async (em) => {
+    const { plan } = await lockWorkspace(em, auth.workspaceId);
     const old = await findKey(em, auth, id);
     const now = Date.now();
     const end = old.expiresAt?.getTime() ?? Infinity;
     if (old.revokedAt || end <= now) throw conflict('key_ended', 'The key no longer works; make a new one.');
+    if (overlapSeconds > 0) await checkRoom(em, plan);
     const fresh = await insertKey(em, auth, actor, {
       replaces: old.id,
       name: old.name,
@@ -78,6 +80,11 @@ export function rotateApiKey(
     old.expiresAt = new Date(Math.min(end, now + overlapSeconds * 1000));
     return fresh;
   });
+}
+
+async function checkRoom(em: EntityManager, plan: Plan): Promise<void> {
+  const open = { revokedAt: null, $or: [{ expiresAt: null }, { expiresAt: { $gt: new Date() } }] };
+  checkLimit(plan, 'apiKeys', await em.count(ApiKey, open));
 }
 
 async function insertKey(

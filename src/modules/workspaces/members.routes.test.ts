@@ -81,6 +81,17 @@ describe('members', () => {
     if (status === 409) expect(answer.body.code).toBe('last_owner');
   });
 
+  it('cannot lift what was denied to them', async () => {
+    const team = await aTeam();
+    const own = `${team.path}/members/${team.of('admin').user.id}`;
+    expect(await statusOf('PATCH', own, team.of('owner'), { denies: ['audit:read'] })).toBe(200);
+    await vi.waitFor(
+      async () => expect(await statusOf('PATCH', own, team.of('admin'), { denies: [] })).toBe(403),
+      2000,
+    );
+    expect(await statusOf('PATCH', own, team.of('owner'), { denies: [] })).toBe(200);
+  });
+
   it('leave by themselves or are taken out by who may, and have no access within two seconds', async () => {
     const team = await aTeam();
     const [member, viewer] = [team.of('member'), team.of('viewer')];

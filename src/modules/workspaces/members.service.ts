@@ -40,6 +40,12 @@ export function changeMember(
     for (const name of patch.grants ?? []) {
       if (isPermission(name) && !may(auth, name)) throw forbidden(`You cannot grant ${name}: you do not have it.`);
     }
+    // What was taken from a caller they cannot give back to themselves, nor to others.
+    for (const name of patch.denies === undefined ? [] : before.denies) {
+      if (!patch.denies?.some((kept) => kept === name) && isPermission(name) && !may(auth, name)) {
+        throw forbidden(`You cannot lift the deny of ${name}: you do not have it.`);
+      }
+    }
     if (member.role === 'owner' && (patch.role ?? 'owner') !== 'owner') await mustNotBeLast(em);
     Object.assign(member, defined(patch));
     await em.flush();
