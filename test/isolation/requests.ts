@@ -73,7 +73,7 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
   'POST /api/api-keys/:id/rotate': {
     params: async (world) => ({ id: (await world.apiKey(['*'])).id }),
-    body: () => ({}),
+    body: () => ({ overlapSeconds: 0 }),
   },
   'DELETE /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
   'GET /api/jobs': nothing,
