@@ -18,6 +18,7 @@ export const ApiKeySchema = defineEntity({
     createdBy: () => p.manyToOne(User).ref().deleteRule('cascade').index(),
     expiresAt: p.datetime().nullable(),
     lastUsedAt: p.datetime().nullable(),
+    rotatedAt: p.datetime().nullable(),
     revokedAt: p.datetime().nullable(),
   },
   filters: ofWorkspace(),

@@ -95,6 +95,8 @@ describe('an API key', () => {
     const fresh = (await send('POST', `api-keys/${old.id}/rotate`, owner.headers, { overlapSeconds: 1 })).json();
     expect(fresh).toMatchObject({ name: old.name, scopes: ['jobs:read'], expiresAt: null });
     expect([await statusOf(old.secret), await statusOf(fresh.secret)]).toEqual([200, 200]);
+    const again = await send('POST', `api-keys/${old.id}/rotate`, owner.headers, {});
+    expect([again.statusCode, again.json().code]).toEqual([409, 'key_rotated']);
     await vi.waitFor(async () => expect(await statusOf(old.secret)).toBe(401), { timeout: 4000 });
     expect(await statusOf(fresh.secret)).toBe(200);
     expect((await send('POST', `api-keys/${old.id}/rotate`, owner.headers, {})).statusCode).toBe(409);

@@ -55,7 +55,7 @@ export function revokeApiKey(orm: Orm, auth: Auth, actor: Actor, id: string): Pr
 
 /**
  * Makes a new key like an old one, which goes on working for a while so that programs can change over.
- * @throws AppError 404, 409 `key_ended` for one that no longer works
+ * @throws AppError 404, 409 `key_ended` for one that no longer works, `key_rotated` for one that has a successor
  */
 export function rotateApiKey(
   orm: Orm,
@@ -70,6 +70,7 @@ export function rotateApiKey(
     const now = Date.now();
     const end = old.expiresAt?.getTime() ?? Infinity;
     if (old.revokedAt || end <= now) throw conflict('key_ended', 'The key no longer works; make a new one.');
+    if (old.rotatedAt) throw conflict('key_rotated', 'The key was rotated already; rotate the one that replaced it.');
     if (overlapSeconds > 0) await checkRoom(em, plan);
     const fresh = await insertKey(em, auth, actor, {
       replaces: old.id,
@@ -77,6 +78,7 @@ export function rotateApiKey(
       scopes: scopesOf(old),
       expiresAt: old.expiresAt ?? null,
     });
+    old.rotatedAt = new Date(now);
     old.expiresAt = new Date(Math.min(end, now + overlapSeconds * 1000));
     return fresh;
   });
@@ -126,6 +128,7 @@ const presentApiKey = (key: ApiKey): ApiKeyView => ({
   createdBy: key.createdBy.id,
   expiresAt: key.expiresAt?.toISOString() ?? null,
   lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
+  rotatedAt: key.rotatedAt?.toISOString() ?? null,
   revokedAt: key.revokedAt?.toISOString() ?? null,
   createdAt: key.createdAt.toISOString(),
   updatedAt: key.updatedAt.toISOString(),
