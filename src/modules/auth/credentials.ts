@@ -33,7 +33,7 @@ export async function unlessBusy<Result>(hashing: Promise<Result>): Promise<Resu
 
 /**
  * Has a signed-in caller prove once more who they are, before something that a stolen session must not do. The attempt is counted like a
- * sign-in; call `rt.throttle.forget` once all that was to be proved is.
+ * sign-in; where there is a second factor, call `rt.throttle.forget` once that is proved too.
  * @throws AppError 403 `wrong_password`, 429 `login_throttled`, 503 `busy`
  */
 export async function reauthenticate(
@@ -47,5 +47,7 @@ export async function reauthenticate(
   const { ok } = await unlessBusy(rt.passwords.verify(user.passwordHash, password));
   // Not 401: the access token is good, and a client must not think it has to refresh it.
   if (!ok) throw new AppError(403, 'wrong_password', 'The password is wrong.');
+  // With a second factor the password is half of the proof, and guesses at the other half stay counted.
+  if (!user.totpEnabledAt) await rt.throttle.forget(user.email);
   return user;
 }

@@ -77,7 +77,6 @@ export async function changePassword(
   { currentPassword, newPassword }: { currentPassword: string; newPassword: string },
 ): Promise<void> {
   const user = await reauthenticate(rt, auth, currentPassword);
-  await rt.throttle.forget(user.email);
   refuseCommonPassword(newPassword, user, 'newPassword');
   const passwordHash = await unlessBusy(rt.passwords.hash(newPassword));
   await rt.orm.em.fork().transactional(async (em) => {

@@ -155,6 +155,17 @@ describe('signing in', () => {
     expect(codes.filter((code) => code === 'totp_required')).toHaveLength(5);
   });
 
+  it('keeps counting codes where a signed-in person has only the password', async () => {
+    const { email, password, headers, user } = await aUser(test.rt);
+    await call('totp/setup', { password }, headers);
+    await test.rt.orm.em.fork().nativeUpdate(User, { id: user.id }, { totpEnabledAt: new Date() });
+    for (let at = 0; at < 8; at += 1) await login(email, 'not-this-one');
+    expect((await call('totp/setup', { password }, headers)).statusCode).toBe(409);
+    const common = { currentPassword: password, newPassword: 'password1234' };
+    expect((await call('change-password', common, headers)).statusCode).toBe(400);
+    expect((await login(email, 'not-this-one')).statusCode).toBe(429);
+  });
+
   it('leaves no address in Redis', async () => {
     const keys = await test.rt.redis.keys(`${test.config.REDIS_PREFIX}:throttle:*`);
     expect(keys.length).toBeGreaterThan(2);

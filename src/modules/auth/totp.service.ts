@@ -21,7 +21,6 @@ export async function setUpTotp(
   password: string,
 ): Promise<{ secret: string; uri: string }> {
   const user = await reauthenticate(rt, auth, password);
-  await rt.throttle.forget(user.email);
   const secret = newSeed();
   const totpSeed = sealText(rt.config.APP_SECRET, placeOf(user.id), secret);
   const changed = await rt.orm.em.fork().nativeUpdate(User, { id: user.id, totpEnabledAt: null }, { totpSeed });
