@@ -83,6 +83,17 @@ export function mustHave(auth: Holder, permission: Permission): void {
   throw forbidden(`This takes the permission ${permission}; by default the role ${leastRole(permission)} has it.`);
 }
 
+/** Nobody gives what they do not have. @returns a permission that `after` has, and neither `before` nor the giver */
+export function ungivable(giver: Holder, before: Holder | undefined, after: Holder): Permission | undefined {
+  return PERMISSIONS.find((name) => may(after, name) && !(before && may(before, name)) && !may(giver, name));
+}
+
+/** @throws AppError 403 that names what the giver does not have */
+export function mustBeAbleToGive(giver: Holder, before: Holder | undefined, after: Holder): void {
+  const name = ungivable(giver, before, after);
+  if (name) throw forbidden(`You cannot give the permission ${name}: you do not have it.`);
+}
+
 /** The kinds of rows a member can be limited to their own of. */
 export type OwnedKind = 'jobs' | 'contacts' | 'deals' | 'tasks';
 

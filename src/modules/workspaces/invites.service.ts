@@ -1,14 +1,14 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
-import type { Auth } from '#src/http/access-token.ts';
+import type { Auth, Role } from '#src/http/access-token.ts';
 import type { Orm } from '#src/db/orm.ts';
 import type { Runtime } from '#src/runtime.ts';
 import type { InviteBody, InviteView, WorkspaceView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, conflict, forbidden, notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
-import { isAtLeast, may } from '#src/http/permissions.ts';
+import { isAtLeast, may, mustBeAbleToGive, ungivable } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { sha256 } from '#src/lib/secrets.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
@@ -35,7 +35,7 @@ const makeToken = (workspaceId: string, id: string): string =>
 
 /**
  * Asks somebody into the workspace by mail; asking the same address again replaces the invite and its link.
- * @throws AppError 403 (a role above one's own, `plan_limit`), 409 `already_member`
+ * @throws AppError 403 (a role above one's own or with a permission one lacks, `plan_limit`), 409 `already_member`
  */
 export function invite(
   { orm, config }: Needs,
@@ -46,6 +46,8 @@ export function invite(
   if (!isAtLeast(auth.role, role)) throw forbidden(`You cannot invite an ${role}: your role is ${auth.role}.`);
   return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
     const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const own = await em.findOneOrFail(Member, { user: auth.userId });
+    mustBeAbleToGive({ ...auth, grants: own.grants, denies: own.denies }, undefined, withRole(role));
     if ((await em.count(Member, { user: { email } })) > 0)
       throw conflict('already_member', 'They are a member already.');
     await em.nativeDelete(Invite, { email, acceptedAt: null });
@@ -125,8 +127,13 @@ async function isStillGood(em: EntityManager, found: Invite): Promise<boolean> {
   const inviter = await em.findOne(Member, { user: found.invitedBy.id });
   if (!inviter) return false;
   const { role, grants, denies } = inviter;
-  return isAtLeast(role, found.role) && may({ role, grants, denies, scopes: null }, 'members:manage');
+  const giver = { role, grants, denies, scopes: null };
+  if (!isAtLeast(role, found.role) || !may(giver, 'members:manage')) return false;
+  return ungivable(giver, undefined, withRole(found.role)) === undefined;
 }
+
+/** What somebody has who has just joined. */
+const withRole = (role: Role) => ({ role, grants: [], denies: [], scopes: null });
 
 const presentInvite = (found: Invite): InviteView => ({
   id: found.id,

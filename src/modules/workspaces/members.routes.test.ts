@@ -43,6 +43,8 @@ async function lastMail(email: string) {
 }
 const tokenFor = async (email: string) => /#token=([\w-]+)/.exec((await lastMail(email))?.text ?? '')?.[1] ?? '';
 
+const friend = (role: Role) => ({ email: `friend-${crypto.randomUUID()}@example.com`, role });
+
 describe('members', () => {
   it('are listed for all of the workspace, and for nobody else', async () => {
     const team = await aTeam();
@@ -90,6 +92,35 @@ describe('members', () => {
       2000,
     );
     expect(await statusOf('PATCH', own, team.of('owner'), { denies: [] })).toBe(200);
+  });
+
+  it('cannot make an admin who has what was denied to them, by role or by invite', async () => {
+    const team = await aTeam();
+    const [owner, admin] = [team.of('owner'), team.of('admin')];
+    const invites = `${team.path}/invites`;
+    const early = friend('admin');
+    expect(await statusOf('POST', invites, admin, early)).toBe(201);
+    const sent = await tokenFor(early.email);
+    const own = `${team.path}/members/${admin.user.id}`;
+    expect(await statusOf('PATCH', own, owner, { denies: ['audit:read'] })).toBe(200);
+    const member = `${team.path}/members/${team.of('member').user.id}`;
+    expect(await send('PATCH', member, admin, { role: 'admin' })).toMatchObject({ status: 403 });
+    expect(await statusOf('POST', invites, admin, friend('admin'))).toBe(403);
+    expect(await statusOf('POST', invites, admin, friend('member'))).toBe(201);
+    expect(await statusOf('PATCH', member, admin, { role: 'viewer' })).toBe(200);
+    const guest = await aUser(test.rt, { email: early.email });
+    expect(await statusOf('POST', 'invites/accept', guest, { token: sent })).toBe(404);
+  });
+
+  it('leave no API key behind that works when they come back', async () => {
+    const team = await aTeam();
+    const [owner, admin] = [team.of('owner'), team.of('admin')];
+    const { token } = (await send('POST', `${team.path}/switch`, admin)).body;
+    const there = { headers: { authorization: `Bearer ${token}` } };
+    const key = (await send('POST', 'api-keys', there, { name: 'k', scopes: ['*'] })).body;
+    expect(await statusOf('DELETE', `${team.path}/members/${admin.user.id}`, owner)).toBe(200);
+    const after = await send('GET', `api-keys/${key.id}`, owner);
+    expect(after.body.revokedAt).not.toBeNull();
   });
 
   it('leave by themselves or are taken out by who may, and have no access within two seconds', async () => {

@@ -6,7 +6,8 @@ import type { MemberPatch, MemberView } from '#src/modules/workspaces/workspaces
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { conflict, forbidden, notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
-import { isAtLeast, isPermission, may, mustHave } from '#src/http/permissions.ts';
+import { isAtLeast, mustBeAbleToGive, mustHave } from '#src/http/permissions.ts';
+import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
@@ -32,22 +33,14 @@ export function changeMember(
   userId: string,
   patch: MemberPatch,
 ): Promise<MemberView> {
-  return inMembersTx(orm, auth, async (em) => {
+  return inMembersTx(orm, auth, async (em, own) => {
     const member = await findMember(em, userId);
     const before = rightsOf(member);
     mayTouch(auth, member.role);
     if (patch.role !== undefined) mayTouch(auth, patch.role);
-    for (const name of patch.grants ?? []) {
-      if (isPermission(name) && !may(auth, name)) throw forbidden(`You cannot grant ${name}: you do not have it.`);
-    }
-    // What was taken from a caller they cannot give back to themselves, nor to others.
-    for (const name of patch.denies === undefined ? [] : before.denies) {
-      if (!patch.denies?.some((kept) => kept === name) && isPermission(name) && !may(auth, name)) {
-        throw forbidden(`You cannot lift the deny of ${name}: you do not have it.`);
-      }
-    }
     if (member.role === 'owner' && (patch.role ?? 'owner') !== 'owner') await mustNotBeLast(em);
     Object.assign(member, defined(patch));
+    mustBeAbleToGive(own, { ...before, scopes: null }, { ...rightsOf(member), scopes: null });
     await em.flush();
     const target = { type: 'member', id: userId };
     await appendAudit(em, actor, { action: 'member.changed', target, before, after: rightsOf(member) });
@@ -66,8 +59,12 @@ export function removeMember(orm: Orm, auth: Auth, actor: Actor, userId: string)
     if (member.role === 'owner') await mustNotBeLast(em);
     em.remove(member);
     await em.flush();
+    // Their keys would work again as soon as they are a member again.
+    const now = new Date();
+    const revokedKeys = await em.nativeUpdate(ApiKey, { createdBy: userId, revokedAt: null }, { revokedAt: now });
     const target = { type: 'member', id: userId };
-    await appendAudit(em, actor, { action: 'member.removed', target, before: rightsOf(member) });
+    const change = { action: 'member.removed', target, before: rightsOf(member), after: { revokedKeys } };
+    await appendAudit(em, actor, change);
   });
 }
 
@@ -87,13 +84,17 @@ export function transferOwnership(orm: Orm, auth: Auth, actor: Actor, userId: st
   });
 }
 
-/** One transaction in which nobody else changes the workspace's members; the caller's own role is read again under its lock. */
-function inMembersTx<Result>(orm: Orm, auth: Auth, work: (em: EntityManager) => Promise<Result>): Promise<Result> {
+/** One transaction in which nobody else changes the workspace's members; the caller's own rights are read again under its lock. */
+function inMembersTx<Result>(
+  orm: Orm,
+  auth: Auth,
+  work: (em: EntityManager, own: Auth) => Promise<Result>,
+): Promise<Result> {
   return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
     await lockWorkspace(em, auth.workspaceId);
     const own = await em.findOne(Member, { user: auth.userId });
     if (own?.role !== auth.role) throw conflict('role_changed', 'Your own role has just changed. Try again.');
-    return work(em);
+    return work(em, { ...auth, grants: own.grants, denies: own.denies });
   });
 }
 
