@@ -16,7 +16,7 @@ import { User } from '#src/modules/auth/user.entity.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
 import { Invite } from '#src/modules/workspaces/invite.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
-import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkLimit, checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { presentWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'config'>;
@@ -96,7 +96,7 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
   const bytes = Buffer.from(token, 'base64url');
   const workspaceId = toId(bytes.subarray(0, ID_BYTES));
   const id = toId(bytes.subarray(ID_BYTES, 2 * ID_BYTES));
-  return inWorkspaceTx(orm, { workspaceId }, async (em) => {
+  return inWorkspaceTx(orm, { workspaceId, userId: auth.userId }, async (em) => {
     const found = await em.findOne(Invite, { id });
     if (!found || !timingSafeEqual(found.tokenHash, sha256(token))) throw unusable();
     // Locked before it is looked at again: of many who accept at once, one does.
@@ -107,8 +107,10 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
     if (user.email !== found.email) {
       throw new AppError(403, 'invite_other_email', 'The invite is for another e-mail address. Sign in with that one.');
     }
-    if ((await em.count(Member, { user })) > 0) throw conflict('already_member', 'You are a member already.');
-    checkLimit(workspace.plan, 'members', await em.count(Member, {}));
+    if ((await em.count(Member, { workspace, user })) > 0)
+      throw conflict('already_member', 'You are a member already.');
+    checkLimit(workspace.plan, 'members', await em.count(Member, { workspace }));
+    if (found.role === 'owner') await checkOwned(em, user.id, workspace.plan);
     em.create(Member, { workspace, user, role: found.role });
     found.acceptedAt = new Date();
     user.emailVerifiedAt ??= new Date();
@@ -124,7 +126,7 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
 
 /** Whether who invited may still: an invite of somebody who has gone, or was taken down, is worth nothing. */
 async function isStillGood(em: EntityManager, found: Invite): Promise<boolean> {
-  const inviter = await em.findOne(Member, { user: found.invitedBy.id });
+  const inviter = await em.findOne(Member, { workspace: found.workspace.id, user: found.invitedBy.id });
   if (!inviter) return false;
   const { role, grants, denies } = inviter;
   const giver = { role, grants, denies, scopes: null };

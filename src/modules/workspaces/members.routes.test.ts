@@ -309,6 +309,22 @@ describe('a workspace', () => {
     expect(sorted(answers)).toEqual([201, 201, 403, 403, 403, 403]);
   });
 
+  it('is not one more by becoming the owner of somebody else’s', async () => {
+    const team = await aTeam();
+    const [owner, heir] = [team.of('owner'), team.of('admin')];
+    for (const name of ['W1', 'W2']) expect(await statusOf('POST', 'workspaces', heir, { name })).toBe(201);
+    const full = { status: 403, body: { code: 'plan_limit' } };
+    const id = { userId: heir.user.id };
+    expect(await send('POST', `${team.path}/transfer-ownership`, owner, id)).toMatchObject(full);
+    expect(await send('PATCH', `${team.path}/members/${id.userId}`, owner, { role: 'owner' })).toMatchObject(full);
+    expect(await statusOf('DELETE', `${team.path}/members/${id.userId}`, owner)).toBe(200);
+    expect(await statusOf('POST', `${team.path}/invites`, owner, { email: heir.email, role: 'owner' })).toBe(201);
+    const invited = { token: await tokenFor(heir.email) };
+    expect(await send('POST', 'invites/accept', heir, invited)).toMatchObject(full);
+    expect(await statusOf('DELETE', `workspaces/${heir.workspace.id}`, heir)).toBe(200);
+    expect(await statusOf('POST', 'invites/accept', heir, invited)).toBe(200);
+  });
+
   it('lets only those change it who may', async () => {
     const team = await aTeam();
     for (const [role, patch, remove] of [

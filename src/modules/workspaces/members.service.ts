@@ -1,6 +1,6 @@
 import type { EntityManager, Loaded } from '@mikro-orm/postgresql';
 import { z } from 'zod';
-import type { Auth, Role } from '#src/http/access-token.ts';
+import type { Auth, Plan, Role } from '#src/http/access-token.ts';
 import type { Orm } from '#src/db/orm.ts';
 import type { MemberPatch, MemberView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -10,7 +10,7 @@ import { isAtLeast, mustBeAbleToGive, mustHave } from '#src/http/permissions.ts'
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
-import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 
 /** The members of the caller's workspace, by pages. */
 export async function listMembers(orm: Orm, auth: Auth, page: { limit: number; cursor?: string | undefined }) {
@@ -24,7 +24,7 @@ export async function listMembers(orm: Orm, auth: Auth, page: { limit: number; c
 
 /**
  * Changes a member's role, or what they may beyond it or not. Nobody gives what they do not have, or touches who stands above them.
- * @throws AppError 403, 404, 409 `last_owner`
+ * @throws AppError 403 (also `plan_limit` for a new owner), 404, 409 `last_owner`
  */
 export function changeMember(
   orm: Orm,
@@ -33,12 +33,13 @@ export function changeMember(
   userId: string,
   patch: MemberPatch,
 ): Promise<MemberView> {
-  return inMembersTx(orm, auth, async (em, own) => {
-    const member = await findMember(em, userId);
+  return inMembersTx(orm, auth, userId, async (em, { own, plan }) => {
+    const member = await findMember(em, auth, userId);
     const before = rightsOf(member);
     mayTouch(auth, member.role);
     if (patch.role !== undefined) mayTouch(auth, patch.role);
-    if (member.role === 'owner' && (patch.role ?? 'owner') !== 'owner') await mustNotBeLast(em);
+    if (patch.role === 'owner' && member.role !== 'owner') await checkOwned(em, userId, plan);
+    if (member.role === 'owner' && (patch.role ?? 'owner') !== 'owner') await mustNotBeLast(em, auth);
     Object.assign(member, defined(patch));
     mustBeAbleToGive(own, { ...before, scopes: null }, { ...rightsOf(member), scopes: null });
     await em.flush();
@@ -50,13 +51,13 @@ export function changeMember(
 
 /** Takes a member out, or lets the caller leave. @throws AppError 403, 404, 409 `last_owner` */
 export function removeMember(orm: Orm, auth: Auth, actor: Actor, userId: string): Promise<void> {
-  return inMembersTx(orm, auth, async (em) => {
-    const member = await findMember(em, userId);
+  return inMembersTx(orm, auth, userId, async (em) => {
+    const member = await findMember(em, auth, userId);
     if (userId !== auth.userId) {
       mustHave(auth, 'members:manage');
       mayTouch(auth, member.role);
     }
-    if (member.role === 'owner') await mustNotBeLast(em);
+    if (member.role === 'owner') await mustNotBeLast(em, auth);
     em.remove(member);
     await em.flush();
     // Their keys would work again as soon as they are a member again.
@@ -68,12 +69,13 @@ export function removeMember(orm: Orm, auth: Auth, actor: Actor, userId: string)
   });
 }
 
-/** Makes another member the owner; the caller becomes an admin. @throws AppError 404, 409 for oneself */
+/** Makes another member the owner; the caller becomes an admin. @throws AppError 403 `plan_limit`, 404, 409 for oneself */
 export function transferOwnership(orm: Orm, auth: Auth, actor: Actor, userId: string): Promise<MemberView> {
   if (userId === auth.userId) throw conflict('already_owner', 'You are the owner already.');
-  return inMembersTx(orm, auth, async (em) => {
-    const [own, heir] = [await findMember(em, auth.userId), await findMember(em, userId)];
+  return inMembersTx(orm, auth, userId, async (em, { plan }) => {
+    const [own, heir] = [await findMember(em, auth, auth.userId), await findMember(em, auth, userId)];
     if (own.role !== 'owner') throw forbidden('Only an owner can pass the ownership on.');
+    if (heir.role !== 'owner') await checkOwned(em, userId, plan);
     Object.assign(heir, { role: 'owner', denies: [] });
     own.role = 'admin';
     await em.flush();
@@ -84,22 +86,26 @@ export function transferOwnership(orm: Orm, auth: Auth, actor: Actor, userId: st
   });
 }
 
-/** One transaction in which nobody else changes the workspace's members; the caller's own rights are read again under its lock. */
+/**
+ * One transaction in which nobody else changes the workspace's members; the caller's own rights are read again under its lock. The member
+ * it is about has their memberships elsewhere in its scope, so every look at members names the workspace.
+ */
 function inMembersTx<Result>(
   orm: Orm,
   auth: Auth,
-  work: (em: EntityManager, own: Auth) => Promise<Result>,
+  userId: string,
+  work: (em: EntityManager, locked: { own: Auth; plan: Plan }) => Promise<Result>,
 ): Promise<Result> {
-  return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
-    await lockWorkspace(em, auth.workspaceId);
-    const own = await em.findOne(Member, { user: auth.userId });
+  return inWorkspaceTx(orm, { workspaceId: auth.workspaceId, userId }, async (em) => {
+    const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const own = await em.findOne(Member, { workspace: auth.workspaceId, user: auth.userId });
     if (own?.role !== auth.role) throw conflict('role_changed', 'Your own role has just changed. Try again.');
-    return work(em, { ...auth, grants: own.grants, denies: own.denies });
+    return work(em, { own: { ...auth, grants: own.grants, denies: own.denies }, plan });
   });
 }
 
-async function findMember(em: EntityManager, userId: string): Promise<Loaded<Member, 'user'>> {
-  const member = await em.findOne(Member, { user: userId }, { populate: ['user'] });
+async function findMember(em: EntityManager, { workspaceId }: Auth, userId: string): Promise<Loaded<Member, 'user'>> {
+  const member = await em.findOne(Member, { workspace: workspaceId, user: userId }, { populate: ['user'] });
   if (!member) throw notFound('The member');
   return member;
 }
@@ -109,8 +115,8 @@ function mayTouch(auth: Auth, role: Role): void {
   if (!isAtLeast(auth.role, role)) throw forbidden(`This takes the role ${role}; yours is ${auth.role}.`);
 }
 
-async function mustNotBeLast(em: EntityManager): Promise<void> {
-  if ((await em.count(Member, { role: 'owner' })) > 1) return;
+async function mustNotBeLast(em: EntityManager, { workspaceId }: Auth): Promise<void> {
+  if ((await em.count(Member, { workspace: workspaceId, role: 'owner' })) > 1) return;
   throw conflict('last_owner', 'A workspace must have an owner. Make somebody else the owner first.');
 }
 

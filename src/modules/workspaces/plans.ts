@@ -2,6 +2,8 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { LockMode } from '@mikro-orm/postgresql';
 import type { Plan } from '#src/http/access-token.ts';
 import { AppError, notFound } from '#src/errors.ts';
+import { User } from '#src/modules/auth/user.entity.ts';
+import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** What a workspace may have, by its plan. `workspaces` counts those a user owns that have this plan or a lower one. */
@@ -29,4 +31,21 @@ export function checkLimit(plan: Plan, name: LimitName, used: number): void {
   const limit = PLAN_LIMITS[plan][name];
   if (used < limit) return;
   throw new AppError(403, 'plan_limit', `The plan ${plan} has room for ${limit} ${name}; ${used} are taken.`);
+}
+
+/**
+ * Whether a user may own one workspace more, of that plan. The transaction must be in the user's scope, or it counts only what it sees.
+ * @throws AppError 403 `plan_limit`
+ */
+export async function checkOwned(em: EntityManager, userId: string, plan: Plan): Promise<void> {
+  // One at a time for each user, so that the count holds.
+  await em.findOneOrFail(User, { id: userId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
+  const owned = await em.find(
+    Member,
+    { user: userId, role: 'owner', workspace: { deletedAt: null } },
+    { filters: { workspace: { workspaceId: undefined } }, populate: ['workspace'] },
+  );
+  const plans = new Set([plan, ...owned.map((member) => member.workspace.$.plan)]);
+  const best = (['business', 'pro'] as const).find((one) => plans.has(one)) ?? 'free';
+  checkLimit(best, 'workspaces', owned.length);
 }

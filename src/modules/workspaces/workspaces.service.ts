@@ -1,5 +1,4 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { LockMode } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import type { Orm } from '#src/db/orm.ts';
 import type { Auth, Role } from '#src/http/access-token.ts';
@@ -10,10 +9,9 @@ import { notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
-import { User } from '#src/modules/auth/user.entity.ts';
 import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
-import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 const Cursor = z.tuple([z.uuid()]);
@@ -102,16 +100,7 @@ export function createWorkspace(
 ): Promise<WorkspaceView> {
   const scope = { workspaceId: newId(), userId: auth.userId };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
-    // One at a time for each user, so that the count holds.
-    await em.findOneOrFail(User, { id: auth.userId }, { lockMode: LockMode.PESSIMISTIC_WRITE });
-    const owned = await em.find(
-      Member,
-      { user: auth.userId, role: 'owner', workspace: { deletedAt: null } },
-      { filters: { workspace: { workspaceId: undefined } }, populate: ['workspace'] },
-    );
-    const plans = new Set(owned.map((member) => member.workspace.$.plan));
-    const best = (['business', 'pro'] as const).find((plan) => plans.has(plan)) ?? 'free';
-    checkLimit(best, 'workspaces', owned.length);
+    await checkOwned(em, auth.userId, 'free');
     const workspace = addWorkspace(em, scope, body, 0);
     await em.flush();
     await appendAudit(em, actor, {
