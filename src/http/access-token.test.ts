@@ -1,13 +1,16 @@
 import { createHmac, createSign, generateKeyPairSync, randomBytes, sign as signRaw } from 'node:crypto';
+import fc from 'fast-check';
 import { UnsecuredJWT } from 'jose';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { TestUser } from '../../test/factories.ts';
 import type { TestApp } from '../../test/harness.ts';
+import { AppError } from '#src/errors.ts';
 import { createAccessTokens } from '#src/http/access-token.ts';
 import { signingSecrets } from '#src/runtime.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { aUser } from '../../test/factories.ts';
 import { openTestApp } from '../../test/harness.ts';
+import { mutationsOf } from '../../test/mutations.ts';
 
 let test: TestApp;
 let user: TestUser;
@@ -175,6 +178,21 @@ it('accepts no token with any one bit changed', async () => {
 });
 
 const secretOf = (id: string) => ({ id, secretBase64: Buffer.alloc(32, id).toString('base64') });
+
+it('accepts none of ten thousand tokens that were changed', async () => {
+  const tokens = createAccessTokens(signingSecrets(test.config));
+  const outcome = (token: string) =>
+    tokens.verify(token).then(
+      () => 'accepted',
+      (error: unknown) => (error instanceof AppError ? error.status : error),
+    );
+  await fc.assert(
+    fc.asyncProperty(mutationsOf(user.token), async (mutated) => {
+      expect(await outcome(mutated)).toBe(401);
+    }),
+    { numRuns: 10_000, seed: 1 },
+  );
+});
 
 it('changes keys without signing anybody out', async () => {
   const [first, second] = [secretOf('k1'), secretOf('k2')];
