@@ -15,7 +15,7 @@ export interface ReceivedMail {
 export interface SmtpServer {
   url: string;
   mails: ReceivedMail[];
-  /** Mails to one address, oldest first. */
+  /** Mails to one address, in the order in which they were queued. */
   to(email: string): ReceivedMail[];
   close(): Promise<void>;
 }
@@ -46,10 +46,13 @@ export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<Smt
   return {
     url: `smtp://127.0.0.1:${address.port}`,
     mails,
-    to: (email) => mails.filter((mail) => mail.to.includes(email)),
+    to: (email) => mails.filter((mail) => mail.to.includes(email)).toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1)),
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }
+
+/** Mails are sent side by side, so they arrive in any order; their ids are in the order in which they were queued. */
+const idOf = ({ text }: ReceivedMail) => /^Message-ID: <(.*)>$/m.exec(text)?.[1] ?? '';
 
 /** Undoes quoted-printable (RFC 2045). */
 export function readable(raw: string): string {
