@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
-import { CATALOG } from '#src/ai/catalog-models.ts';
-import { factsOf, findModel } from '#src/ai/catalog.ts';
+import { CATALOG, factsOf, findModel } from '#src/ai/catalog.ts';
 import { worstCaseNanoUsd } from '#src/ai/cost.ts';
 
 test('every model of the catalogue is sane', () => {
@@ -8,9 +7,9 @@ test('every model of the catalogue is sane', () => {
     expect(facts.inputUsdPerMtok).toBeGreaterThan(0);
     expect(facts.outputUsdPerMtok).toBeGreaterThanOrEqual(facts.inputUsdPerMtok);
     expect(facts.cachedInputUsdPerMtok ?? 0).toBeLessThan(facts.inputUsdPerMtok);
-    expect(facts.contextWindow).toBeGreaterThan(facts.maxOutputTokens);
+    expect(facts.contextWindow).toBeGreaterThanOrEqual(facts.maxOutputTokens);
   }
-  expect(new Set(CATALOG.map((facts) => facts.model)).size).toBe(CATALOG.length);
+  expect(new Set(CATALOG.map((facts) => `${facts.provider}/${facts.model}`)).size).toBe(CATALOG.length);
 });
 
 test('everything on own machines is known, and costs nothing there', () => {
@@ -21,7 +20,7 @@ test('a configured name outside the catalogue costs as much as the dearest known
   const own = factsOf('openai', 'my-own');
   expect(findModel('openai', 'my-own')).toBeUndefined();
   expect(own.priced).toBe(false);
-  for (const facts of CATALOG) {
+  for (const facts of CATALOG.filter(({ provider }) => provider === 'openai')) {
     for (const input of [1000, 500_000]) {
       expect(worstCaseNanoUsd(own, input, 1000)).toBeGreaterThanOrEqual(worstCaseNanoUsd(facts, input, 1000));
     }

@@ -1,4 +1,4 @@
-import { CATALOG } from '#src/ai/catalog-models.ts';
+import models from '#src/ai/catalog-models.json' with { type: 'json' };
 import type { ProviderName } from '#src/ai/model.ts';
 
 /** What we know of one model. Prices in USD per million tokens. */
@@ -30,6 +30,19 @@ export interface ModelFacts {
   deprecatedOn: string | null;
 }
 
+const COMPANIES = ['openai', 'anthropic', 'google', 'groq', 'mistral', 'cohere', 'together'] as const;
+type Company = (typeof COMPANIES)[number];
+const isCompany = (name: string): name is Company => COMPANIES.some((company) => company === name);
+
+/**
+ * The chat models we know the price of. gpt-6-*: what they can do is taken from gpt-5.6. Together publishes neither window nor bound
+ * of some models: 128 000 and 16 384 are assumed there. Anthropic's models take no temperature since API version 2026-10-21.
+ */
+export const CATALOG: readonly ModelFacts[] = models.map((facts) => {
+  if (!isCompany(facts.provider)) throw new Error(`The catalogue has the unknown provider "${facts.provider}".`);
+  return { ...facts, provider: facts.provider };
+});
+
 const byName = new Map(CATALOG.map((facts) => [`${facts.provider}/${facts.model}`, facts]));
 
 /** The largest context we ask Ollama for: its memory is the installation's own. */
@@ -40,7 +53,7 @@ export const OLLAMA_CONTEXT_MAX = 32_768;
  * @returns undefined where the provider is a company and the name is not in its catalogue.
  */
 export function findModel(provider: ProviderName, model: string): ModelFacts | undefined {
-  return provider === 'openai' ? byName.get(`openai/${model}`) : selfHosted(provider, model);
+  return isCompany(provider) ? byName.get(`${provider}/${model}`) : selfHosted(provider, model);
 }
 
 /** What a call is sent with: the facts of the catalogue, or those assumed for a name it does not have. */

@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { CATALOG } from '#src/ai/catalog-models.ts';
-import { factsOf, findModel, type ModelFacts } from '#src/ai/catalog.ts';
+import { CATALOG, factsOf, findModel, type ModelFacts } from '#src/ai/catalog.ts';
 import { costNanoUsd, worstCaseNanoUsd } from '#src/ai/cost.ts';
 
 function known(model: string): ModelFacts {

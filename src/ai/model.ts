@@ -1,7 +1,16 @@
 import { AppError, type Retry } from '#src/errors.ts';
 
 /** The companies (and `local`, this machine) that can answer; one file each in `providers/`. */
-export type ProviderName = 'openai' | 'ollama' | 'local';
+export type ProviderName =
+  | 'openai'
+  | 'anthropic'
+  | 'google'
+  | 'groq'
+  | 'mistral'
+  | 'cohere'
+  | 'together'
+  | 'ollama'
+  | 'local';
 
 /** The AI tasks a client can ask for; one file each in `engines/`. */
 export type EngineName = 'copilot' | 'smart-replies' | 'sentiment' | 'chat';
