@@ -6,6 +6,8 @@ import { sendDueMails } from '#src/modules/mail/sender.ts';
 
 /** A mail as a server got it, its text readable. */
 export interface ReceivedMail {
+  /** Its Message-ID. */
+  id: string;
   from: string;
   to: string[];
   /** Head and parts, decoded. */
@@ -34,7 +36,8 @@ export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<Smt
         const { mailFrom, rcptTo } = session.envelope;
         const from = mailFrom === false ? '' : mailFrom.address;
         const to = rcptTo.map(({ address }) => address);
-        mails.push({ from, to, text: readable(Buffer.concat(chunks).toString('utf8')) });
+        const raw = Buffer.concat(chunks).toString('utf8');
+        mails.push({ id: idOf(raw), from, to, text: readable(raw) });
         done();
       });
     },
@@ -46,13 +49,17 @@ export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<Smt
   return {
     url: `smtp://127.0.0.1:${address.port}`,
     mails,
-    to: (email) => mails.filter((mail) => mail.to.includes(email)).toSorted((a, b) => (idOf(a) < idOf(b) ? -1 : 1)),
+    to: (email) => mails.filter((mail) => mail.to.includes(email)).toSorted((a, b) => (a.id < b.id ? -1 : 1)),
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }
 
 /** Mails are sent side by side, so they arrive in any order; their ids are in the order in which they were queued. */
-const idOf = ({ text }: ReceivedMail) => /^Message-ID: <(.*)>$/m.exec(text)?.[1] ?? '';
+function idOf(raw: string): string {
+  const [, id] = /^Message-ID: <(.*)>\r?$/m.exec(raw) ?? [];
+  if (id === undefined) throw new Error('The mail has no Message-ID');
+  return id;
+}
 
 /** Undoes quoted-printable (RFC 2045). */
 export function readable(raw: string): string {

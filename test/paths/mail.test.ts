@@ -23,9 +23,9 @@ it('a mail that a request queued is sent by the control process, and its link wo
   const [name = ''] = await readdir(all.env['MAIL_DIR'] ?? '');
   const text = readable(await readFile(`${all.env['MAIL_DIR']}/${name}`, 'utf8'));
   expect(text).toContain(`${api.url}/verify-email#token=`);
-  expect((await post('verify-email', { token: tokenIn({ from: '', to: [], text }) })).status).toBe(200);
+  expect((await post('verify-email', { token: tokenIn({ id: '', from: '', to: [], text }) })).status).toBe(200);
   const logged = JSON.stringify([...api.lines(), ...control.lines()]);
-  expect(logged).not.toContain(tokenIn({ from: '', to: [], text }));
+  expect(logged).not.toContain(tokenIn({ id: '', from: '', to: [], text }));
   expect(logged).not.toContain('ana@example.com');
   await control.kill('SIGTERM');
 });
