@@ -39,14 +39,25 @@ function allowServices() {
   if (existsSync(POLICY_ASIDE)) renameSync(POLICY_ASIDE, POLICY);
 }
 
+/** apt-get knows one user at a time, and refuses the second: what is asked for meanwhile waits here. */
+let installing = Promise.resolve();
+
 /**
- * Installs a Debian package, without starting the service it may bring.
+ * Installs a Debian package, without starting the service it may bring; one after another, however many are asked for at once.
  * @param {import('./packages.js').Run} run
  * @param {string} name
  * @param {(line: string) => void} say
+ * @returns {Promise<void>}
  * @throws {StartError} when apt-get fails
  */
-export async function aptInstall(run, name, say) {
+export function aptInstall(run, name, say) {
+  const done = installing.then(() => install(run, name, say));
+  installing = done.catch(() => undefined);
+  return done;
+}
+
+/** @type {typeof aptInstall} */
+async function install(run, name, say) {
   const steps = [['update'], ['install', '-y', '--no-install-recommends', name]];
   say(`Installing ${name}: ${steps.map((step) => `apt-get ${step.join(' ')}`).join(' && ')}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
@@ -54,7 +65,12 @@ export async function aptInstall(run, name, say) {
   process.once('exit', allowServices);
   try {
     for (const step of steps) {
-      const child = run('apt-get', ['-q', ...step], { cwd: '/', env, stdio: ['ignore', 'inherit', 'inherit'] });
+      // Another program's run, such as the machine's nightly updates, is waited for too.
+      const child = run('apt-get', ['-q', '-o', 'DPkg::Lock::Timeout=300', ...step], {
+        cwd: '/',
+        env,
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
       const [code] = await once(child, 'exit');
       if (code !== 0) throw new StartError(`apt-get ${step.join(' ')} failed (exit code ${code})`);
     }
