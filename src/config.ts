@@ -12,11 +12,6 @@ const origins = list.refine(
   (items) => items.every((item) => ORIGIN.test(item)),
   'must be exact origins, like chrome-extension://<32 letters from a to p> or https://host:port, without a path',
 );
-const optionalText = z
-  .string()
-  .optional()
-  .transform((text) => text || undefined);
-
 /** `name:secret,name:secret`, each secret at least 32 random bytes in base64. */
 const namedKeys = list.default([]).transform((items, context) =>
   items.map((item) => {
@@ -89,7 +84,8 @@ const Env = z.object({
   MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
   MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
-  OPENAI_API_KEY: optionalText,
+  /** One key, or several by commas; `key*3` is asked three times as often as one without a weight. */
+  OPENAI_API_KEY: list.default([]),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),
   OPENAI_MODELS: list.default(['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-4o-mini', 'gpt-4o']),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),

@@ -47,6 +47,7 @@ function estimate(request: ChatRequest, answer: string): Usage {
   return {
     inputTokens: Math.ceil(asked / CHARACTERS_PER_TOKEN),
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     outputTokens: Math.ceil(answer.length / CHARACTERS_PER_TOKEN),
     reasoningTokens: 0,
     estimated: true,

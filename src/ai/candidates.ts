@@ -15,6 +15,9 @@ export interface Candidate {
   model: string;
 }
 
+/** Whether a provider can be asked at all: it has a key or needs none. */
+export const isUsable = ({ needsKey, keys }: Provider): boolean => !needsKey || keys.length > 0;
+
 /** A candidate as results and logs name it. */
 export interface Target {
   provider: ProviderName;
@@ -63,7 +66,8 @@ function explicit(providers: readonly Provider[], engine: EngineName, options: R
  * Orders the candidates for a task: what the options name, else each able provider's first model in the configured order, with `local` last.
  * @throws AppError 400 `unknown_provider`, `unknown_model`; 503 `no_provider_available` when nothing here can do the task.
  */
-export function candidatesFor(providers: readonly Provider[], engine: EngineName, options: RouterOptions): Candidates {
+export function candidatesFor(all: readonly Provider[], engine: EngineName, options: RouterOptions): Candidates {
+  const providers = all.filter(isUsable);
   if (options.provider !== undefined || options.model !== undefined)
     return { models: explicit(providers, engine, options) };
   const able = providers.filter((provider) => provider.supports(engine));

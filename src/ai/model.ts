@@ -13,7 +13,16 @@ export type ProviderName =
   | 'local';
 
 /** The AI tasks a client can ask for; one file each in `engines/`. */
-export type EngineName = 'copilot' | 'smart-replies' | 'sentiment' | 'chat';
+export type EngineName =
+  | 'copilot'
+  | 'smart-replies'
+  | 'sentiment'
+  | 'intent'
+  | 'extract-entities'
+  | 'summarize'
+  | 'translate'
+  | 'score-lead'
+  | 'chat';
 
 export interface ToolCall {
   id: string;
@@ -51,10 +60,14 @@ export interface ChatRequest {
   task: { engine: EngineName; input: unknown };
 }
 
-/** Token counts of one provider call. `inputTokens` includes the cached ones, `outputTokens` includes the reasoning ones. */
+/**
+ * Token counts of one provider call. `inputTokens` includes those read from and written to a cache, `outputTokens` includes the
+ * reasoning ones; no part exceeds its whole.
+ */
 export interface Usage {
   inputTokens: number;
   cachedInputTokens: number;
+  cacheWriteTokens: number;
   outputTokens: number;
   reasoningTokens: number;
   /** True where the provider sent no count and we counted characters instead. */
@@ -69,6 +82,38 @@ export type Chunk =
   | { type: 'tool'; call: ToolCall }
   | { type: 'end'; finishReason: FinishReason; usage: Usage };
 
+/** A whole answer. */
+export interface Completion {
+  text: string;
+  toolCalls: ToolCall[];
+  finishReason: FinishReason;
+  usage: Usage;
+}
+
+/** Texts to be placed in a model's vector space. */
+export interface EmbeddingRequest {
+  model: string;
+  texts: string[];
+  /** The length of the vectors, where the model lets one choose. */
+  dimensions?: number;
+}
+
+/** One vector for each text, in order. */
+export interface Embeddings {
+  vectors: number[][];
+  usage: Usage;
+}
+
+/** A secret that opens a provider. */
+export interface ApiKey {
+  /** Names it in logs, metrics and Redis: the start of its SHA-256, which gives nothing of it away. */
+  id: string;
+  secret: string;
+  /** Its share of the calls, beside the other keys of the same provider. */
+  weight: number;
+  owner: 'installation' | 'workspace';
+}
+
 /** Content came that cannot be shown yet (part of a tool call, reasoning): it keeps the silence timers from firing. */
 export interface Progress {
   type: 'progress';
@@ -79,15 +124,24 @@ export interface Provider {
   readonly name: ProviderName;
   /** The models it serves by default, best first. */
   readonly models: readonly string[];
+  /** Whether a call needs a key; without any, of the installation or the workspace, it cannot be asked. */
+  readonly needsKey: boolean;
+  /** The installation's keys. */
+  readonly keys: readonly ApiKey[];
   /** Whether it can do this task at all (`local` cannot chat or translate). */
   supports(engine: EngineName): boolean;
   /** Loads the vendor's SDK, so that the first job does not wait for it. */
   warm?(): Promise<void>;
   /**
    * Runs one chat turn; read it through `withTimers`, which takes the `progress` out. Every exit, also a `break` of the reader, closes the upstream connection.
+   * @param key one of `keys`, or a workspace's own; left out where none is needed
    * @throws ProviderError with the class of the failure; the signal's reason when the signal aborted.
    */
-  stream(request: ChatRequest, signal: AbortSignal): AsyncIterable<Chunk | Progress>;
+  stream(request: ChatRequest, signal: AbortSignal, key?: ApiKey): AsyncIterable<Chunk | Progress>;
+  /** Runs one chat turn whose answer comes at once. @throws as `stream` does */
+  complete(request: ChatRequest, signal: AbortSignal, key?: ApiKey): Promise<Completion>;
+  /** Absent where the provider has no embeddings. @throws as `stream` does */
+  embed?(request: EmbeddingRequest, signal: AbortSignal, key?: ApiKey): Promise<Embeddings>;
 }
 
 /** Why a provider call failed: what the router and the job's retry decide by. */

@@ -16,6 +16,7 @@ import {
 } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import { estimateTokens } from '#src/ai/tokens.ts';
+import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import type { FailureClass, FinishReason, Message, Provider, ProviderError, Usage } from '#src/ai/model.ts';
 
 /** Told while a job runs. Plain synchronous calls: the token loop waits for nobody. What one throws ends the run. */
@@ -36,6 +37,8 @@ export interface RunControls {
   timeouts: Timeouts;
   /** The job gets no further try: rather a degraded answer than none. */
   finalAttempt: boolean;
+  /** Left out where a job belongs to no workspace. */
+  workspace?: WorkspaceAi;
   on?: RouterEvents;
 }
 

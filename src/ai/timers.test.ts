@@ -6,7 +6,14 @@ const LIMITS = { firstContentMs: 100, idleMs: 50, totalMs: 1000 };
 const END: Chunk = {
   type: 'end',
   finishReason: 'stop',
-  usage: { inputTokens: 1, cachedInputTokens: 0, outputTokens: 1, reasoningTokens: 0, estimated: false },
+  usage: {
+    inputTokens: 1,
+    cachedInputTokens: 0,
+    cacheWriteTokens: 0,
+    outputTokens: 1,
+    reasoningTokens: 0,
+    estimated: false,
+  },
 };
 type Step = Chunk | Progress | number;
 

@@ -12,10 +12,18 @@ import {
   ProviderError,
   type ProviderName,
 } from '#src/ai/model.ts';
+import { gather } from '#src/ai/providers/gather.ts';
 import { SEPARATOR } from '#src/ai/prompts/copilot.ts';
 import { createRouter, type RunControls } from '#src/ai/router.ts';
 
-export const usage = { inputTokens: 10, cachedInputTokens: 0, outputTokens: 5, reasoningTokens: 0, estimated: false };
+export const usage = {
+  inputTokens: 10,
+  cachedInputTokens: 0,
+  cacheWriteTokens: 0,
+  outputTokens: 5,
+  reasoningTokens: 0,
+  estimated: false,
+};
 export const end: Chunk = { type: 'end', finishReason: 'stop', usage };
 export const text = (piece: string): Chunk => ({ type: 'text', text: piece });
 /** No clocks: passes on what a reader may see. */
@@ -34,7 +42,10 @@ export function scripted(name: ProviderName, scripts: Script[], models = [`${nam
   const provider: Provider = {
     name,
     models,
+    needsKey: false,
+    keys: [],
     supports: () => true,
+    complete: (request, signal) => gather(name, provider.stream(request, signal)),
     async *stream(request) {
       requests.push(request);
       try {

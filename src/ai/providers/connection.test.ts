@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createSimulator, type Simulator } from '../../../simulator/server.ts';
 import type { Script } from '../../../simulator/script.ts';
 import type { ChatRequest, Provider } from '#src/ai/model.ts';
+import { readApiKeys } from '#src/ai/api-keys.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
 
@@ -12,7 +13,7 @@ let providers: Record<'openai' | 'ollama', Provider>;
 beforeAll(async () => {
   simulator = await createSimulator();
   providers = {
-    openai: createOpenai({ apiKey: 'key', baseUrl: `${simulator.url}/v1`, models: [] }),
+    openai: createOpenai({ keys: readApiKeys(['key'], 'installation'), baseUrl: `${simulator.url}/v1`, models: [] }),
     ollama: createOllama({ baseUrl: simulator.url, models: [] }),
   };
   for (const provider of Object.values(providers)) await provider.warm?.();
@@ -120,7 +121,7 @@ test.each(['openai', 'ollama'] as const)(
     const fresh = await createSimulator();
     const provider =
       name === 'openai'
-        ? createOpenai({ apiKey: 'key', baseUrl: `${fresh.url}/v1`, models: [] })
+        ? createOpenai({ keys: readApiKeys(['key'], 'installation'), baseUrl: `${fresh.url}/v1`, models: [] })
         : createOllama({ baseUrl: fresh.url, models: [] });
     for (let call = 0; call < 20; call++) {
       for await (const _ of provider.stream(asked({}).request, new AbortController().signal));

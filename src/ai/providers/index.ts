@@ -1,13 +1,17 @@
+import { readApiKeys } from '#src/ai/api-keys.ts';
 import type { Config } from '#src/config.ts';
 import type { Provider } from '#src/ai/model.ts';
 import { createLocal } from '#src/ai/providers/local.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
 
-/** Every provider there is: name → how the configuration makes it; undefined where it is not configured. */
+/**
+ * Every provider there is: name → how the configuration makes it; undefined where it has no address. A company's provider is there
+ * without a key of the installation too: a workspace may bring its own.
+ */
 export const createProvider = {
-  openai: ({ OPENAI_API_KEY: apiKey, OPENAI_BASE_URL: baseUrl, OPENAI_MODELS: models }: Config) =>
-    apiKey === undefined ? undefined : createOpenai({ apiKey, baseUrl, models }),
+  openai: ({ OPENAI_API_KEY: keys, OPENAI_BASE_URL: baseUrl, OPENAI_MODELS: models }: Config) =>
+    createOpenai({ keys: readApiKeys(keys, 'installation'), baseUrl, models }),
   ollama: ({ OLLAMA_BASE_URL: baseUrl, OLLAMA_MODELS: models }: Config) =>
     baseUrl === undefined ? undefined : createOllama({ baseUrl, models }),
   local: () => createLocal(),

@@ -8,6 +8,7 @@ import { repliesTo } from '#src/ai/local/replies.ts';
 import { sentimentOf } from '#src/ai/local/sentiment.ts';
 import { wordsOf } from '#src/ai/local/words.ts';
 import { type ChatRequest, type Chunk, type EngineName, type Provider, ProviderError } from '#src/ai/model.ts';
+import { gather } from '#src/ai/providers/gather.ts';
 import { SEPARATOR } from '#src/ai/prompts/copilot.ts';
 
 const DOES: ReadonlySet<EngineName> = new Set(['copilot', 'smart-replies', 'sentiment']);
@@ -69,6 +70,7 @@ async function* answer(request: ChatRequest, signal: AbortSignal): AsyncGenerato
   const usage = {
     inputTokens: wordsOf(JSON.stringify(request.task.input)).length,
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     outputTokens: wordsOf(pieces.join('')).length,
     reasoningTokens: 0,
     estimated: true,
@@ -81,5 +83,13 @@ async function* answer(request: ChatRequest, signal: AbortSignal): AsyncGenerato
  * from `request.task` and never reads the prompt. Its usage counts words and costs nothing.
  */
 export function createLocal(): Provider {
-  return { name: 'local', models: ['local-v1'], supports: (engine) => DOES.has(engine), stream: answer };
+  return {
+    name: 'local',
+    models: ['local-v1'],
+    needsKey: false,
+    keys: [],
+    supports: (engine) => DOES.has(engine),
+    stream: answer,
+    complete: (request, signal) => gather('local', answer(request, signal)),
+  };
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ChatRequest, Chunk, FinishReason, Progress, Provider, ToolCall } from '#src/ai/model.ts';
 import { failed, failedAs } from '#src/ai/providers/failure.ts';
 import { ollamaBody } from '#src/ai/providers/ollama-request.ts';
+import { gather } from '#src/ai/providers/gather.ts';
 import { openUpstream } from '#src/ai/providers/upstream.ts';
 import { usageOf } from '#src/ai/providers/usage.ts';
 
@@ -20,9 +21,12 @@ export function createOllama(options: OllamaOptions): Provider {
   return {
     name: 'ollama',
     models: options.models,
+    needsKey: false,
+    keys: [],
     supports: () => true,
     warm: async () => void (await loadSdk()),
     stream: (request, signal) => stream(options, request, signal),
+    complete: (request, signal) => gather('ollama', stream(options, request, signal)),
   };
 }
 

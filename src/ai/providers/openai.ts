@@ -1,11 +1,12 @@
-import type { ChatRequest, Chunk, Progress, Provider } from '#src/ai/model.ts';
-import { failed } from '#src/ai/providers/failure.ts';
+import type { ApiKey, ChatRequest, Chunk, Progress, Provider } from '#src/ai/model.ts';
+import { failed, failedAs } from '#src/ai/providers/failure.ts';
 import { OpenaiAnswer } from '#src/ai/providers/openai-answer.ts';
 import { openaiBody } from '#src/ai/providers/openai-request.ts';
+import { gather } from '#src/ai/providers/gather.ts';
 import { openUpstream } from '#src/ai/providers/upstream.ts';
 
 export interface OpenaiOptions {
-  apiKey: string;
+  keys: readonly ApiKey[];
   /** With the version: `https://api.openai.com/v1`. */
   baseUrl: string;
   models: readonly string[];
@@ -20,18 +21,23 @@ export function createOpenai(options: OpenaiOptions): Provider {
   return {
     name: 'openai',
     models: options.models,
+    needsKey: true,
+    keys: options.keys,
     supports: () => true,
     warm: async () => void (await loadSdk()),
-    stream: (request, signal) => stream(options, request, signal),
+    stream: (request, signal, key) => stream(options, request, signal, key),
+    complete: (request, signal, key) => gather('openai', stream(options, request, signal, key)),
   };
 }
 
 async function* stream(
-  { apiKey, baseUrl, fetch }: OpenaiOptions,
+  { keys, baseUrl, fetch }: OpenaiOptions,
   request: ChatRequest,
   signal: AbortSignal,
+  key: ApiKey | undefined = keys[0],
 ): AsyncGenerator<Chunk | Progress, void, undefined> {
   signal.throwIfAborted();
+  if (!key) throw failedAs('openai', 'auth', { note: 'no key' });
   const answer = new OpenaiAnswer(request);
   const upstream = openUpstream(signal, { fetch });
   let whole = false;
@@ -39,7 +45,7 @@ async function* stream(
     const { OpenAI } = await loadSdk();
     // All that the SDK would else take from the environment is said here. Retries are the router's alone.
     const client = new OpenAI({
-      apiKey,
+      apiKey: key.secret,
       baseURL: baseUrl,
       organization: null,
       project: null,

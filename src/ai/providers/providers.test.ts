@@ -4,6 +4,7 @@ import { answerFor } from '../../../simulator/answer.ts';
 import { instanceOf } from '../../../simulator/schema-instance.ts';
 import { FAULTS, type Fault, type Script } from '../../../simulator/script.ts';
 import { ProviderError, type ChatRequest, type Chunk, type FailureClass, type Provider } from '#src/ai/model.ts';
+import { readApiKeys } from '#src/ai/api-keys.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
 import { withTimers } from '#src/ai/timers.ts';
@@ -32,7 +33,11 @@ beforeAll(async () => {
   process.on('unhandledRejection', onUnhandled);
   simulator = await createSimulator();
   providers = {
-    openai: createOpenai({ apiKey: SECRET, baseUrl: `${simulator.url}/v1`, models: ['gpt-5.6-luna'] }),
+    openai: createOpenai({
+      keys: readApiKeys([SECRET], 'installation'),
+      baseUrl: `${simulator.url}/v1`,
+      models: ['gpt-5.6-luna'],
+    }),
     ollama: createOllama({ baseUrl: simulator.url, models: ['llama3.2'] }),
   };
   for (const provider of Object.values(providers)) await provider.warm?.();
@@ -224,7 +229,11 @@ describe.each(['openai', 'ollama'] as const)('%s', (name) => {
 
   test('a server that is not there is transient', async () => {
     const gone = await createSimulator();
-    const options = { baseUrl: name === 'openai' ? `${gone.url}/v1` : gone.url, models: [], apiKey: SECRET };
+    const options = {
+      baseUrl: name === 'openai' ? `${gone.url}/v1` : gone.url,
+      models: [],
+      keys: readApiKeys([SECRET], 'installation'),
+    };
     await gone.close();
     const provider = name === 'openai' ? createOpenai(options) : createOllama(options);
     expect(await run(provider, request('text', {}))).toMatchObject({ failure: 'transient' });
@@ -235,6 +244,7 @@ test('openai: cached and reasoning tokens are read', async () => {
   const usage = { inputTokens: 1000, cachedInputTokens: 800, outputTokens: 300, reasoningTokens: 250 };
   expect(answerOf(await run(providers.openai, request('text', { usage }))).usage).toEqual({
     ...usage,
+    cacheWriteTokens: 0,
     estimated: false,
   });
 });

@@ -15,7 +15,7 @@ const count = (value: unknown): number | undefined =>
  * usage is then flagged. Parts never exceed their whole.
  */
 export function usageOf(
-  reported: { input?: unknown; cached?: unknown; output?: unknown; reasoning?: unknown },
+  reported: { input?: unknown; cached?: unknown; cacheWrite?: unknown; output?: unknown; reasoning?: unknown },
   request: ChatRequest,
   said: Said,
 ): Usage {
@@ -23,9 +23,11 @@ export function usageOf(
   const output = count(reported.output);
   const inputTokens = input ?? estimateRequestTokens(request);
   const outputTokens = output ?? estimateSaid(said);
+  const cachedInputTokens = Math.min(count(reported.cached) ?? 0, inputTokens);
   return {
     inputTokens,
-    cachedInputTokens: Math.min(count(reported.cached) ?? 0, inputTokens),
+    cachedInputTokens,
+    cacheWriteTokens: Math.min(count(reported.cacheWrite) ?? 0, inputTokens - cachedInputTokens),
     outputTokens,
     reasoningTokens: Math.min(count(reported.reasoning) ?? 0, outputTokens),
     estimated: input === undefined || output === undefined,

@@ -1,5 +1,6 @@
 import { engines } from '#src/ai/engines/index.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
+import { isUsable } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
@@ -35,7 +36,7 @@ export interface AiService {
     options: JobOptions,
     origin: { requestId: string; idempotencyKey: string | null },
   ): Submission;
-  /** The providers of this installation. */
+  /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
 }
 
@@ -67,6 +68,6 @@ export function createAiService(router: Router, providers: readonly Provider[]):
         idempotencyKey: origin.idempotencyKey,
       };
     },
-    providers: () => providers.map(({ name, models }) => ({ name, models: [...models] })),
+    providers: () => providers.filter(isUsable).map(({ name, models }) => ({ name, models: [...models] })),
   };
 }

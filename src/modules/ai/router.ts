@@ -1,3 +1,4 @@
+import { isUsable } from '#src/ai/candidates.ts';
 import type { Provider } from '#src/ai/model.ts';
 import { createProvider } from '#src/ai/providers/index.ts';
 import { createRouter, type Router } from '#src/ai/router.ts';
@@ -17,7 +18,7 @@ export function openRouter(
     router: createRouter({ providers, withTimers, log }),
     providers,
     warm: async () => {
-      await Promise.all(providers.flatMap((provider) => provider.warm?.() ?? []));
+      await Promise.all(providers.filter(isUsable).flatMap((provider) => provider.warm?.() ?? []));
     },
   };
 }
