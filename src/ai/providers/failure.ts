@@ -53,6 +53,14 @@ const MARKERS: readonly [RegExp, FailureClass][] = [
   [/model\b.*\bnot found|try pulling it/i, 'model_gone'],
 ];
 
+/** Statuses that mean something else at one provider than at the others. */
+const OWN_STATUSES: Partial<Record<ProviderName, Record<number, FailureClass>>> = {
+  // The model called a tool, or wrote JSON, that does not fit.
+  groq: { 422: 'bad_output' },
+  // Prompt and answer together are longer than the context.
+  together: { 403: 'context_overflow' },
+};
+
 const STATUSES: Record<number, FailureClass> = {
   401: 'auth',
   402: 'quota_exhausted',
@@ -66,7 +74,9 @@ const STATUSES: Record<number, FailureClass> = {
 };
 
 /** The class of a failure: by the provider's code, then by markers in its text, then by the status. Unknown → `transient`. */
-export function classify({ status, code, type, message }: Evidence): FailureClass {
+export function classify({ status, code, type, message }: Evidence, provider?: ProviderName): FailureClass {
+  // Groq sends it with the code of a rate limit, which no wait would help.
+  if (status === 413) return 'context_overflow';
   // A 429 is a limit of ours even where the code says "slow down"; with a 503 the same code is the provider's own load.
   if (status === 429 && code === 'slow_down') return 'rate_limited';
   const coded = CODES[code ?? ''] ?? CODES[type ?? ''];
@@ -76,7 +86,8 @@ export function classify({ status, code, type, message }: Evidence): FailureClas
     if (marked) return marked[1];
   }
   if (status === undefined) return 'transient';
-  return STATUSES[status] ?? (status >= 400 && status < 500 && status !== 408 ? 'caller_fault' : 'transient');
+  const own = provider && OWN_STATUSES[provider]?.[status];
+  return own ?? STATUSES[status] ?? (status >= 400 && status < 500 && status !== 408 ? 'caller_fault' : 'transient');
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
@@ -88,7 +99,9 @@ const textIn = (from: Record<string, unknown>, key: string): string | undefined 
 /** Reads what an SDK threw: the HTTP failure behind it, else the provider's error event, else a network failure. */
 export function evidenceOf(error: unknown): Evidence {
   for (let at = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
-    if (at instanceof HttpFailure) return { ...bodyEvidence(at.body), status: at.status, headers: at.headers };
+    if (!(at instanceof HttpFailure)) continue;
+    // An error in a 200 has no status that says anything.
+    return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
   return { code: textIn(error, 'code'), type: textIn(error, 'type'), message: textIn(error, 'message') };
@@ -152,13 +165,19 @@ export function failed(provider: ProviderName, error: unknown): ProviderError {
     evidence.status === undefined ? '' : `HTTP ${evidence.status}`,
     /^[a-z][a-z0-9_]{2,60}$/.test(evidence.code ?? '') ? evidence.code : '',
   ];
-  // An event that is half there: the stream was cut inside it.
-  const failure = error instanceof SyntaxError ? 'stream_truncated' : classify(evidence);
+  const failure = isHalf(error) ? 'stream_truncated' : classify(evidence, provider);
   return failedAs(provider, failure, {
     note: notes.filter(Boolean).join(', '),
     cause: error,
     ...(waitMs === undefined ? {} : { retryAfterMs: waitMs }),
   });
+}
+
+/** Whether JSON that is not whole is behind it: the answer was cut inside it. */
+function isHalf(error: unknown): boolean {
+  for (let at = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++)
+    if (at instanceof SyntaxError) return true;
+  return false;
 }
 
 /** An error whose class is known without evidence; `note` is shown to clients. */

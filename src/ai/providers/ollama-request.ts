@@ -5,11 +5,10 @@ import { estimateRequestTokens } from '#src/ai/tokens.ts';
 
 const CONTEXT_MIN = 8192;
 
-/** Our turn as the body of a streamed Ollama chat. */
-export function ollamaBody(request: ChatRequest): Body & { stream: true } {
+/** Our turn as the body of an Ollama chat. */
+export function ollamaBody(request: ChatRequest): Omit<Body, 'stream'> {
   return {
     model: request.model,
-    stream: true,
     messages: request.messages.map((message) => ollamaMessage(message, request.messages)),
     ...(request.tools?.length ? { tools: request.tools.map(ollamaTool) } : {}),
     ...(request.responseSchema ? { format: request.responseSchema.schema } : {}),
