@@ -52,12 +52,15 @@ export function anthropicCompletion(request: ChatRequest, message: Anthropic.Mes
   return completionOf('anthropic', request, {
     text: message.content.map((block) => (block.type === 'text' ? block.text : '')).join(''),
     toolCalls: message.content.flatMap((block) =>
-      block.type === 'tool_use' ? [{ id: block.id, name: block.name, arguments: JSON.stringify(block.input) }] : [],
+      block.type === 'tool_use' ? [{ id: block.id, name: block.name, arguments: argumentsIn(block.input) }] : [],
     ),
     finishReason: anthropicFinish(message.stop_reason),
     reported: reportedOf(message.usage ?? {}),
   });
 }
+
+/** What the model wrote that is no object stays as it is, to be seen as such. */
+const argumentsIn = (input: unknown) => (typeof input === 'object' ? JSON.stringify(input ?? {}) : String(input));
 
 /** Puts one answer together from the events of a streamed message. */
 export class AnthropicAnswer implements StreamedAnswer<Anthropic.RawMessageStreamEvent> {
@@ -129,7 +132,7 @@ export class AnthropicAnswer implements StreamedAnswer<Anthropic.RawMessageStrea
         toolCalls: [...this.#calls.values()].map(({ id, name, arguments: pieces, whole }) => ({
           id,
           name,
-          arguments: pieces || JSON.stringify(whole ?? {}),
+          arguments: pieces || argumentsIn(whole ?? {}),
         })),
         finishReason: anthropicFinish(this.#reason),
         reported: reportedOf(this.#counts),

@@ -20,13 +20,25 @@ const CODES: Record<string, FailureClass> = {
   organization_spend_limit_exceeded: 'quota_exhausted',
   project_spend_limit_exceeded: 'quota_exhausted',
   organization_usage_limit_exceeded: 'quota_exhausted',
+  enforced_spend_limit_reached: 'quota_exhausted',
+  contract_spend_limit_reached: 'quota_exhausted',
+  linked_organization_spend_limit_reached: 'quota_exhausted',
   rate_limit_exceeded: 'rate_limited',
   rate_limit_error: 'rate_limited',
+  ramp_limit_exceeded: 'rate_limited',
+  resource_exhausted: 'rate_limited',
   overloaded: 'overloaded',
   overloaded_error: 'overloaded',
   server_is_overloaded: 'overloaded',
   slow_down: 'overloaded',
+  unavailable: 'overloaded',
   invalid_api_key: 'auth',
+  api_key_invalid: 'auth',
+  unauthenticated: 'auth',
+  permission_denied: 'auth',
+  organization_on_hold: 'auth',
+  // Not from this country, or not with this project.
+  failed_precondition: 'auth',
   authentication_error: 'auth',
   permission_error: 'auth',
   account_deactivated: 'auth',
@@ -38,18 +50,19 @@ const CODES: Record<string, FailureClass> = {
   content_policy_violation: 'content_refused',
   server_error: 'transient',
   api_error: 'transient',
+  timeout_error: 'transient',
 };
 
 /** For providers that send a text and no code. Read only where the failure is not the server's own (status below 500, or none). */
 const MARKERS: readonly [RegExp, FailureClass][] = [
   [
-    /context (length|window)|too many tokens|input length exceeds|exceeds? the (available )?context/i,
+    /context (length|window|limit)|too many tokens|input length exceeds|exceeds? the (available )?context|prompt is too long|maximum number of tokens/i,
     'context_overflow',
   ],
-  [/quota|credit balance|billing/i, 'quota_exhausted'],
+  [/quota|credit balance|billing|usage limits|calls \/ month/i, 'quota_exhausted'],
   [/overloaded|server busy|maximum pending requests/i, 'overloaded'],
   [/rate limit/i, 'rate_limited'],
-  [/content policy|safety system/i, 'content_refused'],
+  [/content (policy|filtering)|safety system/i, 'content_refused'],
   [/model\b.*\bnot found|try pulling it/i, 'model_gone'],
 ];
 
@@ -59,6 +72,8 @@ const OWN_STATUSES: Partial<Record<ProviderName, Record<number, FailureClass>>> 
   groq: { 422: 'bad_output' },
   // Prompt and answer together are longer than the context.
   together: { 403: 'context_overflow' },
+  // The token is not valid; the caller's end of the connection was closed.
+  cohere: { 498: 'auth', 499: 'transient' },
 };
 
 const STATUSES: Record<number, FailureClass> = {
@@ -104,7 +119,14 @@ export function evidenceOf(error: unknown): Evidence {
     return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
-  return { code: textIn(error, 'code'), type: textIn(error, 'type'), message: textIn(error, 'message') };
+  return said(error);
+}
+
+/** Anthropic's codes are in the details; its SDK names them `errorCode`. */
+function said(from: Record<string, unknown>): Evidence {
+  const details = from['details'];
+  const code = textIn(from, 'code') ?? textIn(from, 'errorCode') ?? (isObject(details) ? textIn(details, 'error_code') : undefined);
+  return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
 }
 
 /** Reads `{error: {message, type, code}}`, `{error: "text"}` and `{message}`; anything else, such as HTML, shows nothing. */
@@ -118,8 +140,7 @@ function bodyEvidence(body: string): Evidence {
   if (!isObject(parsed)) return {};
   const inner = parsed['error'];
   if (typeof inner === 'string') return { message: inner };
-  const from = isObject(inner) ? inner : parsed;
-  return { code: textIn(from, 'code'), type: textIn(from, 'type'), message: textIn(from, 'message') };
+  return said(isObject(inner) ? inner : parsed);
 }
 
 const WAIT_MAX_MS = 86_400_000;
