@@ -25,7 +25,12 @@ const STATUSES: Record<number, string> = {
 };
 
 /** `type` is the status of the error where it is not that of the HTTP status, `code` the reason or the quota in its details. */
-const FAILED = (status: number, type: string, code: string, message: string): Failure => ({ status, type, code, message });
+const FAILED = (status: number, type: string, code: string, message: string): Failure => ({
+  status,
+  type,
+  code,
+  message,
+});
 const OVERLOADED = FAILED(503, '', '', 'The model is overloaded. Please try again later.');
 
 function failure({ status, type, code, message, waitMs }: Failure): Json {
@@ -167,7 +172,9 @@ export const google: Wire = {
   ask: askOf,
   opening: (reply) => thoughts(reply).map((part) => event(response(reply, [part]))),
   contents: (reply) => [
-    ...reply.parts.map((text) => event(response(reply, [{ text }], {}, reply.usage && { ...reply.usage, outputTokens: 1, reasoningTokens: 0 }))),
+    ...reply.parts.map((text) =>
+      event(response(reply, [{ text }], {}, reply.usage && { ...reply.usage, outputTokens: 1, reasoningTokens: 0 })),
+    ),
     ...callParts(reply).map((part) => event(response(reply, [part]))),
   ],
   closing: (reply) => [event(last(reply, [{ text: '' }]))],

@@ -16,7 +16,8 @@ interface Turn {
 export function anthropicBody(request: ChatRequest): Body {
   const facts = factsOf('anthropic', request.model);
   const system = request.messages.filter(({ role }) => role === 'system').map(({ content }) => content);
-  const format = request.responseSchema && facts.supportsJsonSchema ? formatOf(request.responseSchema.schema) : undefined;
+  const format =
+    request.responseSchema && facts.supportsJsonSchema ? formatOf(request.responseSchema.schema) : undefined;
   if (request.responseSchema && !format) system.push(schemaInWords(request.responseSchema.schema));
   return {
     model: request.model,

@@ -51,10 +51,7 @@ export function createAnthropic({ keys, baseUrl, models, fetch }: AnthropicOptio
     complete: (request, signal, key) =>
       runPlain(call(signal), async (upstream) => {
         const messages = await messagesOf(upstream, key);
-        return anthropicCompletion(
-          request,
-          await messages.create(anthropicBody(request), { signal: upstream.signal }),
-        );
+        return anthropicCompletion(request, await messages.create(anthropicBody(request), { signal: upstream.signal }));
       }),
   };
 }

@@ -31,7 +31,7 @@ export function cohereFinish(reason: string, error?: string): FinishReason {
 }
 
 /** An error that came with status 200. */
-export const cohereError = (message = ''): HttpFailure => new HttpFailure(200, new Headers(), JSON.stringify({ message }));
+const cohereError = (message = ''): HttpFailure => new HttpFailure(200, new Headers(), JSON.stringify({ message }));
 
 /** `tokens` has Cohere's own preamble in it; what is paid for is `billedUnits`. */
 function reportedOf(usage: Cohere.Usage | undefined): Reported {
@@ -48,12 +48,10 @@ const callOf = (call: Cohere.ToolCallV2): ToolCall => ({
   arguments: call.function?.arguments ?? '',
 });
 
-/** A chat that was answered at once. @throws ProviderError when it is no usable answer; HttpFailure when it is an error */
+/** A chat that was answered at once. @throws ProviderError when it is no usable answer; HttpFailure for a failure it ended with */
 export function cohereCompletion(request: ChatRequest, answer: Cohere.V2ChatResponse): Completion {
-  // The SDK checks nothing: an error in a 200 has its text where the message should be.
-  const message: unknown = answer.message;
-  if (typeof message === 'string') throw cohereError(message);
   const finishReason = cohereFinish(answer.finishReason ?? '');
+  // The SDK checks nothing.
   if (!answer.message) throw failedAs('cohere', 'bad_output', { note: 'no answer in the answer' });
   const { content = [], toolCalls = [] } = answer.message;
   return completionOf('cohere', request, {

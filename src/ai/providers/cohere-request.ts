@@ -7,7 +7,8 @@ import { inDialect, schemaInWords, type SchemaDialect } from '#src/ai/providers/
 export function cohereBody(request: ChatRequest): Cohere.V2ChatRequest {
   const { messages, tools, responseSchema } = request;
   const facts = factsOf('cohere', request.model);
-  const format = responseSchema && facts.supportsJsonSchema && !tools?.length ? formatOf(responseSchema.schema) : undefined;
+  const format =
+    responseSchema && facts.supportsJsonSchema && !tools?.length ? formatOf(responseSchema.schema) : undefined;
   // Unless it is told so in words too, a model held to JSON may write blanks until its bound. JSON and tools exclude each other.
   const words = format?.jsonSchema ? 'Answer only with JSON.' : responseSchema && schemaInWords(responseSchema.schema);
   return {
@@ -21,7 +22,9 @@ export function cohereBody(request: ChatRequest): Cohere.V2ChatRequest {
 }
 
 const KEYWORDS = new Set(
-  'type properties required additionalProperties items anyOf enum const pattern description title $ref $defs'.split(' '),
+  'type properties required additionalProperties items anyOf enum const pattern description title $ref $defs'.split(
+    ' ',
+  ),
 );
 const FORMATS = new Set(['date-time', 'uuid', 'date', 'time']);
 

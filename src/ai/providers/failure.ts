@@ -125,7 +125,10 @@ export function evidenceOf(error: unknown): Evidence {
 /** Anthropic's codes are in the details; its SDK names them `errorCode`. */
 function said(from: Record<string, unknown>): Evidence {
   const details = from['details'];
-  const code = textIn(from, 'code') ?? textIn(from, 'errorCode') ?? (isObject(details) ? textIn(details, 'error_code') : undefined);
+  const code =
+    textIn(from, 'code') ??
+    textIn(from, 'errorCode') ??
+    (isObject(details) ? textIn(details, 'error_code') : undefined);
   return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
 }
 

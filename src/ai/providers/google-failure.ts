@@ -41,7 +41,9 @@ function codeOf(error: Json, message: string): string | undefined {
   const reason = details.find((one) => typeof one['reason'] === 'string')?.['reason'];
   if (reason === 'API_KEY_INVALID') return 'api_key_invalid';
   // A wait of seconds is named for the quota of a day too.
-  const isOfDay = details.some((one) => objects(one['violations']).some(({ quotaId }) => /PerDay/.test(String(quotaId))));
+  const isOfDay = details.some((one) =>
+    objects(one['violations']).some(({ quotaId }) => /PerDay/.test(String(quotaId))),
+  );
   if (isOfDay || /credits? (is|are) depleted/i.test(message)) return 'insufficient_quota';
   // Without billing a free tier is refused in some countries.
   if (error['status'] === 'FAILED_PRECONDITION' && /billing/i.test(message)) return 'billing_not_active';

@@ -13,7 +13,10 @@ export class GoogleLines implements LineRewriter {
 
   line(line: string): string {
     if (line.startsWith('data:')) {
-      return `data: ${line.slice(5).trim().replace(/[\u2028\u2029]/g, (found) => SEPARATORS[found] ?? found)}\n\n`;
+      return `data: ${line
+        .slice(5)
+        .trim()
+        .replace(/[\u2028\u2029]/g, (found) => SEPARATORS[found] ?? found)}\n\n`;
     }
     const isFraming = line === '' || /^(:|event:|id:|retry:)/.test(line);
     if (!isFraming && this.#bare.length < BARE_MAX) this.#bare += `${line}\n`;
@@ -25,7 +28,9 @@ export class GoogleLines implements LineRewriter {
     try {
       const value: unknown = JSON.parse(bare);
       const error: unknown = Array.isArray(value) ? value[0] : value;
-      return typeof error === 'object' && error !== null && 'error' in error ? `data: ${JSON.stringify(error)}\n\n` : '';
+      return typeof error === 'object' && error !== null && 'error' in error
+        ? `data: ${JSON.stringify(error)}\n\n`
+        : '';
     } catch {
       // Nothing, or an event cut in its middle.
       return '';

@@ -75,7 +75,9 @@ const KEYWORDS = new Set(
 /** What the API's reference lists for `responseJsonSchema` and `parametersJsonSchema`. */
 const jsonSchema: SchemaDialect = (keyword, value) =>
   KEYWORDS.has(keyword) ||
-  (keyword === 'enum' && Array.isArray(value) && value.every((one) => typeof one === 'string' || typeof one === 'number'));
+  (keyword === 'enum' &&
+    Array.isArray(value) &&
+    value.every((one) => typeof one === 'string' || typeof one === 'number'));
 
 const OPENING: Content = { role: 'user', parts: [{ text: '(The conversation begins.)' }] };
 

@@ -48,7 +48,7 @@ async function* read<Part>(stream: AsyncIterable<Part>): AsyncGenerator<Part, vo
     yield* stream;
   } catch (error) {
     // Its text has what the model wrote in it.
-    if (error instanceof Error && error.message.startsWith('Error parsing JSON'))
+    if (error instanceof Error && error.message.includes('Error parsing JSON'))
       throw failedAs('google', 'stream_truncated');
     throw error;
   }

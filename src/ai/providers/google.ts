@@ -56,7 +56,12 @@ export function createGoogle({ keys, baseUrl, models, fetch }: GoogleOptions): P
           const requests = batch.texts.map((text) => googleEmbedRequest(text, batch.dimensions));
           const { embeddings } = await callWithFetch(upstream.fetch, () => model.batchEmbedContents({ requests }));
           // Google counts no tokens here.
-          return embeddingsOf('google', batch, (embeddings ?? []).map((one) => one.values), undefined);
+          return embeddingsOf(
+            'google',
+            batch,
+            (embeddings ?? []).map((one) => one.values),
+            undefined,
+          );
         }),
       ),
   };
