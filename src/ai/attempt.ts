@@ -1,5 +1,6 @@
 import { AnswerError, type Engine } from '#src/ai/engines/define.ts';
 import {
+  type ApiKey,
   type ChatRequest,
   type Chunk,
   type FailureClass,
@@ -11,6 +12,7 @@ import {
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
+import { arrivedUsage } from '#src/ai/tokens.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -30,6 +32,12 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  latencyMs: number;
+  timeToFirstTokenMs: number | null;
+  /** Whose key it was asked with: on a workspace's own the provider sends the bill there. */
+  keyOwner: ApiKey['owner'];
   failure?: FailureClass | 'cancelled';
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
@@ -39,20 +47,6 @@ export interface AttemptRecord extends Target {
 export type Outcome<Result> =
   | { ok: true; result: Result; finishReason: FinishReason; usage: Usage; firstContentAt: number | null }
   | { ok: false; error: ProviderError; answer: string; hint?: string };
-
-const CHARACTERS_PER_TOKEN = 4;
-
-function estimate(request: ChatRequest, answer: string): Usage {
-  const asked = JSON.stringify([request.messages, request.tools, request.responseSchema]).length;
-  return {
-    inputTokens: Math.ceil(asked / CHARACTERS_PER_TOKEN),
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens: Math.ceil(answer.length / CHARACTERS_PER_TOKEN),
-    reasoningTokens: 0,
-    estimated: true,
-  };
-}
 
 // Adapters classify what they see; what still comes unclassified is worth another provider, and a log line with its stack.
 function classified(error: unknown, { provider }: Candidate): ProviderError {
@@ -143,10 +137,19 @@ export async function attempt<Input, Result>(
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
+  const began = { at: Date.now(), clock: performance.now() };
   const book = (failure?: AttemptRecord['failure']) => {
-    const arrived = received.firstContentAt === null ? undefined : estimate(request, received.answer);
-    const usage = received.end?.usage ?? arrived;
-    context.record({ ...targetOf(candidate), ...(failure && { failure }), ...(usage && { usage }) });
+    const { firstContentAt } = received;
+    const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
+    context.record({
+      ...targetOf(candidate),
+      startedAt: began.at,
+      latencyMs: Math.round(performance.now() - began.clock),
+      timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - began.clock),
+      keyOwner: 'installation',
+      ...(failure && { failure }),
+      ...(usage && { usage }),
+    });
   };
   let outcome: Outcome<Result>;
   try {
