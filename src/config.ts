@@ -90,6 +90,8 @@ const Env = z.object({
   OPENAI_MODELS: list.default(['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-4o-mini', 'gpt-4o']),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
   OLLAMA_MODELS: list.default(['llama3.2']),
+  /** A JSON file of models and prices beyond the built-in catalogue; see docs/catalogue.md. */
+  MODEL_CATALOG_FILE: z.string().min(1).optional(),
 });
 
 export type Config = z.infer<typeof Env>;

@@ -12,6 +12,7 @@ import {
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
+import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
 import { arrivedUsage } from '#src/ai/tokens.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
@@ -70,6 +71,8 @@ export interface AttemptContext<Input, Result> {
   withTimers: WithTimers;
   /** Shown text, in order. */
   show: (delta: string) => void;
+  /** What the call may cost; its answer is cut there. */
+  costLimits?: CostLimits | undefined;
   /** Every call, right or wrong, told once when it ended. */
   record: (attempt: AttemptRecord) => void;
 }
@@ -80,6 +83,8 @@ interface Received {
   toolCalls: ToolCall[];
   firstContentAt: number | null;
   end?: Extract<Chunk, { type: 'end' }>;
+  /** The answer was cut, having reached what the call may cost. */
+  isCut?: boolean;
 }
 
 /** Reads the stream to its end mark; leaving the loop closes the upstream, however it is left. */
@@ -88,6 +93,7 @@ async function receive(
   signal: AbortSignal,
   into: Received,
   take: (text: string) => void,
+  isOver: Meter | undefined,
 ) {
   for await (const chunk of stream) {
     signal.throwIfAborted();
@@ -100,6 +106,10 @@ async function receive(
     else {
       into.answer += chunk.text;
       take(chunk.text);
+    }
+    if (isOver?.(chunk)) {
+      into.isCut = true;
+      return;
     }
   }
   signal.throwIfAborted();
@@ -154,7 +164,9 @@ export async function attempt<Input, Result>(
   let outcome: Outcome<Result>;
   try {
     const stream = context.withTimers(provider.name, (inner) => provider.stream(request, inner), timeouts, signal);
-    await receive(stream, signal, received, (text) => guard.show(reader.push(text)));
+    const meter = createMeter({ provider: provider.name, keyOwner: 'installation', request }, context.costLimits ?? {});
+    await receive(stream, signal, received, (text) => guard.show(reader.push(text)), meter);
+    if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
     const { rest, result } = reader.end({ finishReason: end.finishReason, toolCalls });
@@ -164,6 +176,10 @@ export async function attempt<Input, Result>(
     if (guard.fault || signal.aborted) {
       book('cancelled');
       throw guard.fault ? guard.fault.error : signal.reason;
+    }
+    if (received.isCut && error instanceof AnswerError) {
+      book('bad_output');
+      throw maxCostReached();
     }
     const hint = error instanceof AnswerError ? error.hint : undefined;
     outcome = { ok: false, error: classified(error, candidate), answer: received.answer, ...(hint && { hint }) };

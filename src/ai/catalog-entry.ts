@@ -105,6 +105,14 @@ export type ModelOverrideBody = z.infer<typeof ModelOverrideBody>;
 export const ModelOverride = ModelOverrideBody.extend({ provider: z.enum(PROVIDERS), model: ModelName });
 export type ModelOverride = z.infer<typeof ModelOverride>;
 
+const WholeEntry = CatalogEntry.refine((entry) => entry.maxOutputTokens <= entry.contextWindow, {
+  path: ['maxOutputTokens'],
+  message: 'must fit into contextWindow',
+}).refine((entry) => entry.kind === 'embedding' || entry.maxOutputTokens > 0, {
+  path: ['maxOutputTokens'],
+  message: 'must be above 0 for a model that answers',
+});
+
 const BLANK = {
   kind: 'chat',
   aliases: [],
@@ -123,10 +131,10 @@ const BLANK = {
 /**
  * The entry with an override laid over it.
  * @param known the entry as it was; undefined for a model that is new
- * @throws ZodError naming what a new model lacks (`prices`, `contextWindow`, `maxOutputTokens`)
+ * @returns the entry, or a ZodError naming what a new model lacks (`prices`, `contextWindow`, `maxOutputTokens`)
  */
-export function overridden(known: CatalogEntry | undefined, override: ModelOverride): CatalogEntry {
+export function overridden(known: CatalogEntry | undefined, override: ModelOverride) {
   const prices = new Map([...(known?.prices ?? []), ...(override.prices ?? [])].map((one) => [one.effectiveFrom, one]));
   const quality = { ...known?.quality, ...override.quality };
-  return CatalogEntry.parse({ ...BLANK, ...known, ...override, quality, prices: [...prices.values()] });
+  return WholeEntry.safeParse({ ...BLANK, ...known, ...override, quality, prices: [...prices.values()] });
 }

@@ -73,13 +73,22 @@ function listed(entry: CatalogEntry): Listed {
   return { entry, versions };
 }
 
-/** @throws ZodError when an override is for a model that is new and does not say all of it */
+/** @throws ZodError when overrides are of a new model without saying all of it, or name a replacement that is not there; paths begin with the model */
 function build(overrides: readonly ModelOverride[]): Catalog {
   const entries = new Map(BUILT_IN.map((entry) => [nameOf(entry.provider, entry.model), entry]));
+  const issues: z.core.$ZodIssue[] = [];
   for (const override of overrides) {
     const name = nameOf(override.provider, override.model);
-    entries.set(name, overridden(entries.get(name), override));
+    const { data, error } = overridden(entries.get(name), override);
+    if (data) entries.set(name, data);
+    else issues.push(...error.issues.map((issue) => ({ ...issue, path: [name, ...issue.path] })));
   }
+  for (const { provider, model, replacedBy } of overrides) {
+    if (!replacedBy || entries.has(nameOf(provider, replacedBy))) continue;
+    const path = [nameOf(provider, model), 'replacedBy'];
+    issues.push({ code: 'custom', path, message: `is no model of ${provider}`, input: replacedBy });
+  }
+  if (issues.length > 0) throw new z.ZodError(issues);
   const byName = new Map([...entries].map(([name, entry]) => [name, listed(entry)]));
   const byAlias = new Map<string, Listed[]>();
   for (const one of byName.values())
@@ -125,9 +134,11 @@ export function factsOf(provider: ProviderName, model: string, at = Date.now()):
   return findModel(provider, model, at) ?? unpriced(provider, model);
 }
 
-/** Every model that is not hidden, of all providers, with its facts of this moment. */
-export function listModels(at = Date.now()): ModelFacts[] {
-  return [...catalog.byName.values()].filter(({ entry }) => !entry.isHidden).flatMap((one) => factsAt(one, at) ?? []);
+/** Every model that is not hidden, of all providers, with its facts of this moment. @param withHidden the others too */
+export function listModels(at = Date.now(), withHidden = false): ModelFacts[] {
+  return [...catalog.byName.values()]
+    .filter(({ entry }) => withHidden || !entry.isHidden)
+    .flatMap((one) => factsAt(one, at) ?? []);
 }
 
 /** Whether an operator took the model out of what is asked. */

@@ -1,6 +1,8 @@
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import type { AttemptRecord } from '#src/ai/attempt.ts';
+import type { Provider } from '#src/ai/model.ts';
+import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import type { Router } from '#src/ai/router.ts';
 import type { StreamLimits } from '#src/ai/timers.ts';
 import { usageCall } from '#src/modules/ai/usage.ts';
@@ -32,16 +34,17 @@ function spentOn(
   };
 }
 
-export function createAnswer(router: Router, metrics: Metrics): Answer {
+export function createAnswer(router: Router, providers: readonly Provider[], metrics: Metrics): Answer {
   return async (attempt, limits) => {
     const { job, output, signal } = attempt;
     const engine = engineNamed(job.engine);
     if (!engine) throw new AppError(500, 'unknown_engine', `This worker does not know the engine "${job.engine}".`);
     const input = engine.input.parse(job.input);
     const isShown = job.options.stream !== false;
-    const { maxCostUsd } = job.options;
+    const options = withLivingModel(providers, job.options);
+    const { maxCostUsd } = options;
     const bounds =
-      maxCostUsd === undefined ? {} : { maxOutputTokens: budgetOf(router, engine, input, job.options).maxOutputTokens };
+      maxCostUsd === undefined ? {} : { maxOutputTokens: budgetOf(router, engine, input, options).maxOutputTokens };
     const startedAt = performance.now();
     let firstTextMs: number | null = null;
     const timeToFirstTokenMs = () => (firstTextMs === null ? null : Math.round(firstTextMs));
@@ -56,11 +59,15 @@ export function createAnswer(router: Router, metrics: Metrics): Answer {
     const outcome = await router.run(
       engine,
       input,
-      { ...job.options, ...bounds },
+      { ...options, ...bounds },
       {
         signal,
         timeouts: limits,
         finalAttempt: attempt.isFinal,
+        costLimits: {
+          maxCostNanoUsd: maxCostUsd === undefined ? undefined : maxCostUsd * 1e9,
+          heldNanoUsd: job.hold,
+        },
         on: {
           started: (target) => output.started(target.provider, target.model),
           text(delta) {
