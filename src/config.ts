@@ -99,6 +99,8 @@ const Env = z.object({
   COHERE_MODELS: list.default(['command-a-03-2025', 'command-r-08-2024', 'command-r7b-12-2024']),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
   OLLAMA_MODELS: list.default(['llama3.2']),
+  /** A JSON file of models and prices beyond the built-in catalogue; see docs/catalogue.md. */
+  MODEL_CATALOG_FILE: z.string().min(1).optional(),
 });
 
 export type Config = z.infer<typeof Env>;

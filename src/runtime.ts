@@ -5,12 +5,14 @@ import { openPool } from '#src/db/pool.ts';
 import { createAccess } from '#src/http/access.ts';
 import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createAccessTokens, type SigningSecret } from '#src/http/access-token.ts';
+import { createTokenizer } from '#src/ai/tokenizer.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
@@ -64,6 +66,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
+  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+  const tokenizer = createTokenizer();
   const { router, providers } = openRouter(config, log);
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
@@ -84,6 +88,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     jobs,
     reader,
     ai: createAiService(router, providers),
+    models,
+    tokenizer,
     accessTokens,
     access,
     vault,
@@ -97,6 +103,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     async close(): Promise<void> {
       reader.close();
       access.close();
+      models.close();
+      await tokenizer.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();
