@@ -13,8 +13,9 @@ const MIGRATIONS = `${import.meta.dirname}/../migrations`;
 const WAIT_MS = 30_000;
 const ANCHORING = '20261125000400-audit-anchor';
 
-const USAGE = `usage: node src/migrate.ts up [--seed] | down | check
-  up      brings the database of DATABASE_URL to the newest schema; --seed also makes the demo account
+const USAGE = `usage: node src/migrate.ts up [--seed | --seed-key] | down | check
+  up      brings the database of DATABASE_URL to the newest schema; --seed also makes the demo account, --seed-key
+          also an API key of it, which stands in the last line
   down    takes the newest migration back
   check   exits with 1 when migrations are pending or the schema is not what the entities say`;
 
@@ -108,7 +109,8 @@ async function migrating<Result>(
 }
 
 async function main(command: string | undefined, options: string[]): Promise<number> {
-  const wantsSeed = command === 'up' && options.length === 1 && options[0] === '--seed';
+  const wantsKey = options[0] === '--seed-key';
+  const wantsSeed = command === 'up' && options.length === 1 && (wantsKey || options[0] === '--seed');
   if (!['up', 'down', 'check'].includes(command ?? '') || (options.length > 0 && !wantsSeed)) {
     print(USAGE);
     return 2;
@@ -125,7 +127,7 @@ async function main(command: string | undefined, options: string[]): Promise<num
   print(names.length > 0 ? `${command}: ${names.join(', ')}` : `${command}: nothing to do`);
   if (wantsSeed) {
     const { seed } = await import('#src/seed.ts');
-    print(JSON.stringify(await seed(config)));
+    print(JSON.stringify(await seed(config, wantsKey)));
   }
   return 0;
 }
