@@ -58,6 +58,8 @@ const Env = z.object({
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),
+  /** The demo workspace's API key, as an earlier `migrate up --seed-key` made it. */
+  DEMO_API_KEY: z.string().optional(),
   /** Without one, mails are written to MAIL_DIR. */
   SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must look like smtp://user:password@host:587' }).optional(),
   MAIL_DIR: z.string().default('.data/mail'),
