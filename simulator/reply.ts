@@ -44,8 +44,10 @@ export function replyTo(ask: Ask, script: Script): Reply {
     id: `chatcmpl-${hash(ask.prompt).toString(36)}`,
     model: ask.model,
     parts: pieces(text, script.chunks),
+    reasoning: pieces(script.reasoning ?? ''),
     toolCalls,
     finish: script.finish ?? (toolCalls.length > 0 ? 'tool_calls' : 'stop'),
     usage: script.fault === 'usage_missing' ? undefined : (script.usage ?? counted),
+    nullUsage: script.fault === 'usage_null',
   };
 }

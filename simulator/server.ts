@@ -1,14 +1,17 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { groq } from './groq.ts';
+import { mistral } from './mistral.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
+import { together } from './together.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama];
+const WIRES: readonly Wire[] = [openai, ollama, groq, mistral, together];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 
