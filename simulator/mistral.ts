@@ -4,7 +4,11 @@ import type { Failure } from './wire.ts';
 const LIMITED: Failure = { status: 429, type: 'rate_limited', code: '1300', message: 'Rate limit exceeded' };
 
 /** Nine letters and digits. */
-const callId = (id: string) => id.replaceAll(/[^a-zA-Z0-9]/g, '').padStart(9, '0').slice(-9);
+const callId = (id: string) =>
+  id
+    .replaceAll(/[^a-zA-Z0-9]/g, '')
+    .padStart(9, '0')
+    .slice(-9);
 
 /** Its errors stand at the top of the body; the two of its gateway and of its validation have a `detail` in place of all that. */
 function failure({ status, message, type, code }: Failure): unknown {

@@ -1,4 +1,13 @@
-import { embedding, isObject, readMessages, type Failure, type Json, type Reply, type Usage, type Wire } from './wire.ts';
+import {
+  embedding,
+  isObject,
+  readMessages,
+  type Failure,
+  type Json,
+  type Reply,
+  type Usage,
+  type Wire,
+} from './wire.ts';
 
 export const CREATED = 1_790_000_000;
 export const event = (value: unknown) => `data: ${JSON.stringify(value)}\n\n`;

@@ -102,7 +102,8 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
     closed.abort();
   });
   if (!wire) return json(res, seen, 404, { error: { message: `The simulator knows no ${route}.` } });
-  if (found.other) return json(res, seen, 200, found.other(body ?? {}, path));
+  const { other } = found;
+  if (other && req.method === 'GET') return json(res, seen, 200, other({}, path));
   if (!body) {
     return json(
       res,
@@ -116,13 +117,20 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
       }),
     );
   }
-  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
-  seen.model = ask.model;
   const onContent = () => {
     seen.contents++;
     state.log.changed();
   };
-  await play({ res, wire, ask, reply: replyTo(ask, script), script, seen, onContent, closed: closed.signal });
+  const at = { res, wire, seen, onContent, closed: closed.signal };
+  if (other) {
+    const script = state.faults.next('process', state.script);
+    return play({ ...at, script, answer: { pieces: 1, whole: () => other(body, path) } });
+  }
+  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
+  seen.model = ask.model;
+  const reply = replyTo(ask, script);
+  const whole = () => wire.whole(reply);
+  await play({ ...at, script, answer: ask.stream ? { ask, reply } : { pieces: reply.parts.length, whole } });
 }
 
 interface Found {

@@ -20,22 +20,28 @@ const CODES: Record<string, FailureClass> = {
   organization_spend_limit_exceeded: 'quota_exhausted',
   project_spend_limit_exceeded: 'quota_exhausted',
   organization_usage_limit_exceeded: 'quota_exhausted',
+  blocked_api_access: 'quota_exhausted',
   rate_limit_exceeded: 'rate_limited',
+  rate_limited: 'rate_limited',
   rate_limit_error: 'rate_limited',
   overloaded: 'overloaded',
   overloaded_error: 'overloaded',
   server_is_overloaded: 'overloaded',
   slow_down: 'overloaded',
+  capacity_exceeded: 'overloaded',
   invalid_api_key: 'auth',
   authentication_error: 'auth',
   permission_error: 'auth',
   account_deactivated: 'auth',
   model_not_found: 'model_gone',
   model_decommissioned: 'model_gone',
+  invalid_model: 'model_gone',
   context_length_exceeded: 'context_overflow',
   request_too_large: 'context_overflow',
   content_filter: 'content_refused',
   content_policy_violation: 'content_refused',
+  tool_use_failed: 'bad_output',
+  json_validate_failed: 'bad_output',
   server_error: 'transient',
   api_error: 'transient',
 };
@@ -47,7 +53,7 @@ const MARKERS: readonly [RegExp, FailureClass][] = [
     'context_overflow',
   ],
   [/quota|credit balance|billing/i, 'quota_exhausted'],
-  [/overloaded|server busy|maximum pending requests/i, 'overloaded'],
+  [/overloaded|server busy|maximum pending requests|capacity exceeded/i, 'overloaded'],
   [/rate limit/i, 'rate_limited'],
   [/content policy|safety system/i, 'content_refused'],
   [/model\b.*\bnot found|try pulling it/i, 'model_gone'],
@@ -57,8 +63,8 @@ const MARKERS: readonly [RegExp, FailureClass][] = [
 const OWN_STATUSES: Partial<Record<ProviderName, Record<number, FailureClass>>> = {
   // The model called a tool, or wrote JSON, that does not fit.
   groq: { 422: 'bad_output' },
-  // Prompt and answer together are longer than the context.
-  together: { 403: 'context_overflow' },
+  // Prompt and answer together are longer than the context; the engine is overloaded.
+  together: { 403: 'context_overflow', 503: 'overloaded' },
 };
 
 const STATUSES: Record<number, FailureClass> = {
@@ -96,6 +102,12 @@ const textIn = (from: Record<string, unknown>, key: string): string | undefined 
   return typeof value === 'string' ? value : undefined;
 };
 
+const evidenceIn = (from: Record<string, unknown>): Evidence => ({
+  code: textIn(from, 'code'),
+  type: textIn(from, 'type'),
+  message: textIn(from, 'message'),
+});
+
 /** Reads what an SDK threw: the HTTP failure behind it, else the provider's error event, else a network failure. */
 export function evidenceOf(error: unknown): Evidence {
   for (let at = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
@@ -104,10 +116,12 @@ export function evidenceOf(error: unknown): Evidence {
     return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
-  return { code: textIn(error, 'code'), type: textIn(error, 'type'), message: textIn(error, 'message') };
+  // Groq's SDK leaves the event of an error in the stream as it is, in `error`; OpenAI's spreads it.
+  const event = error['error'];
+  return evidenceIn(isObject(event) ? event : error);
 }
 
-/** Reads `{error: {message, type, code}}`, `{error: "text"}` and `{message}`; anything else, such as HTML, shows nothing. */
+/** Reads `{error: {message, type, code}}`, `{error: "text"}`, `{message}` and `{detail: "text"}`; anything else, such as HTML, shows nothing. */
 function bodyEvidence(body: string): Evidence {
   let parsed: unknown;
   try {
@@ -116,10 +130,9 @@ function bodyEvidence(body: string): Evidence {
     return {};
   }
   if (!isObject(parsed)) return {};
-  const inner = parsed['error'];
+  const inner = parsed['error'] ?? parsed['detail'];
   if (typeof inner === 'string') return { message: inner };
-  const from = isObject(inner) ? inner : parsed;
-  return { code: textIn(from, 'code'), type: textIn(from, 'type'), message: textIn(from, 'message') };
+  return evidenceIn(isObject(inner) ? inner : parsed);
 }
 
 const WAIT_MAX_MS = 86_400_000;
