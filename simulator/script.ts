@@ -73,6 +73,7 @@ export const Script = z.strictObject({
       inputTokens: count,
       outputTokens: count,
       cachedInputTokens: count.default(0),
+      cacheWriteTokens: count.default(0),
       reasoningTokens: count.default(0),
     })
     .optional(),

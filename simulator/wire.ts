@@ -19,6 +19,8 @@ export interface Usage {
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;
+  /** Also part of the input. */
+  cacheWriteTokens: number;
   reasoningTokens: number;
 }
 

@@ -36,7 +36,7 @@ const isCompany = (name: string): name is Company => COMPANIES.some((company) =>
 
 /**
  * The chat models we know the price of. gpt-6-*: what they can do is taken from gpt-5.6. Together publishes neither window nor bound
- * of some models: 128 000 and 16 384 are assumed there. Anthropic's models take no temperature since API version 2026-10-21.
+ * of some models: 128 000 and 16 384 are assumed there. Which of Cohere's take a JSON schema is from its guide to structured outputs. Anthropic's models take no temperature since API version 2026-10-21.
  */
 export const CATALOG: readonly ModelFacts[] = models.map((facts) => {
   if (!isCompany(facts.provider)) throw new Error(`The catalogue has the unknown provider "${facts.provider}".`);

@@ -21,15 +21,27 @@ const CODES: Record<string, FailureClass> = {
   project_spend_limit_exceeded: 'quota_exhausted',
   organization_usage_limit_exceeded: 'quota_exhausted',
   blocked_api_access: 'quota_exhausted',
+  enforced_spend_limit_reached: 'quota_exhausted',
+  contract_spend_limit_reached: 'quota_exhausted',
+  linked_organization_spend_limit_reached: 'quota_exhausted',
   rate_limit_exceeded: 'rate_limited',
   rate_limited: 'rate_limited',
   rate_limit_error: 'rate_limited',
+  ramp_limit_exceeded: 'rate_limited',
+  resource_exhausted: 'rate_limited',
   overloaded: 'overloaded',
   overloaded_error: 'overloaded',
   server_is_overloaded: 'overloaded',
   slow_down: 'overloaded',
   capacity_exceeded: 'overloaded',
+  unavailable: 'overloaded',
   invalid_api_key: 'auth',
+  api_key_invalid: 'auth',
+  unauthenticated: 'auth',
+  permission_denied: 'auth',
+  organization_on_hold: 'auth',
+  // Not from this country, or not with this project.
+  failed_precondition: 'auth',
   authentication_error: 'auth',
   permission_error: 'auth',
   account_deactivated: 'auth',
@@ -44,18 +56,19 @@ const CODES: Record<string, FailureClass> = {
   json_validate_failed: 'bad_output',
   server_error: 'transient',
   api_error: 'transient',
+  timeout_error: 'transient',
 };
 
 /** For providers that send a text and no code. Read only where the failure is not the server's own (status below 500, or none). */
 const MARKERS: readonly [RegExp, FailureClass][] = [
   [
-    /context (length|window)|too many tokens|input length exceeds|exceeds? the (available )?context/i,
+    /context (length|window|limit)|too many tokens|input length exceeds|exceeds? the (available )?context|prompt is too long|maximum number of tokens/i,
     'context_overflow',
   ],
-  [/quota|credit balance|billing/i, 'quota_exhausted'],
+  [/quota|credit balance|billing|usage limits|calls \/ month/i, 'quota_exhausted'],
   [/overloaded|server busy|maximum pending requests|capacity exceeded/i, 'overloaded'],
   [/rate limit/i, 'rate_limited'],
-  [/content policy|safety system/i, 'content_refused'],
+  [/content (policy|filtering)|safety system/i, 'content_refused'],
   [/model\b.*\bnot found|try pulling it/i, 'model_gone'],
 ];
 
@@ -65,6 +78,8 @@ const OWN_STATUSES: Partial<Record<ProviderName, Record<number, FailureClass>>> 
   groq: { 422: 'bad_output' },
   // Prompt and answer together are longer than the context; the engine is overloaded.
   together: { 403: 'context_overflow', 503: 'overloaded' },
+  // The token is not valid; the caller's end of the connection was closed.
+  cohere: { 498: 'auth', 499: 'transient' },
 };
 
 const STATUSES: Record<number, FailureClass> = {
@@ -102,12 +117,6 @@ const textIn = (from: Record<string, unknown>, key: string): string | undefined 
   return typeof value === 'string' ? value : undefined;
 };
 
-const evidenceIn = (from: Record<string, unknown>): Evidence => ({
-  code: textIn(from, 'code'),
-  type: textIn(from, 'type'),
-  message: textIn(from, 'message'),
-});
-
 /** Reads what an SDK threw: the HTTP failure behind it, else the provider's error event, else a network failure. */
 export function evidenceOf(error: unknown): Evidence {
   for (let at = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
@@ -116,9 +125,20 @@ export function evidenceOf(error: unknown): Evidence {
     return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
-  // Groq's SDK leaves the event of an error in the stream as it is, in `error`; OpenAI's spreads it.
+  const own = said(error);
+  // Groq's SDK leaves the event of an error in the stream as it is, in `error`; the others spread it.
   const event = error['error'];
-  return evidenceIn(isObject(event) ? event : error);
+  return own.code === undefined && own.type === undefined && isObject(event) ? said(event) : own;
+}
+
+/** Anthropic's codes are in the details; its SDK names them `errorCode`. */
+function said(from: Record<string, unknown>): Evidence {
+  const details = from['details'];
+  const code =
+    textIn(from, 'code') ??
+    textIn(from, 'errorCode') ??
+    (isObject(details) ? textIn(details, 'error_code') : undefined);
+  return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
 }
 
 /** Reads `{error: {message, type, code}}`, `{error: "text"}`, `{message}` and `{detail: "text"}`; anything else, such as HTML, shows nothing. */
@@ -132,7 +152,7 @@ function bodyEvidence(body: string): Evidence {
   if (!isObject(parsed)) return {};
   const inner = parsed['error'] ?? parsed['detail'];
   if (typeof inner === 'string') return { message: inner };
-  return evidenceIn(isObject(inner) ? inner : parsed);
+  return said(isObject(inner) ? inner : parsed);
 }
 
 const WAIT_MAX_MS = 86_400_000;

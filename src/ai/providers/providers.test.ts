@@ -15,7 +15,8 @@ const SCHEMA = {
   type: 'object',
   properties: {
     sentiment: { enum: ['positive', 'neutral', 'negative'] },
-    score: { type: 'number', minimum: -1, maximum: 1 },
+    // Without bounds: not every vendor takes them.
+    score: { type: 'number' },
   },
   required: ['sentiment', 'score'],
 };
@@ -194,7 +195,7 @@ describe.each(SIMULATED)('$name', (simulated) => {
     test('the key goes where it should and nowhere else', async () => {
       await ask({ text: 'key check' }, mode);
       const seen = simulator.seen().findLast((one) => one.provider === simulated.name);
-      expect(seen).toMatchObject({ auth: simulated.auth, path: simulated.path });
+      expect(seen).toMatchObject({ auth: simulated.auth, path: expect.stringMatching(simulated.path) });
       expect(JSON.stringify([seen?.body, seen?.path])).not.toContain(SECRET);
       const carriers = Object.entries(seen?.headers ?? {}).filter(([, value]) => String(value).includes(SECRET));
       expect(carriers).toHaveLength(simulated.auth === 'none' ? 0 : 1);
@@ -208,7 +209,7 @@ describe.each(SIMULATED)('$name', (simulated) => {
   });
 
   test('a stream that drips for ever ends at the total', async () => {
-    const limits = { firstContentMs: 100, idleMs: 100, totalMs: 150 };
+    const limits = { ...LIMITS, totalMs: 150 };
     const result = await ask({ chunks: 1000, chunkMs: 10 }, 'stream', 'text', limits);
     expect(result).toMatchObject({ failure: 'timeout', message: `${simulated.name} did not finish within 150 ms.` });
   });

@@ -93,6 +93,8 @@ async function readPlain(response: Response, mend = (text: string) => text): Pro
 function isFailure(body: unknown): boolean {
   if (typeof body !== 'object' || body === null) return true;
   if ('error' in body && body.error) return true;
+  // Cohere's errors; its SDK prints them.
+  if ('message' in body && typeof body.message === 'string') return true;
   return 'object' in body && body.object === 'error';
 }
 
