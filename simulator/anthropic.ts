@@ -12,7 +12,7 @@ import {
 
 const event = (type: string, more: Json = {}) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
 const idOf = (reply: Reply) => reply.id.replace('chatcmpl', 'msg');
-const thinks = (reply: Reply) => (reply.usage?.reasoningTokens ?? 0) > 0;
+const thinks = (reply: Reply) => reply.reasoning.length > 0;
 
 const TYPES: Record<number, string> = {
   400: 'invalid_request_error',
@@ -83,10 +83,12 @@ const textIndex = (reply: Reply) => (thinks(reply) ? 1 : 0);
 const textStop = (reply: Reply) =>
   reply.parts.length > 0 ? [event('content_block_stop', { index: textIndex(reply) })] : [];
 
-function thoughtFrames(): string[] {
+function thoughtFrames(reply: Reply): string[] {
   return [
     event('content_block_start', { index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } }),
-    event('content_block_delta', { index: 0, delta: { type: 'thinking_delta', thinking: 'Let me see.' } }),
+    ...reply.reasoning.map((thinking) =>
+      event('content_block_delta', { index: 0, delta: { type: 'thinking_delta', thinking } }),
+    ),
     event('content_block_delta', { index: 0, delta: { type: 'signature_delta', signature: 'c2ln' } }),
     event('content_block_stop', { index: 0 }),
   ];
@@ -159,7 +161,7 @@ export const anthropic: Wire = {
   opening: (reply) => [
     event('message_start', { message: message(reply, counts(reply.usage && { ...reply.usage, outputTokens: 1 })) }),
     event('ping'),
-    ...(thinks(reply) ? thoughtFrames() : []),
+    ...(thinks(reply) ? thoughtFrames(reply) : []),
     ...(reply.parts.length > 0
       ? [event('content_block_start', { index: textIndex(reply), content_block: { type: 'text', text: '' } })]
       : []),
@@ -178,7 +180,7 @@ export const anthropic: Wire = {
   whole: (reply) =>
     message(reply, {
       content: [
-        ...(thinks(reply) ? [{ type: 'thinking', thinking: 'Let me see.', signature: 'c2ln' }] : []),
+        ...(thinks(reply) ? [{ type: 'thinking', thinking: reply.reasoning.join(''), signature: 'c2ln' }] : []),
         ...(reply.parts.length > 0 ? [{ type: 'text', text: reply.parts.join('') }] : []),
         ...reply.toolCalls.map((call) => ({
           type: 'tool_use',

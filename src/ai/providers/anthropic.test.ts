@@ -211,7 +211,7 @@ describe('on the wire', () => {
     const asked = {
       ...ASK,
       model: MODEL,
-      messages: [{ role: 'user' as const, content: `#sim ${JSON.stringify({ usage })}` }],
+      messages: [{ role: 'user' as const, content: `#sim ${JSON.stringify({ usage, reasoning: 'Let me see.' })}` }],
     };
     const answer =
       mode === 'plain'

@@ -218,7 +218,10 @@ describe('on the wire', () => {
 
   test('thoughts are in no text', async () => {
     const usage = { inputTokens: 10, outputTokens: 30, reasoningTokens: 20 };
-    const answer = await gather('cohere', provider().stream(asked({ usage, text: 'Hi' }), signal));
+    const answer = await gather(
+      'cohere',
+      provider().stream(asked({ usage, text: 'Hi', reasoning: 'Let me see.' }), signal),
+    );
     expect(answer).toMatchObject({ text: 'Hi', usage: { inputTokens: 10, outputTokens: 30 } });
   });
 

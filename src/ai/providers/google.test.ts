@@ -248,7 +248,7 @@ describe('on the wire', () => {
 
   test.each(['stream', 'plain'])('counts and thoughts (%s)', async (mode) => {
     const usage = { inputTokens: 1000, cachedInputTokens: 800, outputTokens: 300, reasoningTokens: 250 };
-    const content = `#sim ${JSON.stringify({ usage })}`;
+    const content = `#sim ${JSON.stringify({ usage, reasoning: 'Let me see.' })}`;
     const asked: ChatRequest = { ...ASK, model: MODEL, messages: [{ role: 'user', content }] };
     const answer =
       mode === 'plain'
