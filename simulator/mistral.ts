@@ -1,5 +1,5 @@
-import { openaiWire } from './openai-shape.ts';
-import type { Failure } from './wire.ts';
+import { embeddings, openaiWire } from './openai-shape.ts';
+import type { Failure, Wire } from './wire.ts';
 
 const LIMITED: Failure = { status: 429, type: 'rate_limited', code: '1300', message: 'Rate limit exceeded' };
 
@@ -17,12 +17,11 @@ function failure({ status, message, type, code }: Failure): unknown {
   return { object: 'error', message, type, param: null, code: code || null };
 }
 
-/** Mistral: OpenAI's shape, whole tool calls in one piece, reasoning as a part of the content, counts beside the last choices. */
-export const mistral = openaiWire({
+const shape = openaiWire({
   name: 'mistral',
   base: '/v1',
   models: ['mistral-large-latest', 'mistral-small-latest'],
-  embeds: true,
+  embeds: false,
   failures: {
     rate_limit: LIMITED,
     rate_limit_date: LIMITED,
@@ -59,3 +58,15 @@ export const mistral = openaiWire({
   nullUsage: false,
   lastUsage: (usage) => ({ usage }),
 });
+
+/** Mistral: OpenAI's shape, whole tool calls in one piece, reasoning as a part of the content, counts beside the last choices. */
+export const mistral: Wire = {
+  ...shape,
+  others: {
+    ...shape.others,
+    'POST /v1/embeddings': (body) => ({
+      id: 'embd-simulated',
+      ...embeddings({ ...body, dimensions: body['output_dimension'] ?? 1024 }),
+    }),
+  },
+};

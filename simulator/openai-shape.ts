@@ -21,13 +21,13 @@ export interface OpenaiShape {
   embeds: boolean;
   failures?: Wire['failures'];
   streamFailure?: Failure;
-  failure(failure: Failure): unknown;
+  failure: (failure: Failure) => unknown;
   /** The field of a message in which the model reasons; undefined: it never shows it. */
   reasoning?: (text: string) => Json;
   /** Its form of a call's id. */
   callId?: (id: string) => string;
   /** A tool call as pieces of a message. */
-  toolDeltas(call: Reply['toolCalls'][number], index: number): Json[];
+  toolDeltas: (call: Reply['toolCalls'][number], index: number) => Json[];
   finish?: (finish: Reply['finish']) => string;
   /** Whether every chunk before the last has `usage: null`. */
   nullUsage: boolean;
@@ -64,7 +64,7 @@ function schemaOf(body: Json): Json | undefined {
   return isObject(format) && format['type'] === 'json_object' ? { type: 'object', properties: {} } : undefined;
 }
 
-function embeddings(body: Json): unknown {
+export function embeddings(body: Json): Json {
   const inputs = Array.isArray(body['input']) ? body['input'] : [body['input']];
   const size = typeof body['dimensions'] === 'number' ? body['dimensions'] : 1536;
   const tokens = inputs.reduce((sum: number, text) => sum + Math.ceil(String(text).length / 4), 0);

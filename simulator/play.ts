@@ -90,7 +90,7 @@ async function playWhole(at: Play, { pieces, whole }: { pieces: number; whole: (
   res.writeHead(200, { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}` });
   res.flushHeaders();
   if (fault === 'role_then_silence') return silence(closed);
-  while (fault === 'keep_alive' && !closed.aborted) {
+  while (script.fault === 'keep_alive' && !closed.aborted) {
     res.write(' ');
     await pause(script.chunkMs || 10, closed);
   }

@@ -21,13 +21,13 @@ export type Outcome = 'ok' | FailureClass;
 export interface Simulated {
   name: ProviderName;
   /** @param url of the simulator @param keys where it needs any */
-  make(url: string, keys: readonly ApiKey[]): Provider;
+  make: (url: string, keys: readonly ApiKey[]) => Provider;
   model: string;
   /** How its key arrives, as the simulator names it, and at which path. */
   auth: string;
   path: string | RegExp;
   /** Where it differs from `OUTCOMES`; undefined: it does not. */
-  except?(fault: Fault, shape: Shape, mode: Mode): Outcome | undefined;
+  except?: (fault: Fault, shape: Shape, mode: Mode) => Outcome | undefined;
 }
 
 export const SECRET = 'sk-test-0123456789';

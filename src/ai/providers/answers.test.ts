@@ -88,10 +88,10 @@ describe('OpenaiAnswer', () => {
   ])('finish %s → %s', (reason, expected) => expect(openaiFinish(reason)).toBe(expected));
 });
 
-describe('openaiCompletion', () => {
-  const whole = (message: object, finish = 'stop') =>
-    openaiCompletion('together', REQUEST, { choices: [{ message, finish_reason: finish }] });
+const whole = (message: object, finish = 'stop') =>
+  openaiCompletion('together', REQUEST, { choices: [{ message, finish_reason: finish }] });
 
+describe('openaiCompletion', () => {
   test('is held to what a streamed answer is held to', () => {
     expect(whole({ content: 'Hello' }, 'eos')).toMatchObject({ text: 'Hello', finishReason: 'stop' });
     expect(() => whole({ content: '' })).toThrow('empty answer');
@@ -104,14 +104,12 @@ describe('openaiCompletion', () => {
   });
 });
 
+async function* from(...chunks: Parameters<typeof groqChunks>[0] extends AsyncIterable<infer Chunk> ? Chunk[] : never) {
+  yield* chunks;
+}
+
 describe('groqChunks', () => {
   const base = { id: 'c', created: 1, model: 'm', object: 'chat.completion.chunk' as const };
-  async function* from(
-    ...chunks: Parameters<typeof groqChunks>[0] extends AsyncIterable<infer Chunk> ? Chunk[] : never
-  ) {
-    yield* chunks;
-  }
-
   test('takes the counts from x_groq and throws the error in it', async () => {
     const usage = { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 };
     const read = await Array.fromAsync(groqChunks(from({ ...base, choices: [], x_groq: { usage } })));
@@ -121,13 +119,13 @@ describe('groqChunks', () => {
   });
 });
 
-describe('Mistral', () => {
-  const chunkOf = (
-    delta: DeltaMessage,
-    finishReason: CompletionResponseStreamChoiceFinishReason | null = null,
-    usage?: UsageInfo,
-  ) => mistralChunk({ id: 'c', model: 'm', choices: [{ index: 0, delta, finishReason }], usage });
+const chunkOf = (
+  delta: DeltaMessage,
+  finishReason: CompletionResponseStreamChoiceFinishReason | null = null,
+  usage?: UsageInfo,
+) => mistralChunk({ id: 'c', model: 'm', choices: [{ index: 0, delta, finishReason }], usage });
 
+describe('Mistral', () => {
   test('a chunk says the same in OpenAI words', () => {
     expect(chunkOf({ content: 'Olá' })).toMatchObject({ choices: [{ delta: { content: 'Olá' } }] });
     const thought = [

@@ -144,10 +144,12 @@ async function meets({ provider, mode, shape, fault, outcome }: Case): Promise<v
   expect(summaryOf(result)).toEqual(expectedOf(provider, fault, shape, mode));
 }
 
-const TITLE = '$name, $mode, $shape: $fault → $outcome';
-test.each(cases.filter(({ outcome }) => outcome !== 'timeout'))(TITLE, meets);
+test.each(cases.filter(({ outcome }) => outcome !== 'timeout'))('$name, $mode, $shape: $fault → $outcome', meets);
 // These only wait.
-test.concurrent.each(cases.filter(({ outcome }) => outcome === 'timeout'))(TITLE, meets);
+test.concurrent.each(cases.filter(({ outcome }) => outcome === 'timeout'))(
+  '$name, $mode, $shape: $fault → $outcome',
+  meets,
+);
 
 describe.each(SIMULATED)('$name', (simulated) => {
   const ask = (script: Script, mode: Mode, shape: Shape = 'text', limits = LIMITS) =>

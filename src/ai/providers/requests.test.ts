@@ -24,6 +24,7 @@ const SCHEMA = { type: 'object', properties: { a: { type: 'string' }, b: { type:
 const responseSchema = { name: 'answer', schema: SCHEMA };
 
 const formatOf = (request: ChatRequest) => openaiBody(request).response_format;
+const groqFormat = (model: string) => groqBody({ ...TURN, model, responseSchema }).response_format;
 const contextFor = (words: number) =>
   ollamaBody({ ...TURN, messages: [{ role: 'user', content: 'word '.repeat(words) }] }).options?.num_ctx;
 
@@ -78,12 +79,10 @@ describe('openaiBody', () => {
 });
 
 describe('groqBody', () => {
-  const format = (model: string) => groqBody({ ...TURN, model, responseSchema }).response_format;
-
   test('is strict only with the models that can be, and lets reasoning ones think apart from the answer', () => {
-    expect(format('openai/gpt-oss-20b')).toMatchObject({ type: 'json_schema', json_schema: { strict: true } });
-    expect(format('meta-llama/llama-4-scout-17b-16e-instruct')).toMatchObject({ json_schema: { strict: false } });
-    expect(format('llama-3.1-8b-instant')).toEqual({ type: 'json_object' });
+    expect(groqFormat('openai/gpt-oss-20b')).toMatchObject({ type: 'json_schema', json_schema: { strict: true } });
+    expect(groqFormat('meta-llama/llama-4-scout-17b-16e-instruct')).toMatchObject({ json_schema: { strict: false } });
+    expect(groqFormat('llama-3.1-8b-instant')).toEqual({ type: 'json_object' });
     expect(groqBody({ ...TURN, model: 'qwen/qwen3-32b' }).reasoning_format).toBe('parsed');
     expect(groqBody({ ...TURN, model: 'openai/gpt-oss-20b' })).not.toHaveProperty('reasoning_format');
     expect(groqBody(TURN)).toMatchObject({ max_completion_tokens: 300 });
