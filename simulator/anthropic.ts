@@ -55,18 +55,12 @@ function counts(usage: Usage | undefined): Json {
   };
 }
 
-function stopOf({ finish }: Reply): string {
-  switch (finish) {
-    case 'length':
-      return 'max_tokens';
-    case 'tool_calls':
-      return 'tool_use';
-    case 'content_filter':
-      return 'refusal';
-    default:
-      return 'end_turn';
-  }
-}
+const STOPS: Record<Reply['finish'], string> = {
+  stop: 'end_turn',
+  length: 'max_tokens',
+  tool_calls: 'tool_use',
+  content_filter: 'refusal',
+};
 
 const message = (reply: Reply, more: Json): Json => ({
   id: idOf(reply),
@@ -174,7 +168,10 @@ export const anthropic: Wire = {
   ],
   closing: (reply) => [
     ...(reply.toolCalls.length > 0 ? [] : textStop(reply)),
-    event('message_delta', { delta: { stop_reason: stopOf(reply), stop_sequence: null }, ...counts(reply.usage) }),
+    event('message_delta', {
+      delta: { stop_reason: STOPS[reply.finish], stop_sequence: null },
+      ...counts(reply.usage),
+    }),
     event('message_stop'),
   ],
   whole: (reply) =>
@@ -189,7 +186,7 @@ export const anthropic: Wire = {
           input: parsed(call.arguments),
         })),
       ],
-      stop_reason: stopOf(reply),
+      stop_reason: STOPS[reply.finish],
       ...counts(reply.usage),
     }),
   failure,
