@@ -14,7 +14,7 @@ import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama, anthropic, google, cohere, groq, mistral, together];
+const WIRES: readonly Wire[] = [openai, anthropic, google, groq, mistral, cohere, together, ollama];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 

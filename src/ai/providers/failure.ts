@@ -117,13 +117,6 @@ const textIn = (from: Record<string, unknown>, key: string): string | undefined 
   return typeof value === 'string' ? value : undefined;
 };
 
-function evidenceIn(from: Record<string, unknown>): Evidence {
-  // Anthropic's codes are in the details.
-  const details = from['details'];
-  const code = textIn(from, 'code') ?? (isObject(details) ? textIn(details, 'error_code') : undefined);
-  return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
-}
-
 /** Reads what an SDK threw: the HTTP failure behind it, else the provider's error event, else a network failure. */
 export function evidenceOf(error: unknown): Evidence {
   for (let at = error, depth = 0; isObject(at) && depth < 5; at = at['cause'], depth++) {
@@ -132,10 +125,20 @@ export function evidenceOf(error: unknown): Evidence {
     return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
-  // The SDKs of Groq and Anthropic leave the event of an error in the stream as it is, in `error`; OpenAI's spreads it.
+  const own = said(error);
+  // Groq's SDK leaves the event of an error in the stream as it is, in `error`; the others spread it.
   const event = error['error'];
-  if (!isObject(event)) return evidenceIn(error);
-  return evidenceIn(isObject(event['error']) ? event['error'] : event);
+  return own.code === undefined && own.type === undefined && isObject(event) ? said(event) : own;
+}
+
+/** Anthropic's codes are in the details; its SDK names them `errorCode`. */
+function said(from: Record<string, unknown>): Evidence {
+  const details = from['details'];
+  const code =
+    textIn(from, 'code') ??
+    textIn(from, 'errorCode') ??
+    (isObject(details) ? textIn(details, 'error_code') : undefined);
+  return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
 }
 
 /** Reads `{error: {message, type, code}}`, `{error: "text"}`, `{message}` and `{detail: "text"}`; anything else, such as HTML, shows nothing. */
@@ -149,7 +152,7 @@ function bodyEvidence(body: string): Evidence {
   if (!isObject(parsed)) return {};
   const inner = parsed['error'] ?? parsed['detail'];
   if (typeof inner === 'string') return { message: inner };
-  return evidenceIn(isObject(inner) ? inner : parsed);
+  return said(isObject(inner) ? inner : parsed);
 }
 
 const WAIT_MAX_MS = 86_400_000;
