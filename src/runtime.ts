@@ -5,6 +5,7 @@ import { openPool } from '#src/db/pool.ts';
 import { createAccess } from '#src/http/access.ts';
 import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createAccessTokens, type SigningSecret } from '#src/http/access-token.ts';
+import { createTokenizer } from '#src/ai/tokenizer.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
@@ -12,6 +13,7 @@ import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
@@ -67,6 +69,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
+  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+  const tokenizer = createTokenizer();
   const { router, providers } = openRouter(config, log);
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
@@ -87,6 +91,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     jobs,
     reader,
     ai: createAiService(router, providers),
+    models,
+    tokenizer,
     accessTokens,
     access,
     auditAnchor,
@@ -101,6 +107,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     async close(): Promise<void> {
       reader.close();
       access.close();
+      models.close();
+      await tokenizer.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();

@@ -28,6 +28,8 @@ export type JobPriority = 'interactive' | 'normal' | 'batch';
 export interface JobUsage {
   provider: string;
   model: string;
+  /** The name that was asked for, where it stands for `model` by now. */
+  requestedModel?: string;
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;

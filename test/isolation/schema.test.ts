@@ -8,6 +8,7 @@ const GLOBAL = [
   'email_verification',
   'installation',
   'mikro_orm_migrations',
+  'model_override',
   'outgoing_mail',
   'password_reset',
   'recovery_code',
