@@ -59,7 +59,7 @@ it('counts as the operator has configured, by name and by route', async () => {
   };
   const configured = await openTestApp({ RATE_LIMIT_SCALE: '1', RATE_LIMITS: JSON.stringify(limits) });
   const { app } = configured;
-  const { headers, workspace } = await aUser(configured.rt);
+  const { headers } = await aUser(configured.rt);
   const job = await ask(headers, app);
   expect(job.headers['ratelimit-policy']).toContain('"ai";q=7;w=60');
   const login = await app.inject({ method: 'POST', url: '/api/auth/login', payload: {} });
@@ -70,8 +70,6 @@ it('counts as the operator has configured, by name and by route', async () => {
   expect((await read()).statusCode).toBe(200);
   expect((await read()).json()).toMatchObject({ status: 429, detail: expect.stringContaining('"GET /api/jobs/:id"') });
   expect((await app.inject({ url: '/api/jobs', headers })).statusCode).toBe(200);
-  await configured.rt.systemPool.query(`update workspace set plan = 'business' where id = $1`, [workspace.id]);
-  await expect.poll(async () => (await read()).statusCode, { timeout: 4000 }).toBe(200);
   await configured.close();
 });
 

@@ -64,7 +64,7 @@ export async function register(rt: Runtime, body: RegisterBody, device: Device):
  * @throws AppError 401 `invalid_credentials`, `account_disabled`, `totp_required` or `totp_invalid`; 429 `login_throttled`; 503 `busy`
  */
 export async function login(rt: Runtime, { email, password, totp }: LoginBody, device: Device): Promise<SignedInView> {
-  await rt.throttle.attempt(email, device.ip);
+  await rt.throttle.attempt(email);
   const em = rt.orm.em.fork();
   const user = await em.findOne(User, { email });
   const check = await unlessBusy(
@@ -73,7 +73,7 @@ export async function login(rt: Runtime, { email, password, totp }: LoginBody, d
   if (!user || !check.ok) throw unauthenticated('The e-mail address or the password is wrong.', 'invalid_credentials');
   if (user.status === 'disabled') throw accountDisabled();
   await proveSecondFactor(rt, user, totp);
-  await rt.throttle.forget(email, device.ip);
+  await rt.throttle.forget(email);
   if (check.outdated) {
     const proved = { id: user.id, passwordHash: user.passwordHash };
     const passwordHash = await unlessBusy(rt.passwords.hash(password));

@@ -21,8 +21,6 @@ export interface ThrottleStore {
   countInWindow(key: string, rule: WindowRule): Promise<number>;
   /** Counts one, unless it is too early for it. @returns 0, or the milliseconds until it would not be too early */
   countWithBackoff(key: string, rule: BackoffRule): Promise<number>;
-  /** Takes one count back, of an attempt that was none: others stay counted, and no wait is left of it. */
-  takeBack(key: string): Promise<void>;
   forget(key: string): Promise<void>;
 }
 
@@ -44,12 +42,6 @@ local delay = 0
 if over >= 0 then delay = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) * 2 ^ math.min(over, 30)) end
 redis.call('HSET', KEYS[1], 'next', string.format('%.0f', now + delay))
 redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ARGV[4] + delay))
-return 0`;
-
-// KEYS: the hash of BACKOFF. The time it is forgotten at stays.
-const TAKE_BACK = `
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-if redis.call('HINCRBY', KEYS[1], 'n', -1) <= 0 then redis.call('DEL', KEYS[1]) else redis.call('HSET', KEYS[1], 'next', '0') end
 return 0`;
 
 /**
@@ -83,11 +75,6 @@ export function createThrottleStore(redis: Redis, instances: number, log: Log): 
       orLocal(
         () => run(BACKOFF, key, rule.free, rule.baseMs, rule.capMs, rule.forgetMs),
         () => local.countWithBackoff(key, { ...rule, free: part(rule.free) }),
-      ),
-    takeBack: (key) =>
-      orLocal(
-        async () => void (await run(TAKE_BACK, key)),
-        () => local.takeBack(key),
       ),
     forget: (key) =>
       orLocal(
@@ -132,11 +119,6 @@ export function createLocalStore(now: () => number = () => performance.now(), si
       counter.next = now() + delayMs;
       counter.until = counter.next + forgetMs;
       return 0;
-    },
-    async takeBack(key) {
-      const counter = take(key);
-      counter.count = Math.max(0, counter.count - 1);
-      counter.next = 0;
     },
     forget: async (key) => void counters.delete(key),
   };
