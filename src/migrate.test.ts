@@ -76,6 +76,10 @@ const seed = async (password: string, how = '--seed', env: Record<string, string
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 };
 
+const openKeys = () => query('select id from api_key where revoked_at is null');
+const seedKey = async (kept = '') =>
+  (await seed('other-password', '--seed-key', kept === '' ? {} : { DEMO_API_KEY: kept })).apiKey;
+
 describe('--seed', () => {
   it('makes the demo account once, also when two seed at once, and follows a changed password', async () => {
     const [first, second] = await Promise.all([seed('first-password'), seed('first-password')]);
@@ -92,18 +96,15 @@ describe('--seed', () => {
   });
 
   it('gives an API key when asked for: the kept one while it works, else a new one, never two that work', async () => {
-    const open = () => query('select id from api_key where revoked_at is null');
-    const seedKey = async (kept = '') =>
-      (await seed('other-password', '--seed-key', kept === '' ? {} : { DEMO_API_KEY: kept })).apiKey;
     const first = await seedKey();
     expect(first).toMatch(/^wh_live_/);
-    const [made] = await open();
+    const [made] = await openKeys();
     expect(await seedKey(first)).toBe(first);
-    expect(await open()).toEqual([made]);
+    expect(await openKeys()).toEqual([made]);
     expect(await seedKey(`${first}x`)).not.toBe(first);
-    expect(await open()).toHaveLength(1);
+    expect(await openKeys()).toHaveLength(1);
     expect(await seedKey(first)).not.toBe(first);
-    expect(await open()).toHaveLength(1);
+    expect(await openKeys()).toHaveLength(1);
   });
 
   it('says what it needs', async () => {
