@@ -57,7 +57,7 @@ function embed(body: Json): unknown {
 /** Ollama's chat, embeddings, tags and version: newline-delimited JSON, ended by `done: true`. */
 export const ollama: Wire = {
   name: 'ollama',
-  chat: 'POST /api/chat',
+  chat: ['POST /api/chat'],
   others: {
     'POST /api/embed': embed,
     'GET /api/tags': () => ({

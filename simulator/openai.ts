@@ -66,7 +66,7 @@ function embeddings(body: Json): unknown {
 /** OpenAI chat completions, embeddings and models. */
 export const openai: Wire = {
   name: 'openai',
-  chat: 'POST /v1/chat/completions',
+  chat: ['POST /v1/chat/completions'],
   others: {
     'POST /v1/embeddings': embeddings,
     'GET /v1/models': () => ({

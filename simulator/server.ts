@@ -1,4 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { anthropic } from './anthropic.ts';
+import { cohere } from './cohere.ts';
+import { google } from './google.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
@@ -8,7 +11,7 @@ import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama];
+const WIRES: readonly Wire[] = [openai, ollama, anthropic, google, cohere];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 
@@ -81,7 +84,8 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
   const text = await readBody(req);
   if (path.startsWith('/__simulator/')) return control(state, route, text, res);
   const body = parse(text);
-  const wire = WIRES.find((one) => one.chat === route || one.others[route]);
+  const found = findWire(req.method ?? '', path);
+  const wire = found?.wire;
   const seen = state.log.add({
     provider: wire?.name ?? 'unknown',
     method: req.method ?? '',
@@ -98,8 +102,7 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
     closed.abort();
   });
   if (!wire) return json(res, seen, 404, { error: { message: `The simulator knows no ${route}.` } });
-  const other = wire.others[route];
-  if (other) return json(res, seen, 200, other(body ?? {}));
+  if (found.other) return json(res, seen, 200, found.other(body ?? {}, path));
   if (!body) {
     return json(
       res,
@@ -113,12 +116,43 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
       }),
     );
   }
-  const { ask, script } = scriptFor(state, wire.ask(body), wire);
+  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
+  seen.model = ask.model;
   const onContent = () => {
     seen.contents++;
     state.log.changed();
   };
   await play({ res, wire, ask, reply: replyTo(ask, script), script, seen, onContent, closed: closed.signal });
+}
+
+interface Found {
+  wire: Wire;
+  /** Undefined for a chat call. */
+  other?: Wire['others'][string] | undefined;
+}
+
+/** Whose path it is: that of the provider it begins with, else that of the first whose path it is. */
+function findWire(method: string, path: string): Found | undefined {
+  const named = WIRES.find(({ name }) => path.startsWith(`/${name}/`));
+  const route = `${method} ${named ? path.slice(named.name.length + 1) : path}`;
+  for (const wire of named ? [named] : WIRES) {
+    if (wire.chat.some((pattern) => matches(pattern, route))) return { wire };
+    const other = Object.entries(wire.others).find(([pattern]) => matches(pattern, route));
+    if (other) return { wire, other: other[1] };
+  }
+  return undefined;
+}
+
+function matches(pattern: string, route: string): boolean {
+  const [before = '', after] = pattern.split('*');
+  if (after === undefined) return pattern === route;
+  const length = before.length + after.length;
+  return (
+    route.length > length &&
+    route.startsWith(before) &&
+    route.endsWith(after) &&
+    !route.slice(before.length, route.length - after.length).includes('/')
+  );
 }
 
 /** The process script, under what the model name says, under what the prompt says. */

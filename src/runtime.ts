@@ -11,6 +11,7 @@ import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
 import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
@@ -45,6 +46,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const prefix = config.REDIS_PREFIX;
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
   const orm = openOrm(config, entities, { role: 'wh_app', log });
+  const auditAnchor = createAnchor(config);
+  anchorWith(orm, auditAnchor);
   // Apart from the ORM's pool, which turns off the driver's reading of dates.
   const pool = openPool(config, { name: role, role: 'wh_app', max: config.DATABASE_POOL }, log);
   const systemPool = openPool(config, { name: `${role}-system`, role: 'wh_system', max: 2 }, log);
@@ -92,6 +95,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     tokenizer,
     accessTokens,
     access,
+    auditAnchor,
     vault,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),

@@ -17,6 +17,8 @@ export interface Problem {
   message: string;
   instance?: string | undefined;
   errors?: FieldError[] | undefined;
+  /** Not before this many milliseconds from the answer. */
+  retryAfterMs?: number | undefined;
 }
 
 export type JobStatus = 'queued' | 'active' | 'retrying' | 'completed' | 'failed' | 'cancelled';

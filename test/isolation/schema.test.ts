@@ -19,7 +19,7 @@ const GLOBAL = [
 /** Unique keys that do not begin with the workspace, each with its reason. None so far. */
 const UNIQUE_ACROSS: string[] = [];
 /** Functions that run with their owner's rights: the only way to write the audit log. */
-const DEFINERS = ['audit_append'];
+const DEFINERS = ['audit_anchor', 'audit_append'];
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let client: Client;

@@ -3,7 +3,7 @@ import type OpenAI from 'openai';
 import { describe, expect, test } from 'vitest';
 import type { ChatRequest } from '#src/ai/model.ts';
 import { OllamaAnswer } from '#src/ai/providers/ollama.ts';
-import { OpenaiAnswer, openaiFinish } from '#src/ai/providers/openai-answer.ts';
+import { OpenaiAnswer, type OpenaiChunk, openaiFinish } from '#src/ai/providers/openai-answer.ts';
 
 const REQUEST: ChatRequest = {
   model: 'gpt-4o',
@@ -16,19 +16,13 @@ type Choice = OpenAI.ChatCompletionChunk.Choice;
 function chunk(
   delta: Choice['delta'] & { reasoning_content?: string },
   finish: Choice['finish_reason'] = null,
-): OpenAI.ChatCompletionChunk {
-  return {
-    id: 'c',
-    object: 'chat.completion.chunk',
-    created: 1,
-    model: 'm',
-    choices: [{ index: 0, delta, finish_reason: finish }],
-  };
+): OpenaiChunk {
+  return { choices: [{ delta, finish_reason: finish }] };
 }
 
 describe('OpenaiAnswer', () => {
   test('puts interleaved tool calls together by index', () => {
-    const answer = new OpenaiAnswer(REQUEST);
+    const answer = new OpenaiAnswer('openai', REQUEST);
     const part = (index: number, more: object) => chunk({ tool_calls: [{ index, ...more }] });
     expect(answer.push(part(0, { id: 'a', function: { name: 'one', arguments: '' } }))).toEqual({ type: 'progress' });
     answer.push(part(1, { id: 'b', function: { name: 'two', arguments: '{"x"' } }));
@@ -43,33 +37,33 @@ describe('OpenaiAnswer', () => {
   });
 
   test('a role, an empty chunk and an unknown event are no content; reasoning is progress', () => {
-    const answer = new OpenaiAnswer(REQUEST);
+    const answer = new OpenaiAnswer('openai', REQUEST);
     expect(answer.push(chunk({ role: 'assistant', content: '' }))).toBeUndefined();
     expect(answer.push({ ...chunk({}), choices: [] })).toBeUndefined();
     expect(answer.push(chunk({ reasoning_content: 'hm' }))).toEqual({ type: 'progress' });
   });
 
   test('a refusal is a failure of its own', () => {
-    const answer = new OpenaiAnswer(REQUEST);
+    const answer = new OpenaiAnswer('openai', REQUEST);
     answer.push(chunk({ refusal: 'I cannot' }));
     answer.push(chunk({}, 'stop'));
     expect(() => answer.end()).toThrow('openai refused the content.');
   });
 
   test('arguments cut by the length are left as they are', () => {
-    const answer = new OpenaiAnswer(REQUEST);
+    const answer = new OpenaiAnswer('openai', REQUEST);
     answer.push(chunk({ tool_calls: [{ index: 0, id: 'a', function: { name: 'one', arguments: '{"x' } }] }));
     answer.push(chunk({}, 'length'));
     expect(answer.end()).toMatchObject([{ type: 'tool', call: { arguments: '{"x' } }, { finishReason: 'length' }]);
   });
 
   test('counts that are none are estimated, and parts never exceed their whole', () => {
-    const answer = new OpenaiAnswer(REQUEST);
+    const answer = new OpenaiAnswer('openai', REQUEST);
     answer.push(chunk({ content: 'Hello' }, 'stop'));
     answer.push({
       ...chunk({}),
       choices: [],
-      usage: { prompt_tokens: 5, completion_tokens: -1, total_tokens: 4, prompt_tokens_details: { cached_tokens: 9 } },
+      usage: { prompt_tokens: 5, completion_tokens: -1, prompt_tokens_details: { cached_tokens: 9 } },
     });
     expect(answer.end().at(-1)).toMatchObject({
       usage: { inputTokens: 5, cachedInputTokens: 5, outputTokens: 2, estimated: true },

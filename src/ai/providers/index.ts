@@ -1,6 +1,9 @@
 import { readApiKeys } from '#src/ai/api-keys.ts';
 import type { Config } from '#src/config.ts';
 import type { Provider } from '#src/ai/model.ts';
+import { createAnthropic } from '#src/ai/providers/anthropic.ts';
+import { createCohere } from '#src/ai/providers/cohere.ts';
+import { createGoogle } from '#src/ai/providers/google.ts';
 import { createLocal } from '#src/ai/providers/local.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
@@ -12,6 +15,12 @@ import { createOpenai } from '#src/ai/providers/openai.ts';
 export const createProvider = {
   openai: ({ OPENAI_API_KEY: keys, OPENAI_BASE_URL: baseUrl, OPENAI_MODELS: models }: Config) =>
     createOpenai({ keys: readApiKeys(keys, 'installation'), baseUrl, models }),
+  anthropic: ({ ANTHROPIC_API_KEY: keys, ANTHROPIC_BASE_URL: baseUrl, ANTHROPIC_MODELS: models }: Config) =>
+    createAnthropic({ keys: readApiKeys(keys, 'installation'), baseUrl, models }),
+  google: ({ GOOGLE_API_KEY: keys, GOOGLE_BASE_URL: baseUrl, GOOGLE_MODELS: models }: Config) =>
+    createGoogle({ keys: readApiKeys(keys, 'installation'), baseUrl, models }),
+  cohere: ({ COHERE_API_KEY: keys, COHERE_BASE_URL: baseUrl, COHERE_MODELS: models }: Config) =>
+    createCohere({ keys: readApiKeys(keys, 'installation'), baseUrl, models }),
   ollama: ({ OLLAMA_BASE_URL: baseUrl, OLLAMA_MODELS: models }: Config) =>
     baseUrl === undefined ? undefined : createOllama({ baseUrl, models }),
   local: () => createLocal(),

@@ -3,16 +3,14 @@ import { factsOf } from '#src/ai/catalog.ts';
 import type { ChatRequest, Message, Tool } from '#src/ai/model.ts';
 import { strictSchema } from '#src/ai/providers/strict-schema.ts';
 
-type Body = OpenAI.ChatCompletionCreateParamsStreaming;
+type Body = OpenAI.ChatCompletionCreateParamsNonStreaming;
 
-/** Our turn as the body of a streamed chat completion. */
+/** Our turn as the body of a chat completion. */
 export function openaiBody(request: ChatRequest): Body {
   const facts = factsOf('openai', request.model);
   const messages = request.messages.map(openaiMessage);
   return {
     model: request.model,
-    stream: true,
-    stream_options: { include_usage: true },
     max_completion_tokens: request.maxOutputTokens,
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
     ...(request.tools?.length ? { tools: request.tools.map(openaiTool) } : {}),

@@ -28,8 +28,6 @@ describe('openaiBody', () => {
   test('says a whole turn in OpenAI words', () => {
     expect(openaiBody(TURN)).toEqual({
       model: 'gpt-4o',
-      stream: true,
-      stream_options: { include_usage: true },
       max_completion_tokens: 300,
       temperature: 0.2,
       messages: [
@@ -125,7 +123,6 @@ describe('ollamaBody', () => {
   test('says a whole turn in Ollama words', () => {
     expect(ollamaBody({ ...TURN, model: 'llama3.2', responseSchema })).toEqual({
       model: 'llama3.2',
-      stream: true,
       format: SCHEMA,
       options: { num_predict: 300, num_ctx: 8192, temperature: 0.2 },
       messages: [

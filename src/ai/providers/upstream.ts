@@ -1,4 +1,4 @@
-/** An answer that is none: a status other than 2xx, or a page of HTML from something between the provider and us. */
+/** An answer that is none: a status other than 2xx, a page of HTML from something between the provider and us, or an error sent as a success. */
 export class HttpFailure extends Error {
   readonly status: number;
   readonly headers: Headers;
@@ -36,6 +36,11 @@ export interface UpstreamOptions {
   fetch?: typeof fetch | undefined;
   /** Pass only whole lines on: for an SDK that prints a line it cannot parse, and with it what the model wrote. */
   wholeLines?: boolean;
+  /**
+   * The answer is one JSON text: it is read whole and checked before the SDK sees it, since SDKs differ in what they make of half of one
+   * and of an error in a 200.
+   */
+  plain?: boolean;
 }
 
 /** Opens the upstream of one call under the caller's signal. */
@@ -56,6 +61,7 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
         const body = (await response.text()).slice(0, ERROR_BODY_MAX);
         throw new HttpFailure(html && response.ok ? 502 : response.status, response.headers, body);
       }
+      if (options.plain) return readPlain(response);
       reader = response.body?.getReader();
       return new Response(reader ? lent(reader, options.wholeLines ? lastNewline : lastByte) : null, {
         status: response.status,
@@ -68,6 +74,23 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
       else controller.abort();
     },
   };
+}
+
+/** @throws SyntaxError for half an answer; HttpFailure for an error in place of one */
+async function readPlain(response: Response): Promise<Response> {
+  const { status, headers } = response;
+  const body = await response.text();
+  const parsed: unknown = JSON.parse(body);
+  if (isFailure(parsed)) throw new HttpFailure(status, headers, body);
+  return new Response(body, { status, headers });
+}
+
+function isFailure(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  if ('error' in body && body.error) return true;
+  // Cohere's errors; its SDK prints them.
+  if ('message' in body && typeof body.message === 'string') return true;
+  return 'object' in body && body.object === 'error';
 }
 
 /**
