@@ -95,7 +95,12 @@ const Env = z.object({
   ANTHROPIC_MODELS: list.default(['claude-haiku-4-5', 'claude-sonnet-5', 'claude-opus-5']),
   GOOGLE_API_KEY: list.default([]),
   GOOGLE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://generativelanguage.googleapis.com'),
-  GOOGLE_MODELS: list.default(['gemini-3.6-flash', 'gemini-3.5-flash-lite', 'gemini-3.1-pro-preview', 'gemini-2.5-flash']),
+  GOOGLE_MODELS: list.default([
+    'gemini-3.6-flash',
+    'gemini-3.5-flash-lite',
+    'gemini-3.1-pro-preview',
+    'gemini-2.5-flash',
+  ]),
   COHERE_API_KEY: list.default([]),
   COHERE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.cohere.com'),
   COHERE_MODELS: list.default(['command-a-03-2025', 'command-r-08-2024', 'command-r7b-12-2024']),
