@@ -87,6 +87,7 @@ export const ollama: Wire = {
   },
   opening: () => [],
   contents: (reply) => [
+    ...reply.reasoning.map((thinking) => part(reply, { thinking })),
     ...reply.parts.map((content) => part(reply, { content })),
     ...toolCalls(reply).map((call) => part(reply, { tool_calls: [call] })),
   ],

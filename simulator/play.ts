@@ -8,14 +8,19 @@ import { FAILURES, STREAM_FAILURE, type Ask, type Failure, type Reply, type Wire
 export interface Play {
   res: ServerResponse;
   wire: Wire;
-  ask: Ask;
-  reply: Reply;
+  /** What is answered: the frames of a stream, or one JSON value made of `pieces` contents. */
+  answer: Streamed | { pieces: number; whole: () => unknown };
   script: Script;
   seen: Seen;
   /** Called after each content sent. */
   onContent: () => void;
   /** Aborted when the connection is closed, by whomever. */
   closed: AbortSignal;
+}
+
+interface Streamed {
+  ask: Ask;
+  reply: Reply;
 }
 
 /** Waits, but not longer than the client. */
@@ -45,7 +50,7 @@ export async function play(at: Play): Promise<void> {
     return;
   }
   seen.status = 200;
-  await (at.ask.stream ? playStream(at) : playWhole(at));
+  await ('reply' in at.answer ? playStream(at, at.answer) : playWhole(at, at.answer));
 }
 
 /** The failure that is asked for, as this provider has it. */
@@ -75,17 +80,17 @@ function waitHeaders(script: Script): Record<string, string> {
 }
 
 /** An answer that is not streamed: the faults strike in its one body, and the whole of it is one content. */
-async function playWhole(at: Play): Promise<void> {
-  const { res, wire, reply, script, seen, closed, onContent } = at;
+async function playWhole(at: Play, { pieces, whole }: { pieces: number; whole: () => unknown }): Promise<void> {
+  const { res, wire, script, seen, closed, onContent } = at;
   const { fault } = script;
-  await pause((script.firstMs ?? 0) + (script.chunkMs ?? 0) * reply.parts.length, closed);
+  await pause((script.firstMs ?? 0) + (script.chunkMs ?? 0) * pieces, closed);
   if (closed.aborted) return;
   const failed = fault === 'error_first' || fault === 'error_after';
-  const body = JSON.stringify(failed ? wire.failure(wire.streamFailure ?? STREAM_FAILURE) : wire.whole(reply));
+  const body = JSON.stringify(failed ? wire.failure(wire.streamFailure ?? STREAM_FAILURE) : whole());
   res.writeHead(200, { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}` });
   res.flushHeaders();
   if (fault === 'role_then_silence') return silence(closed);
-  while (fault === 'keep_alive' && !closed.aborted) {
+  while (script.fault === 'keep_alive' && !closed.aborted) {
     res.write(' ');
     await pause(script.chunkMs || 10, closed);
   }
@@ -100,8 +105,8 @@ async function playWhole(at: Play): Promise<void> {
   res.end();
 }
 
-async function playStream(at: Play): Promise<void> {
-  const { res, wire, ask, reply, script, seen, closed } = at;
+async function playStream(at: Play, { ask, reply }: Streamed): Promise<void> {
+  const { res, wire, script, seen, closed } = at;
   res.writeHead(200, { 'content-type': wire.streamType, 'x-request-id': `req_${seen.id}` });
   res.flushHeaders();
   const send = sender(at);
@@ -113,20 +118,24 @@ async function playStream(at: Play): Promise<void> {
     await pause(script.chunkMs || 10, closed);
   }
   await pause(script.firstMs ?? 0, closed);
-  if (await playContents(at, send)) return;
+  if (await playContents(at, wire.contents(reply), send)) return;
   for (const frame of wire.closing(reply, ask)) await send(frame);
   await send('');
   res.end();
 }
 
 /** Sends the contents; true where a fault or the client ended the stream there. */
-async function playContents(at: Play, send: (frame: string) => Promise<void> | void): Promise<boolean> {
-  const { wire, reply, script, seen, closed, onContent } = at;
+async function playContents(
+  at: Play,
+  contents: readonly string[],
+  send: (frame: string) => Promise<void> | void,
+): Promise<boolean> {
+  const { script, seen, closed, onContent } = at;
   const strikes = ['truncated', 'truncated_mid_event', 'reset', 'error_after', 'silence_after'].includes(
     script.fault ?? '',
   );
   const stopAt = strikes ? (script.after ?? 1) : Infinity;
-  for (const frame of wire.contents(reply)) {
+  for (const frame of contents) {
     if (closed.aborted) return true;
     if (seen.contents >= stopAt) break;
     if (seen.contents > 0 && script.chunkMs) await pause(script.chunkMs, closed);
@@ -134,18 +143,15 @@ async function playContents(at: Play, send: (frame: string) => Promise<void> | v
     if (sending) await sending;
     onContent();
   }
-  if (strikes) await strike(at);
+  if (strikes) await strike(at, contents[0] ?? '');
   return strikes || closed.aborted;
 }
 
-async function strike(at: Play): Promise<void> {
-  const { res, wire, reply, script, closed } = at;
+async function strike(at: Play, frame: string): Promise<void> {
+  const { res, wire, script, closed } = at;
   if (script.fault === 'silence_after') return silence(closed);
   if (script.fault === 'truncated') return void res.end();
-  if (script.fault === 'truncated_mid_event') {
-    const frame = wire.contents(reply)[0] ?? '';
-    return void res.end(frame.slice(0, frame.length - 10));
-  }
+  if (script.fault === 'truncated_mid_event') return void res.end(frame.slice(0, frame.length - 10));
   if (script.fault === 'error_after') return void res.end(wire.failureFrame(wire.streamFailure ?? STREAM_FAILURE));
   // What was written must leave first, or the client would see the reset without the content.
   await setImmediate();

@@ -46,9 +46,11 @@ export function replyTo(ask: Ask, script: Script): Reply {
     id: `chatcmpl-${hash(ask.prompt).toString(36)}`,
     model: ask.model,
     parts: pieces(text, script.chunks),
+    reasoning: pieces(script.reasoning ?? ''),
     toolCalls,
     // Only a provider that refuses with a 200 comes to this.
     finish: script.finish ?? (refused ? 'content_filter' : toolCalls.length > 0 ? 'tool_calls' : 'stop'),
     usage: script.fault === 'usage_missing' ? undefined : (script.usage ?? counted),
+    nullUsage: script.fault === 'usage_null',
   };
 }

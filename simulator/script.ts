@@ -60,6 +60,8 @@ export const Script = z.strictObject({
   text: z.string().optional(),
   /** The exact JSON answer. */
   json: z.unknown().optional(),
+  /** What the model thinks aloud before it answers, where its provider shows that (nothing). */
+  reasoning: z.string().optional(),
   /** The exact tool calls. */
   toolCalls: z.array(z.strictObject({ name: z.string(), arguments: z.unknown() })).optional(),
   /** Call the first tool of the request, with arguments made from its schema (false). */

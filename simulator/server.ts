@@ -2,16 +2,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { anthropic } from './anthropic.ts';
 import { cohere } from './cohere.ts';
 import { google } from './google.ts';
+import { groq } from './groq.ts';
+import { mistral } from './mistral.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
+import { together } from './together.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama, anthropic, google, cohere];
+const WIRES: readonly Wire[] = [openai, anthropic, google, groq, mistral, cohere, together, ollama];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 
@@ -102,7 +105,8 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
     closed.abort();
   });
   if (!wire) return json(res, seen, 404, { error: { message: `The simulator knows no ${route}.` } });
-  if (found.other) return json(res, seen, 200, found.other(body ?? {}, path));
+  const { other } = found;
+  if (other && req.method === 'GET') return json(res, seen, 200, other({}, path));
   if (!body) {
     return json(
       res,
@@ -116,13 +120,20 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
       }),
     );
   }
-  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
-  seen.model = ask.model;
   const onContent = () => {
     seen.contents++;
     state.log.changed();
   };
-  await play({ res, wire, ask, reply: replyTo(ask, script), script, seen, onContent, closed: closed.signal });
+  const at = { res, wire, seen, onContent, closed: closed.signal };
+  if (other) {
+    const script = state.faults.next('process', state.script);
+    return play({ ...at, script, answer: { pieces: 1, whole: () => other(body, path) } });
+  }
+  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
+  seen.model = ask.model;
+  const reply = replyTo(ask, script);
+  const whole = () => wire.whole(reply);
+  await play({ ...at, script, answer: ask.stream ? { ask, reply } : { pieces: reply.parts.length, whole } });
 }
 
 interface Found {

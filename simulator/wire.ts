@@ -29,10 +29,14 @@ export interface Reply {
   id: string;
   model: string;
   parts: string[];
+  /** What the model thinks before it answers, in pieces. */
+  reasoning: string[];
   toolCalls: { id: string; name: string; arguments: string }[];
   finish: 'stop' | 'length' | 'tool_calls' | 'content_filter';
   /** Undefined where the provider sends none. */
   usage: Usage | undefined;
+  /** `usage: null` stands where there is no count yet. */
+  nullUsage: boolean;
 }
 
 /** A failure before the answer; each wire puts it into its own body. */

@@ -104,6 +104,20 @@ const Env = z.object({
   COHERE_API_KEY: list.default([]),
   COHERE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.cohere.com'),
   COHERE_MODELS: list.default(['command-a-03-2025', 'command-r-08-2024', 'command-r7b-12-2024']),
+  /** As above; each base URL is what the company's SDK takes: Groq and Mistral the host alone, Together with the version. */
+  GROQ_API_KEY: list.default([]),
+  GROQ_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.groq.com'),
+  GROQ_MODELS: list.default(['openai/gpt-oss-120b', 'openai/gpt-oss-20b', 'llama-3.3-70b-versatile']),
+  MISTRAL_API_KEY: list.default([]),
+  MISTRAL_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.mistral.ai'),
+  MISTRAL_MODELS: list.default(['mistral-small-latest', 'mistral-large-latest', 'mistral-medium-latest']),
+  TOGETHER_API_KEY: list.default([]),
+  TOGETHER_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.together.ai/v1'),
+  TOGETHER_MODELS: list.default([
+    'openai/gpt-oss-120b',
+    'openai/gpt-oss-20b',
+    'meta-llama/Llama-3.3-70B-Instruct-Turbo',
+  ]),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
   OLLAMA_MODELS: list.default(['llama3.2']),
   /** A JSON file of models and prices beyond the built-in catalogue; see docs/catalogue.md. */

@@ -4,8 +4,11 @@ import { readApiKeys } from '#src/ai/api-keys.ts';
 import { createAnthropic } from '#src/ai/providers/anthropic.ts';
 import { createCohere } from '#src/ai/providers/cohere.ts';
 import { createGoogle } from '#src/ai/providers/google.ts';
+import { createGroq } from '#src/ai/providers/groq.ts';
+import { createMistral } from '#src/ai/providers/mistral.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
+import { createTogether } from '#src/ai/providers/together.ts';
 
 export const SHAPES = ['text', 'tools', 'schema'] as const;
 export type Shape = (typeof SHAPES)[number];
@@ -18,13 +21,13 @@ export type Outcome = 'ok' | FailureClass;
 export interface Simulated {
   name: ProviderName;
   /** @param url of the simulator @param keys where it needs any */
-  make(url: string, keys: readonly ApiKey[]): Provider;
+  make: (url: string, keys: readonly ApiKey[]) => Provider;
   model: string;
   /** How its key arrives, as the simulator names it, and at which path. */
   auth: string;
   path: string | RegExp;
   /** Where it differs from `OUTCOMES`; undefined: it does not. */
-  except?(fault: Fault, shape: Shape, mode: Mode): Outcome | undefined;
+  except?: (fault: Fault, shape: Shape, mode: Mode) => Outcome | undefined;
 }
 
 export const SECRET = 'sk-test-0123456789';
@@ -74,6 +77,31 @@ export const SIMULATED: readonly Simulated[] = [
     model: 'command-a-03-2025',
     auth: 'bearer',
     path: '/cohere/v2/chat',
+  },
+  {
+    name: 'groq',
+    make: (url, keys) => createGroq({ keys, baseUrl: `${url}/groq`, models: ['openai/gpt-oss-20b'] }),
+    model: 'openai/gpt-oss-20b',
+    auth: 'bearer',
+    path: '/groq/openai/v1/chat/completions',
+    // The model called a tool that does not fit: another try may.
+    except: (fault) => (fault === 'unprocessable' ? 'bad_output' : undefined),
+  },
+  {
+    name: 'mistral',
+    make: (url, keys) => createMistral({ keys, baseUrl: `${url}/mistral`, models: ['mistral-small-latest'] }),
+    model: 'mistral-small-latest',
+    auth: 'bearer',
+    path: '/mistral/v1/chat/completions',
+  },
+  {
+    name: 'together',
+    make: (url, keys) => createTogether({ keys, baseUrl: `${url}/together/v1`, models: ['openai/gpt-oss-20b'] }),
+    model: 'openai/gpt-oss-20b',
+    auth: 'bearer',
+    path: '/together/v1/chat/completions',
+    // Its 403 is always about the length, so the simulator has no other.
+    except: (fault) => (fault === 'forbidden' ? 'ok' : undefined),
   },
 ];
 

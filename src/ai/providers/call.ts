@@ -3,7 +3,7 @@ import { failed, failedAs } from '#src/ai/providers/failure.ts';
 import { openUpstream, type Upstream, type UpstreamOptions } from '#src/ai/providers/upstream.ts';
 
 /** Whom to call, and until when. */
-export interface Call extends Pick<UpstreamOptions, 'fetch' | 'wholeLines'> {
+export interface Call extends Pick<UpstreamOptions, 'fetch' | 'wholeLines' | 'mend'> {
   provider: ProviderName;
   /** The caller's: aborting it ends the call and closes its connection. */
   signal: AbortSignal;
@@ -55,11 +55,11 @@ export async function* runStream<Part>(
  * @throws as `runStream`; half an answer is `stream_truncated` here too.
  */
 export async function runPlain<Answer>(
-  { provider, signal, fetch }: Call,
+  { provider, signal, fetch, mend }: Call,
   run: (upstream: Upstream) => Promise<Answer>,
 ): Promise<Answer> {
   signal.throwIfAborted();
-  const upstream = openUpstream(signal, { fetch, plain: true });
+  const upstream = openUpstream(signal, { fetch, mend, plain: true });
   try {
     const answer = await run(upstream);
     signal.throwIfAborted();

@@ -23,7 +23,9 @@ const CODES: Record<string, FailureClass> = {
   enforced_spend_limit_reached: 'quota_exhausted',
   contract_spend_limit_reached: 'quota_exhausted',
   linked_organization_spend_limit_reached: 'quota_exhausted',
+  blocked_api_access: 'quota_exhausted',
   rate_limit_exceeded: 'rate_limited',
+  rate_limited: 'rate_limited',
   rate_limit_error: 'rate_limited',
   ramp_limit_exceeded: 'rate_limited',
   resource_exhausted: 'rate_limited',
@@ -32,6 +34,7 @@ const CODES: Record<string, FailureClass> = {
   server_is_overloaded: 'overloaded',
   slow_down: 'overloaded',
   unavailable: 'overloaded',
+  capacity_exceeded: 'overloaded',
   invalid_api_key: 'auth',
   api_key_invalid: 'auth',
   unauthenticated: 'auth',
@@ -44,10 +47,13 @@ const CODES: Record<string, FailureClass> = {
   account_deactivated: 'auth',
   model_not_found: 'model_gone',
   model_decommissioned: 'model_gone',
+  invalid_model: 'model_gone',
   context_length_exceeded: 'context_overflow',
   request_too_large: 'context_overflow',
   content_filter: 'content_refused',
   content_policy_violation: 'content_refused',
+  tool_use_failed: 'bad_output',
+  json_validate_failed: 'bad_output',
   server_error: 'transient',
   api_error: 'transient',
   timeout_error: 'transient',
@@ -60,7 +66,7 @@ const MARKERS: readonly [RegExp, FailureClass][] = [
     'context_overflow',
   ],
   [/quota|credit balance|billing|usage limits|calls \/ month/i, 'quota_exhausted'],
-  [/overloaded|server busy|maximum pending requests/i, 'overloaded'],
+  [/overloaded|server busy|maximum pending requests|capacity exceeded/i, 'overloaded'],
   [/rate limit/i, 'rate_limited'],
   [/content (policy|filtering)|safety system/i, 'content_refused'],
   [/model\b.*\bnot found|try pulling it/i, 'model_gone'],
@@ -70,8 +76,8 @@ const MARKERS: readonly [RegExp, FailureClass][] = [
 const OWN_STATUSES: Partial<Record<ProviderName, Record<number, FailureClass>>> = {
   // The model called a tool, or wrote JSON, that does not fit.
   groq: { 422: 'bad_output' },
-  // Prompt and answer together are longer than the context.
-  together: { 403: 'context_overflow' },
+  // Prompt and answer together are longer than the context; the engine is overloaded.
+  together: { 403: 'context_overflow', 503: 'overloaded' },
   // The token is not valid; the caller's end of the connection was closed.
   cohere: { 498: 'auth', 499: 'transient' },
 };
@@ -119,7 +125,10 @@ export function evidenceOf(error: unknown): Evidence {
     return { ...bodyEvidence(at.body), status: at.status < 400 ? undefined : at.status, headers: at.headers };
   }
   if (!isObject(error)) return {};
-  return said(error);
+  const own = said(error);
+  // Groq's SDK leaves the event of an error in the stream as it is, in `error`; the others spread it.
+  const event = error['error'];
+  return own.code === undefined && own.type === undefined && isObject(event) ? said(event) : own;
 }
 
 /** Anthropic's codes are in the details; its SDK names them `errorCode`. */
@@ -132,7 +141,7 @@ function said(from: Record<string, unknown>): Evidence {
   return { code, type: textIn(from, 'type'), message: textIn(from, 'message') };
 }
 
-/** Reads `{error: {message, type, code}}`, `{error: "text"}` and `{message}`; anything else, such as HTML, shows nothing. */
+/** Reads `{error: {message, type, code}}`, `{error: "text"}`, `{message}` and `{detail: "text"}`; anything else, such as HTML, shows nothing. */
 function bodyEvidence(body: string): Evidence {
   let parsed: unknown;
   try {
@@ -141,7 +150,7 @@ function bodyEvidence(body: string): Evidence {
     return {};
   }
   if (!isObject(parsed)) return {};
-  const inner = parsed['error'];
+  const inner = parsed['error'] ?? parsed['detail'];
   if (typeof inner === 'string') return { message: inner };
   return said(isObject(inner) ? inner : parsed);
 }

@@ -2,7 +2,7 @@ import type { OpenAI } from 'openai';
 import type { ApiKey, Provider } from '#src/ai/model.ts';
 import { runPlain, runStream, secretOf } from '#src/ai/providers/call.ts';
 import { OpenaiAnswer, openaiCompletion, openaiEmbeddings } from '#src/ai/providers/openai-answer.ts';
-import { openaiBody } from '#src/ai/providers/openai-request.ts';
+import { embeddingBody, openaiBody } from '#src/ai/providers/openai-request.ts';
 import type { Upstream } from '#src/ai/providers/upstream.ts';
 
 export interface OpenaiOptions {
@@ -14,11 +14,11 @@ export interface OpenaiOptions {
 }
 
 // The SDK takes 120 ms to load, so only processes that call OpenAI do.
-const loadSdk = () => import('openai');
+export const loadOpenai = () => import('openai');
 
 /** A client of OpenAI's SDK for one call, to OpenAI or to a server that speaks its protocol. */
 export async function openaiClient(baseURL: string, apiKey: string, { fetch }: Upstream): Promise<OpenAI> {
-  const { OpenAI } = await loadSdk();
+  const { OpenAI } = await loadOpenai();
   // All that the SDK would else take from the environment is said here. Retries are the router's alone.
   return new OpenAI({
     apiKey,
@@ -44,7 +44,7 @@ export function createOpenai({ keys, baseUrl, models, fetch }: OpenaiOptions): P
     needsKey: true,
     keys,
     supports: () => true,
-    warm: async () => void (await loadSdk()),
+    warm: async () => void (await loadOpenai()),
     stream: (request, signal, key) =>
       runStream(call(signal), new OpenaiAnswer('openai', request), async (upstream) => {
         const client = await clientOf(upstream, key);
@@ -60,9 +60,8 @@ export function createOpenai({ keys, baseUrl, models, fetch }: OpenaiOptions): P
     embed: (request, signal, key) =>
       runPlain(call(signal), async (upstream) => {
         const client = await clientOf(upstream, key);
-        const { model, texts, dimensions } = request;
-        const body = { model, input: texts, encoding_format: 'float' as const, ...(dimensions && { dimensions }) };
-        return openaiEmbeddings('openai', request, await client.embeddings.create(body, { signal: upstream.signal }));
+        const answer = await client.embeddings.create(embeddingBody(request), { signal: upstream.signal });
+        return openaiEmbeddings('openai', request, answer);
       }),
   };
 }

@@ -41,6 +41,11 @@ export interface UpstreamOptions {
    * and of an error in a 200.
    */
   plain?: boolean;
+  /**
+   * Sees the plain answer, or each piece of whole lines of the stream, before the SDK, and gives back what the SDK is to read: for an
+   * SDK that breaks on what its provider sends. May throw, HttpFailure for an error it finds.
+   */
+  mend?: ((text: string) => string) | undefined;
 }
 
 /** Opens the upstream of one call under the caller's signal. */
@@ -61,9 +66,9 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
         const body = (await response.text()).slice(0, ERROR_BODY_MAX);
         throw new HttpFailure(html && response.ok ? 502 : response.status, response.headers, body);
       }
-      if (options.plain) return readPlain(response);
+      if (options.plain) return readPlain(response, options.mend);
       reader = response.body?.getReader();
-      return new Response(reader ? lent(reader, options.wholeLines ? lastNewline : lastByte) : null, {
+      return new Response(reader ? lent(reader, options) : null, {
         status: response.status,
         headers: response.headers,
       });
@@ -77,12 +82,12 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
 }
 
 /** @throws SyntaxError for half an answer; HttpFailure for an error in place of one */
-async function readPlain(response: Response): Promise<Response> {
+async function readPlain(response: Response, mend = (text: string) => text): Promise<Response> {
   const { status, headers } = response;
   const body = await response.text();
   const parsed: unknown = JSON.parse(body);
   if (isFailure(parsed)) throw new HttpFailure(status, headers, body);
-  return new Response(body, { status, headers });
+  return new Response(mend(body), { status, headers });
 }
 
 function isFailure(body: unknown): boolean {
@@ -96,12 +101,13 @@ function isFailure(body: unknown): boolean {
 /**
  * A stream over the reader whose `cancel` does nothing: SDKs cancel the body as soon as they have seen the end marker, and a
  * cancelled body costs the connection, with TLS a whole handshake for the next call.
- * Passes on up to the last place `end` finds in each piece; what is kept back at the end of the stream is dropped.
+ * Where only whole lines are passed on, the half one at the end of the stream is dropped.
  */
 function lent(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  end: (bytes: Uint8Array) => number,
+  { wholeLines, mend }: UpstreamOptions,
 ): ReadableStream<Uint8Array> {
+  const end = wholeLines || mend ? lastNewline : lastByte;
   let kept: Uint8Array[] = [];
   return new ReadableStream<Uint8Array>(
     {
@@ -115,7 +121,8 @@ function lent(
             continue;
           }
           const passed = value.subarray(0, at + 1);
-          stream.enqueue(kept.length > 0 ? Buffer.concat([...kept, passed]) : passed);
+          const whole = kept.length > 0 ? Buffer.concat([...kept, passed]) : passed;
+          stream.enqueue(mend ? Buffer.from(mend(Buffer.from(whole).toString('utf8'))) : whole);
           kept = at + 1 < value.length ? [value.subarray(at + 1)] : [];
           return;
         }
