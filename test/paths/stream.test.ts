@@ -187,7 +187,7 @@ describe('a job submitted at one API', () => {
     // Both calls are booked; the workspace pays the one that was delivered.
     const { charged, calls } = await bookedFor(await run.jobId);
     expect(calls.map(({ outcome, failure }) => [outcome, failure])).toEqual([
-      ['failed', 'stream_truncated'],
+      ['failed', 'transient'],
       ['delivered', null],
     ]);
     expect(calls.map(({ credits }) => credits)).toEqual([0, charged]);
