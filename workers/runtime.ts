@@ -14,7 +14,9 @@ import { openRouter } from '#src/modules/ai/router.ts';
 import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { createVault } from '#src/modules/vault/vault.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish } from '#src/modules/jobs/finish.query.ts';
+import { type Batches, createBatches } from '#src/modules/jobs/batches.ts';
+import { createFinish, type Finish, type Finished } from '#src/modules/jobs/finish.query.ts';
+import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamWriter } from '#src/streams/writer.ts';
@@ -41,6 +43,10 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const { router, warm } = openRouter(config, log);
   await warm();
 
+  const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
+  const tellEnd = createTellEnd({ emit, prefix, master, onError });
+  const batches = createBatches({ pool, redis: streamRedis, prefix, tellEnd, onError });
+
   return {
     config,
     log,
@@ -53,7 +59,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     concurrency: config.WORKER_CONCURRENCY,
     leases,
     claim: createClaim(pool, config.JOB_LEASE_MS),
-    finish: createFinish(pool),
+    finish: endingBatches(createFinish(pool), batches),
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     answer: createAnswer({
@@ -83,3 +89,14 @@ export async function openWorkerRuntime(config: Config, role: string) {
     },
   };
 }
+
+/** A finish that has the batch of an item looked at once the item is over. */
+const endingBatches =
+  (finish: (one: Finish) => Promise<Finished>, batches: Batches) =>
+  async (one: Finish): Promise<Finished> => {
+    const finished = await finish(one);
+    if (finished.kind === 'done' && finished.row.parent_id !== null && finished.row.finished_at !== null) {
+      batches.itemEnded({ workspaceId: finished.row.workspace_id, id: finished.row.parent_id });
+    }
+    return finished;
+  };

@@ -4,7 +4,7 @@ import { isUsable } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
-import { bindTo } from '#src/ai/workspace-ai.ts';
+import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { badRequest } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
@@ -21,6 +21,12 @@ const BAND_OF: Record<NonNullable<JobOptions['priority']>, Band> = {
   batch: 'bulk',
 };
 
+/** Which request it came with. */
+export interface Origin {
+  requestId: string;
+  idempotencyKey: string | null;
+}
+
 export interface AiService {
   /**
    * Checks an engine's input from a socket, where no route schema has done it.
@@ -31,13 +37,18 @@ export interface AiService {
    * Turns a checked request into what can be accepted: its queue, band and the most it can cost.
    * @throws AppError 403 for a viewer, 400 for an unknown provider or model, 422 `max_cost_too_low`, 503 `no_provider_available`.
    */
-  prepare(
+  prepare(auth: Auth, engine: Engine, input: unknown, options: JobOptions, origin: Origin): Promise<Submission>;
+  /**
+   * Turns a checked batch into what can be accepted: the job above, and each item with the most it can cost.
+   * @throws AppError as `prepare` does, for whichever item comes first
+   */
+  prepareBatch(
     auth: Auth,
     engine: Engine,
-    input: unknown,
+    items: unknown[],
     options: JobOptions,
-    origin: { requestId: string; idempotencyKey: string | null },
-  ): Promise<Submission>;
+    origin: Origin,
+  ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
 }
@@ -49,6 +60,10 @@ export interface AiResources {
 }
 
 export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
+  const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
+    const bound = bindTo(engine, input, workspace);
+    return budgetOf(router, bound.engine, bound.input, withMaxCost(options, workspace), workspace).hold;
+  };
   return {
     parse(engineName, input) {
       const engine = engineNamed(engineName);
@@ -64,20 +79,36 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
     async prepare(auth, engine, input, options, origin) {
       mustHave(auth, 'ai:run');
       const workspace = await readWorkspaceAi(auth.workspaceId);
-      const bound = bindTo(engine, input, workspace);
-      return {
-        workspaceId: auth.workspaceId,
-        userId: auth.userId,
-        requestId: origin.requestId,
-        engine: engine.name,
-        queue: engine.queue,
-        band: options.priority ? BAND_OF[options.priority] : engine.band,
-        input,
-        options,
-        hold: budgetOf(router, bound.engine, bound.input, withMaxCost(options, workspace), workspace).hold,
-        idempotencyKey: origin.idempotencyKey,
-      };
+      return submissionOf(auth, engine, input, options, origin, holdOf(engine, input, options, workspace));
+    },
+    async prepareBatch(auth, engine, inputs, options, origin) {
+      mustHave(auth, 'ai:run');
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
+      return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
     },
     providers: () => providers.filter(isUsable).map(({ name, models }) => ({ name, models: [...models] })),
+  };
+}
+
+function submissionOf(
+  auth: Auth,
+  engine: Engine,
+  input: unknown,
+  options: JobOptions,
+  origin: Origin,
+  hold: number,
+): Submission {
+  return {
+    workspaceId: auth.workspaceId,
+    userId: auth.userId,
+    requestId: origin.requestId,
+    engine: engine.name,
+    queue: engine.queue,
+    band: options.priority ? BAND_OF[options.priority] : engine.band,
+    input,
+    options,
+    hold,
+    idempotencyKey: origin.idempotencyKey,
   };
 }
