@@ -11,7 +11,7 @@ export class Prompts extends Migration {
       version integer not null check (version > 0),
       text text not null,
       variables text[] not null,
-      is_active boolean not null,
+      is_active boolean not null default false,
       created_at timestamptz not null default now(),
       created_by_id uuid constraint prompt_created_by_id_foreign references app_user (id) on delete set null,
       primary key (workspace_id, engine, language, version)

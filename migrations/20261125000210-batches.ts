@@ -34,7 +34,6 @@ end $$`;
 export class Batches extends Migration {
   override up(): void {
     this.addSql(`alter table job add column parent_id uuid, add column item integer,
-      add constraint job_parent_foreign foreign key (workspace_id, parent_id) references job (workspace_id, id) on delete cascade,
       add check ((parent_id is null) = (item is null))`);
     this.addSql('create unique index job_item on job (workspace_id, parent_id, item) where parent_id is not null');
     this.addSql(
