@@ -10,6 +10,7 @@ import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAnswer } from '#src/modules/ai/answer.ts';
 import { createAnswerCache } from '#src/modules/ai/answer-cache.ts';
+import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { createVault } from '#src/modules/vault/vault.ts';
@@ -40,7 +41,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const emit = createEmit(streamRedis);
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
-  const { router, warm } = openRouter(config, log);
+  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+  const { router, providers, warm } = openRouter(config, log);
   await warm();
 
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
@@ -64,6 +66,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     answer: createAnswer({
       router,
+      providers,
       metrics,
       readWorkspaceAi: createWorkspaceAi(pool, createVault(pool, config)),
       cache: createAnswerCache({
@@ -83,6 +86,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     },
     async close(): Promise<void> {
       leases.close();
+      models.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
       await pool.end();

@@ -1,6 +1,8 @@
 import { engines } from '#src/ai/engines/index.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { isUsable } from '#src/ai/candidates.ts';
+import { isHidden } from '#src/ai/catalog.ts';
+import type { Target } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
@@ -11,6 +13,7 @@ import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import type { Band } from '#queues/define.ts';
+import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
@@ -51,6 +54,8 @@ export interface AiService {
   ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
+  /** The models this installation can ask, but those that operators hide. */
+  targets(): Target[];
 }
 
 export interface AiResources {
@@ -60,9 +65,16 @@ export interface AiResources {
 }
 
 export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
+  const usable = providers.filter(isUsable);
   const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
     const bound = bindTo(engine, input, workspace);
-    return budgetOf(router, bound.engine, bound.input, withMaxCost(options, workspace), workspace).hold;
+    return budgetOf(
+      router,
+      bound.engine,
+      bound.input,
+      withMaxCost(withLivingModel(providers, options), workspace),
+      workspace,
+    ).hold;
   };
   return {
     parse(engineName, input) {
@@ -87,7 +99,11 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
       return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
     },
-    providers: () => providers.filter(isUsable).map(({ name, models }) => ({ name, models: [...models] })),
+    providers: () => usable.map(({ name, models }) => ({ name, models: [...models] })),
+    targets: () =>
+      usable.flatMap(({ name, models }) =>
+        models.filter((model) => !isHidden(name, model)).map((model) => ({ provider: name, model })),
+      ),
   };
 }
 
