@@ -65,7 +65,7 @@ it('names feelings, and none that was denied', () => {
   expect(sentimentOf('que raiva, estou indignada 😡').emotions[0]).toBe('anger');
   expect(sentimentOf('muito obrigada!').emotions).toEqual(['gratitude']);
   expect(sentimentOf('não estou triste').emotions).toEqual([]);
-  expect(sentimentOf('qual o valor?')).toEqual({ sentiment: 'neutral', score: 0, confidence: 0.5, emotions: [] });
+  expect(sentimentOf('qual o valor?')).toMatchObject({ sentiment: 'neutral', emotions: [] });
 });
 
 it('is surer of strong evidence than of weak or of evidence both ways', () => {
