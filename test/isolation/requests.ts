@@ -23,6 +23,11 @@ const INPUTS: Record<string, object> = {
   copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
   'smart-replies': { message: 'Quanto custa?' },
   sentiment: { text: 'Adorei!' },
+  intent: { text: 'Quanto custa?' },
+  'extract-entities': { text: 'Sou a Ana' },
+  summarize: { messages: [{ role: 'user', content: 'Oi' }] },
+  translate: { text: 'Oi', targetLanguage: 'en' },
+  'score-lead': { features: { pediu_preço: true } },
   chat: { messages: [{ role: 'user', content: 'Oi' }] },
 };
 
