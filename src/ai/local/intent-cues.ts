@@ -1,4 +1,5 @@
 import { phraseTable } from '#src/ai/local/lexicon.ts';
+import { polarityNumbers, polarityOf } from '#src/ai/local/polarity.ts';
 import { wordsOf } from '#src/ai/local/words.ts';
 
 /** What customers write to a shop for. */
@@ -145,8 +146,9 @@ export function cuesOf(text: string): Map<Intent, number> {
   return scores;
 }
 
-/** The cues as a model reads them: for each intent 0 to 1, and 1 at the end where there is none. */
-export function cueNumbers(cues: ReadonlyMap<Intent, number>): number[] {
+/** What a model of intents reads beside words: each intent's cues as 0 to 1, 1 where there are none, and how the text feels. */
+export function intentNumbers(text: string): number[] {
+  const cues = cuesOf(text);
   const scores = INTENTS.map((intent) => cues.get(intent) ?? 0);
-  return [...scores.map((score) => score / (score + 2)), cues.size === 0 ? 1 : 0];
+  return [...scores.map((score) => score / (score + 2)), cues.size === 0 ? 1 : 0, ...polarityNumbers(polarityOf(text))];
 }

@@ -1,5 +1,5 @@
 import { featuresOf, tokensToRead } from '#src/ai/local/features.ts';
-import { cueNumbers, cuesOf, type Intent } from '#src/ai/local/intent-cues.ts';
+import { type Intent, intentNumbers } from '#src/ai/local/intent-cues.ts';
 import { openModel } from '#src/ai/local/linear-model.ts';
 
 export { type Intent, INTENTS } from '#src/ai/local/intent-cues.ts';
@@ -19,10 +19,10 @@ const model = openModel<Intent>('intent');
 
 /** What a message wants: a linear model over its words and its cues (docs/accuracy.md). Linear in the text. */
 export function intentOf(text: string): IntentGuess {
-  const tokens = tokensToRead(text.slice(0, READ_AT_MOST));
+  const read = text.slice(0, READ_AT_MOST);
+  const tokens = tokensToRead(read);
   if (tokens.length === 0) return { intent: 'other', confidence: 0.3, subIntents: [] };
-  const cues = cuesOf(text);
-  const chances = model.probabilities(featuresOf(tokens, model.buckets), cueNumbers(cues));
+  const chances = model.probabilities(featuresOf(tokens, model.buckets), intentNumbers(read));
   const ranked = model.labels
     .map((intent, at) => ({ intent, chance: chances[at] ?? 0 }))
     .toSorted((a, b) => b.chance - a.chance);

@@ -15,12 +15,12 @@ const ENDS = String.raw`(?![\p{L}\p{N}])`;
 const COUNT = String.raw`(?:\d{1,3}|${NUMBER_WORD})`;
 
 const SHIFTS: Record<string, number> = {
-  hoje: 0, today: 0, tonight: 0, hoy: 0, amanha: 1, tomorrow: 1, 'depois de amanha': 2, 'day after tomorrow': 2, 'pasado manana': 2, ontem: -1, yesterday: -1, ayer: -1,
+  hoje: 0, today: 0, tonight: 0, hoy: 0, amanha: 1, tomorrow: 1, 'depois de amanha': 2, 'day after tomorrow': 2, 'pasado manana': 2, manana: 1, ontem: -1, yesterday: -1, ayer: -1,
   anteontem: -2, 'antes de ontem': -2, anteayer: -2,
 }; // prettier-ignore
 const shifts = new Map(Object.entries(SHIFTS));
 const SHIFTED = new RegExp(
-  `${NOT_INSIDE}(?:the )?(?<word>${[...shifts.keys()].toSorted((a, b) => b.length - a.length).join('|')})${ENDS}`,
+  `${NOT_INSIDE}(?<!\\bla )(?:the )?(?<word>${[...shifts.keys()].toSorted((a, b) => b.length - a.length).join('|')})${ENDS}`,
   'gu',
 );
 

@@ -1,5 +1,5 @@
 import { featuresOf, tokensToRead } from '#src/ai/local/features.ts';
-import { cueNumbers, cuesOf, INTENTS } from '#src/ai/local/intent-cues.ts';
+import { INTENTS, intentNumbers } from '#src/ai/local/intent-cues.ts';
 import { polarityNumbers, polarityOf } from '#src/ai/local/polarity.ts';
 import { type Example, seeded } from '#src/ai/local/training/fit.ts';
 import type { Message } from '#src/ai/local/training/messages.ts';
@@ -20,7 +20,7 @@ export function sentimentExample({ text, sentiment }: Labelled): Example {
 export function intentExample({ text, intent }: Labelled): Example {
   return {
     features: featuresOf(tokensToRead(text), BUCKETS),
-    dense: cueNumbers(cuesOf(text)),
+    dense: intentNumbers(text),
     label: INTENTS.indexOf(intent),
   };
 }

@@ -11,9 +11,9 @@ import {
 import { type Example, fit, type FitOptions, type Fitted } from '#src/ai/local/training/fit.ts';
 import { type Message, trainingMessages } from '#src/ai/local/training/messages.ts';
 
-const OPTIONS = { buckets: BUCKETS, epochs: 12, rate: 0.15, decay: 0.0005, seed: 7 };
+const OPTIONS = { buckets: BUCKETS, epochs: 12, rate: 0.15, decay: 0.0003, seed: 7 };
 const MADE_SEED = 3;
-const LONGER = 3000;
+const LONGER = 6000;
 const GREETED = 500;
 
 /** Learns the sentiment of Portuguese. */
