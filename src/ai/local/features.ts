@@ -12,7 +12,11 @@ const spelled = new Map(Object.entries(SPELLED));
 
 const TOKEN = /\p{L}[\p{L}\p{N}]*(?:['’]\p{L}+)?|\p{N}+(?:[.,:/]\p{N}+)*|\p{Extended_Pictographic}|[!?]/gu;
 const LAUGH = /^(?:k{2,}|(?:ha|he|rs|ja){2,}h?)$/u;
-const NEGATORS = new Set('nao nem nunca jamais sem nenhum nenhuma ninguem nada not no never don\'t doesn\'t didn\'t isn\'t can\'t sin nadie'.split(' '));
+const NEGATORS = new Set(
+  "nao nem nunca jamais sem nenhum nenhuma ninguem nada not no never don't doesn't didn't isn't can't sin nadie".split(
+    ' ',
+  ),
+);
 const NEGATION_REACH = 3;
 const STEM = 5;
 

@@ -52,7 +52,10 @@ function pointsOf(name: string, value: Value): number {
   return typeof value === 'string' && value.includes(' ') ? byWords(value) : 0;
 }
 
-const ADVICE: Record<Language, { hot: string; warm: string; cool: string; cold: string; drives: string; holds: string }> = {
+const ADVICE: Record<
+  Language,
+  { hot: string; warm: string; cool: string; cold: string; drives: string; holds: string }
+> = {
   pt: {
     hot: 'Lead quente: fale com ele hoje e proponha o próximo passo.',
     warm: 'Lead promissor: retome a conversa nos próximos dias com uma proposta.',

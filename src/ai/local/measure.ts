@@ -70,7 +70,9 @@ const MARK = /\{(\w+)\|([^|}]+)(?:\|([^}]+))?\}/gu;
 
 /** Reads marked messages, one a line; lines that begin with `#` are remarks. */
 export function readMarked(name: string): MarkedMessage[] {
-  const lines = readFileSync(new URL(`__fixtures__/${name}.txt`, import.meta.url), 'utf8').trim().split('\n');
+  const lines = readFileSync(new URL(`__fixtures__/${name}.txt`, import.meta.url), 'utf8')
+    .trim()
+    .split('\n');
   return lines
     .filter((line) => !line.startsWith('#'))
     .map((line) => {

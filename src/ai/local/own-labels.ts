@@ -34,7 +34,7 @@ const topics = TOPICS.map((topic) => ({
 }));
 
 const OF_NAME = 2.5;
-const OF_WORD = 1.2;
+const OF_WORD = 2;
 const OF_INTENT = 3;
 const OF_MOOD = 2.5;
 const OF_OTHER = 0.8;
@@ -75,6 +75,8 @@ export function labelOf(text: string, labels: readonly string[]): LabelGuess {
   return {
     intent: best.label,
     confidence: Math.round(confidence * 100) / 100,
-    subIntents: others.filter(({ score }) => score > OF_OTHER && score >= best.score * BESIDES).map(({ label }) => label),
+    subIntents: others
+      .filter(({ score }) => score > OF_OTHER && score >= best.score * BESIDES)
+      .map(({ label }) => label),
   };
 }

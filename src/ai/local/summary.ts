@@ -45,7 +45,14 @@ function sentencesOf(turns: readonly Turn[]): Sentence[] {
       const text = piece.trim();
       if (text === '' || !/[\p{L}\p{N}]/u.test(text)) continue;
       const flat = fold(text);
-      sentences.push({ at: sentences.length, role, text, flat, stems: new Set(contentWordsOf(text).map(stemOf)), worth: 0 });
+      sentences.push({
+        at: sentences.length,
+        role,
+        text,
+        flat,
+        stems: new Set(contentWordsOf(text).map(stemOf)),
+        worth: 0,
+      });
     }
   }
   // The latest matter most where there are too many to weigh.
@@ -93,7 +100,8 @@ function different(sentences: readonly Sentence[], count: number): Sentence[] {
   const kept: Sentence[] = [];
   for (const sentence of sentences) {
     if (kept.length === count) break;
-    if (!kept.some((one) => one.text === sentence.text || overlap(one.stems, sentence.stems) > SAME)) kept.push(sentence);
+    if (!kept.some((one) => one.text === sentence.text || overlap(one.stems, sentence.stems) > SAME))
+      kept.push(sentence);
   }
   return kept;
 }
@@ -145,6 +153,8 @@ export function summaryOf(turns: readonly Turn[], maxLength: number): Summary {
     summary: summary || shown(turns.map(({ content }) => content.trim()).find(Boolean) ?? '', maxLength),
     keyPoints: texts(best.slice(0, MAX_POINTS)),
     actionItems: texts(different(spoken.filter(({ flat }) => TO_DO.test(flat)).toReversed(), MAX_ITEMS)),
-    decisions: texts(different(spoken.filter(({ flat }) => DECIDED.test(flat) && !flat.endsWith('?')).toReversed(), MAX_ITEMS)),
+    decisions: texts(
+      different(spoken.filter(({ flat }) => DECIDED.test(flat) && !flat.endsWith('?')).toReversed(), MAX_ITEMS),
+    ),
   };
 }

@@ -30,7 +30,9 @@ function checked(base: string, weights: readonly number[]): string {
 const cpf = (random: Random) => checked(digitsFrom(random, 9), CPF_WEIGHTS);
 const cnpj = (random: Random) => checked(`${digitsFrom(random, 8)}000${pick(random, ['1', '2', '3'])}`, CNPJ_WEIGHTS);
 function lettersCnpj(random: Random): string {
-  const base = Array.from({ length: 12 }, () => pick(random, [...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'] as ['0', ...string[]]));
+  const base = Array.from({ length: 12 }, () =>
+    pick(random, [...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'] as ['0', ...string[]]),
+  );
   base[Math.floor(random() * 8)] = 'K';
   return checked(base.join(''), CNPJ_WEIGHTS);
 }
@@ -40,7 +42,14 @@ const cnpjDots = (text: string) => text.replace(/(.{2})(.{3})(.{3})(.{4})(.{2})/
 const cpfSpaces = (text: string) => text.replace(/(.{3})(.{3})(.{3})(.{2})/u, '$1 $2 $3 $4');
 const cpfDash = (text: string) => text.replace(/(.{9})(.{2})/u, '$1-$2');
 
-const BEFORE = ['meu cpf é ', 'CPF: ', 'cpf ', 'segue o documento ', 'o cpf do meu marido é ', 'anota aí o cpf '] as const;
+const BEFORE = [
+  'meu cpf é ',
+  'CPF: ',
+  'cpf ',
+  'segue o documento ',
+  'o cpf do meu marido é ',
+  'anota aí o cpf ',
+] as const;
 const BEFORE_CNPJ = ['CNPJ ', 'cnpj da loja: ', 'a nota é pro cnpj ', 'nosso CNPJ é '] as const;
 const AROUND = ['', 'oi, ', 'boa tarde! ', 'pode emitir a nota? ', 'é pra cadastro, '] as const;
 const AFTER = ['', '.', ' obrigada', ', tá?', ' e o nome é Ana Souza', '\nqualquer coisa me avisa', ' 👍'] as const;
@@ -56,12 +65,18 @@ export function positives(count: number, seed: number): DocumentCase[] {
       const document = cpf(random);
       const written = pick(random, [cpfDots, cpfDots, cpfSpaces, cpfDash, (text: string) => text])(document);
       const isDotted = written.includes('.');
-      return { text: `${around}${isDotted && random() < 0.4 ? '' : pick(random, BEFORE)}${written}${after}`, documents: [document] };
+      return {
+        text: `${around}${isDotted && random() < 0.4 ? '' : pick(random, BEFORE)}${written}${after}`,
+        documents: [document],
+      };
     }
     const document = kind < 0.85 ? cnpj(random) : lettersCnpj(random);
     const written = random() < 0.7 ? cnpjDots(document) : document;
     const isDotted = written.includes('/');
-    return { text: `${around}${isDotted && random() < 0.4 ? '' : pick(random, BEFORE_CNPJ)}${written}${after}`, documents: [document] };
+    return {
+      text: `${around}${isDotted && random() < 0.4 ? '' : pick(random, BEFORE_CNPJ)}${written}${after}`,
+      documents: [document],
+    };
   });
 }
 
@@ -86,7 +101,8 @@ const NEGATIVES: ((random: Random) => string)[] = [
   (random) => `vence 1${digitsFrom(random, 1)}/0${1 + Math.floor(random() * 9)}/2026 às 18:30`,
   (random) => `cep 0${digitsFrom(random, 4)}-${digitsFrom(random, 3)}`,
   (random) => `nota fiscal ${digitsFrom(random, 6)} série ${digitsFrom(random, 1)}`,
-  (random) => `versão ${digitsFrom(random, 1)}.${digitsFrom(random, 2)}.${digitsFrom(random, 3)} build ${digitsFrom(random, 5)}`,
+  (random) =>
+    `versão ${digitsFrom(random, 1)}.${digitsFrom(random, 2)}.${digitsFrom(random, 3)} build ${digitsFrom(random, 5)}`,
   (random) => `id 123e4567-e89b-12d3-a456-${digitsFrom(random, 12)}`,
   (random) => `imei ${digitsFrom(random, 15)}`,
 ];

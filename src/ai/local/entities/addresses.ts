@@ -9,7 +9,8 @@ const ADDRESS = new RegExp(
   'gu',
 );
 /** Of the sentence around the address, so that it is none: "rua alagada há 2 dias". */
-const NO_NAME = /^(?:r\.|rua|avenida|av\.?|estrada|largo)\s(?:esta|ta|e|foi|era|que|onde|nao|sem|com|tem|atras|ao|principal de)\s/u;
+const NO_NAME =
+  /^(?:r\.|rua|avenida|av\.?|estrada|largo)\s(?:esta|ta|e|foi|era|que|onde|nao|sem|com|tem|atras|ao|principal de)\s/u;
 /** A complement that is a bare "fundos" or "casa" is a word of the sentence as often as a part of the address. */
 const LOOSE = /,?\s(?:-\s)?(?:fundos|casa|loja|sala|andar|lote|quadra|conjunto)$/u;
 

@@ -27,7 +27,11 @@ function formatOf(timeZone: string): Intl.DateTimeFormat {
 
 /** What the clocks of a time zone show at a moment. @throws RangeError where there is no such time zone */
 export function clockAt(moment: Date, timeZone: string): Day & { hour: number; minute: number } {
-  const parts = new Map(formatOf(timeZone).formatToParts(moment).map(({ type, value }) => [type, Number(value)]));
+  const parts = new Map(
+    formatOf(timeZone)
+      .formatToParts(moment)
+      .map(({ type, value }) => [type, Number(value)]),
+  );
   const part = (name: Intl.DateTimeFormatPartTypes) => parts.get(name) ?? 0;
   return { year: part('year'), month: part('month'), day: part('day'), hour: part('hour'), minute: part('minute') };
 }

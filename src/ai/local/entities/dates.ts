@@ -23,8 +23,10 @@ const TIME = new RegExp(
   String.raw`(?<![\p{L}\p{N}:.,/R$-])(?<lead>(?:(?:ate |depois d|antes d|a partir d|por volta d)?as|ate|at|pelas|la pelas|a las|das|until|by)\s)?(?:(?<hour>\d{1,2})(?:(?:[:h]|\shs?\s)(?<minute>\d{2})(?:\s?(?:h|hs|hrs|min))?|\s?(?<unit>h|hs|hrs|horas?|hours?))?${PART}?(?![\p{L}\p{N}%]|[.,:/-]\d)|(?<noon>meio[ -]dia(?: e meia)?|noon|mediodia)|(?<midnight>meia[ -]noite|midnight|medianoche))`,
   'gu',
 );
-const DAYTIME = /^\s(?:(?:de|pela|da|a|bem)\s(?:manha|tarde|noite|madrugada|cedo)|cedo|in the (?:morning|afternoon|evening)|morning|afternoon|evening|night|por la (?:manana|tarde|noche))(?![\p{L}\p{N}])/u;
-const JOINS = /^\s{0,2}(?:,\s)?(?:(?:as|a|at|de|do|da|no|na|on|el|pelas|por volta das|la pelas|ate as|depois das|antes das)\s)?$/u;
+const DAYTIME =
+  /^\s(?:(?:de|pela|da|a|bem)\s(?:manha|tarde|noite|madrugada|cedo)|cedo|in the (?:morning|afternoon|evening)|morning|afternoon|evening|night|por la (?:manana|tarde|noche))(?![\p{L}\p{N}])/u;
+const JOINS =
+  /^\s{0,2}(?:,\s)?(?:(?:as|a|at|de|do|da|no|na|on|el|pelas|por volta das|la pelas|ate as|depois das|antes das)\s)?$/u;
 const READ_AHEAD = 24;
 
 function hourOf(hour: number, part: string | undefined): number {
@@ -98,8 +100,16 @@ export function datesIn({ flat }: Reading, clock: Clock): FoundEntity[] {
   for (const [place, day] of days.entries()) {
     while ((times[next]?.end ?? Infinity) <= (days[place - 1]?.wide ?? 0)) next += 1;
     const near = times.slice(next, next + 4).filter((time) => !taken.has(time));
-    const after = near.find((time) => time.start >= day.wide && JOINS.test(flat.slice(day.wide, Math.min(time.start, day.wide + READ_AHEAD))) && time.start - day.wide < READ_AHEAD);
-    const before = near.find((time) => time.end <= day.start && day.start - time.end < READ_AHEAD && JOINS.test(flat.slice(time.end, day.start)));
+    const after = near.find(
+      (time) =>
+        time.start >= day.wide &&
+        JOINS.test(flat.slice(day.wide, Math.min(time.start, day.wide + READ_AHEAD))) &&
+        time.start - day.wide < READ_AHEAD,
+    );
+    const before = near.find(
+      (time) =>
+        time.end <= day.start && day.start - time.end < READ_AHEAD && JOINS.test(flat.slice(time.end, day.start)),
+    );
     const time = day.minutesFromNow === undefined ? (after ?? before) : undefined;
     if (time) taken.add(time);
     for (const inside of near) if (inside.start < day.end && inside.end > day.start) taken.add(inside);

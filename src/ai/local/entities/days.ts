@@ -60,17 +60,34 @@ const AGO = new RegExp(
   'gu',
 );
 /** How long something took, not when it is. */
-const TOOK = /(?:chegou|chegaram|veio|vieram|entregou|entregaram|recebi|levou|demorou|ficou pronto|entregue|quebrou|parou|pago|parcelad[oa]|dividid[oa])\s(?:\p{L}{1,12}\s){0,2}$/u;
+const TOOK =
+  /(?:chegou|chegaram|veio|vieram|entregou|entregaram|recebi|levou|demorou|ficou pronto|entregue|quebrou|parou|pago|parcelad[oa]|dividid[oa])\s(?:\p{L}{1,12}\s){0,2}$/u;
 
 const SPANS: [pattern: RegExp, of: (today: Day) => Day][] = [
-  [/(?:semana que vem|proxima semana|next week|semana proxima)/u, (today) => addDays(today, 7 - ((weekdayOf(today) + 6) % 7))],
+  [
+    /(?:semana que vem|proxima semana|next week|semana proxima)/u,
+    (today) => addDays(today, 7 - ((weekdayOf(today) + 6) % 7)),
+  ],
   [/(?:semana passada|last week)/u, (today) => addDays(today, -7 - ((weekdayOf(today) + 6) % 7))],
   [/(?:mes que vem|proximo mes|next month|mes proximo)/u, (today) => ({ ...addMonths(today, 1), day: 1 })],
   [/(?:mes passado|last month)/u, (today) => ({ ...addMonths(today, -1), day: 1 })],
   [/(?:ano que vem|proximo ano|next year)/u, (today) => ({ year: today.year + 1, month: 1, day: 1 })],
 ];
 
-const MONTHS = ['jan', 'fev|feb|ene', 'mar', 'abr|apr', 'mai|may', 'jun', 'jul', 'ago|aug', 'set|sep', 'out|oct', 'nov', 'dez|dec|dic'];
+const MONTHS = [
+  'jan',
+  'fev|feb|ene',
+  'mar',
+  'abr|apr',
+  'mai|may',
+  'jun',
+  'jul',
+  'ago|aug',
+  'set|sep',
+  'out|oct',
+  'nov',
+  'dez|dec|dic',
+];
 const MONTH =
   'janeiro|january|enero|fevereiro|february|febrero|marco|march|marzo|abril|april|maio|may|mayo|junho|june|junio|julho|july|julio|agosto|august|setembro|september|septiembre|outubro|october|octubre|novembro|november|noviembre|dezembro|december|diciembre';
 const SPELLED = new RegExp(
@@ -82,9 +99,13 @@ const SLASHED = new RegExp(
   'gu',
 );
 const ISO = /(?<![\p{L}\p{N}/.-])(?<year>\d{4})-(?<month>\d{2})-(?<day>\d{2})(?![\p{L}\p{N}-])/gu;
-const DAY_ALONE = new RegExp(String.raw`${NOT_INSIDE}(?:dia|day)\s(?<day>\d{1,2})(?!\s?(?:[/:%-]\s?\d|de\s(?:${MONTH})|[.,]\d|x\b|dias))${ENDS}`, 'gu');
+const DAY_ALONE = new RegExp(
+  String.raw`${NOT_INSIDE}(?:dia|day)\s(?<day>\d{1,2})(?!\s?(?:[/:%-]\s?\d|de\s(?:${MONTH})|[.,]\d|x\b|dias))${ENDS}`,
+  'gu',
+);
 /** Words that speak of a date before `25/12`: without one, and without two digits each, it may be a fraction. */
-const SPEAKS_OF_DATES = /(?:dia|em|ate|para|pra|pro|no|desde|de|data|vence|vencimento|nasc\p{L}{0,8}|marcad[oa]|agendad[oa]|on|until|el)[\s:]{1,2}(?:o\s|dia\s)?$/u;
+const SPEAKS_OF_DATES =
+  /(?:dia|em|ate|para|pra|pro|no|desde|de|data|vence|vencimento|nasc\p{L}{0,8}|marcad[oa]|agendad[oa]|on|until|el)[\s:]{1,2}(?:o\s|dia\s)?$/u;
 const SPEAKS_OF_THE_PAST =
   /(?:comprei|paguei|recebi|fiz|pedi|foi|era|desde|chegou|veio|marcaram|disseram|compramos|fui|estive|ontem|nasci|nascid[oa]|nasc)[\s,:]{1,2}(?:\p{L}{1,9}\s){0,3}$/u;
 const LOOK_BACK = 48;
@@ -120,7 +141,9 @@ function yearOf(text: string): number {
 function monthAndDay(groups: Record<string, string | undefined>, today: Day, isPast: boolean): Day | undefined {
   const day = Number(groups['day'] ?? groups['day2']);
   const word = groups['month2'] ?? groups['month'] ?? '';
-  const month = /^\d/u.test(word) ? Number(word) : MONTHS.findIndex((start) => new RegExp(`^(?:${start})`, 'u').test(word)) + 1;
+  const month = /^\d/u.test(word)
+    ? Number(word)
+    : MONTHS.findIndex((start) => new RegExp(`^(?:${start})`, 'u').test(word)) + 1;
   const year = groups['year'];
   const found = year === undefined ? withYear(month, day, today, isPast) : { year: yearOf(year), month, day };
   return isDay(found) ? found : undefined;
@@ -138,20 +161,26 @@ const beforeOf = (flat: string, index: number) => flat.slice(Math.max(0, index -
 
 const FINDERS: Finder[] = [
   (flat, today) =>
-    [...flat.matchAll(SHIFTED)].map((match) => at(match, addDays(today, shifts.get(match.groups?.['word'] ?? '') ?? 0), 0.95)),
+    [...flat.matchAll(SHIFTED)].map((match) =>
+      at(match, addDays(today, shifts.get(match.groups?.['word'] ?? '') ?? 0), 0.95),
+    ),
   (flat, today) =>
     [...flat.matchAll(WEEKDAY)].map((match) => {
       const { before = '', name = '', after = '' } = match.groups ?? {};
       const follows = flat.slice(match.index + match[0].length, match.index + match[0].length + 12);
       const isBare = ORDINAL.test(name) && match[0] === name;
-      if (isBare && (!DAY_GOES_ON.test(follows) || /^\s(?:a|e)\s(?:quinta|sexta|sabado|domingo)/u.test(follows))) return undefined;
+      if (isBare && (!DAY_GOES_ON.test(follows) || /^\s(?:a|e)\s(?:quinta|sexta|sabado|domingo)/u.test(follows)))
+        return undefined;
       return at(match, weekday(name, before + after, today), before + after ? 0.8 : isBare ? 0.7 : 0.85);
     }),
   (flat, today) =>
     [...flat.matchAll(AHEAD)].map((match) => {
       const { lead = '', count = '', unit = '' } = match.groups ?? {};
       if (lead === 'em' && TOOK.test(beforeOf(flat, match.index))) return undefined;
-      return { ...at(match, today, lead === 'em' || lead === 'en' ? 0.65 : 0.9), ...shifted(today, unit, countOf(count)) };
+      return {
+        ...at(match, today, lead === 'em' || lead === 'en' ? 0.65 : 0.9),
+        ...shifted(today, unit, countOf(count)),
+      };
     }),
   (flat, today) =>
     [...flat.matchAll(AGO)].map((match) => {
@@ -161,7 +190,9 @@ const FINDERS: Finder[] = [
   ...SPANS.map(
     ([pattern, of]): Finder =>
       (flat, today) =>
-        [...flat.matchAll(new RegExp(`${NOT_INSIDE}${pattern.source}${ENDS}`, 'gu'))].map((match) => at(match, of(today), 0.6)),
+        [...flat.matchAll(new RegExp(`${NOT_INSIDE}${pattern.source}${ENDS}`, 'gu'))].map((match) =>
+          at(match, of(today), 0.6),
+        ),
   ),
   (flat, today) =>
     [...flat.matchAll(SPELLED)].map((match) => {

@@ -6,7 +6,8 @@ import { readMarked, scoresOf } from '#src/ai/local/measure.ts';
 
 // A Wednesday.
 const CLOCK = { now: new Date('2026-03-11T10:00:00-03:00'), timeZone: 'America/Sao_Paulo' };
-const dates = (text: string, clock = CLOCK) => entitiesOf(text, clock).date.map(({ value, normalized }) => [value, normalized]);
+const dates = (text: string, clock = CLOCK) =>
+  entitiesOf(text, clock).date.map(({ value, normalized }) => [value, normalized]);
 const money = (text: string) => entitiesOf(text, CLOCK).money.map(({ value, normalized }) => [value, normalized]);
 
 it('finds documents by their check digits, and nothing that only looks like one', () => {
@@ -115,17 +116,23 @@ it('gives offsets in the text as it came, and no overlaps, for any text', () => 
     'R$ 20', 'amanhã', ' às 15h', '529.982.247-25', 'Ana Souza', '😀', 'Rua A, 12', '\u200b', '１２', ' ', 'a@b.co', 'Padaria Sol', 'dia 5', 'é', '11 98765-4321',
   ); // prettier-ignore
   fc.assert(
-    fc.property(fc.oneof(fc.array(piece).map((parts) => parts.join(' ')), fc.string({ unit: 'binary' })), (text) => {
-      const all = Object.values(entitiesOf(text, CLOCK)).flat();
-      for (const { value, start, end, normalized, confidence } of all) {
-        expect(text.slice(start, end)).toBe(value);
-        expect(normalized).not.toBe('');
-        expect(confidence).toBeGreaterThan(0);
-        expect(confidence).toBeLessThanOrEqual(1);
-      }
-      const sorted = all.toSorted((a, b) => a.start - b.start);
-      for (const [at, { start }] of sorted.entries()) expect(start).toBeGreaterThanOrEqual(sorted[at - 1]?.end ?? 0);
-    }),
+    fc.property(
+      fc.oneof(
+        fc.array(piece).map((parts) => parts.join(' ')),
+        fc.string({ unit: 'binary' }),
+      ),
+      (text) => {
+        const all = Object.values(entitiesOf(text, CLOCK)).flat();
+        for (const { value, start, end, normalized, confidence } of all) {
+          expect(text.slice(start, end)).toBe(value);
+          expect(normalized).not.toBe('');
+          expect(confidence).toBeGreaterThan(0);
+          expect(confidence).toBeLessThanOrEqual(1);
+        }
+        const sorted = all.toSorted((a, b) => a.start - b.start);
+        for (const [at, { start }] of sorted.entries()) expect(start).toBeGreaterThanOrEqual(sorted[at - 1]?.end ?? 0);
+      },
+    ),
   );
 });
 

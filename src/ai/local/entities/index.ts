@@ -47,7 +47,11 @@ function fromPii(span: PiiSpan): Typed[] {
   if (!type) return [];
   const isBareUrl = type === 'url' && !/^https?:/iu.test(normalized);
   const written =
-    span.type === 'cep' ? normalized.replace(/^(\d{5})(\d{3})$/u, '$1-$2') : isBareUrl ? `https://${normalized}` : normalized;
+    span.type === 'cep'
+      ? normalized.replace(/^(\d{5})(\d{3})$/u, '$1-$2')
+      : isBareUrl
+        ? `https://${normalized}`
+        : normalized;
   return [{ type, start, end, normalized: written, confidence: Math.round(score * 100) / 100 }];
 }
 

@@ -6,7 +6,18 @@ const WORDED = String.raw`(?:${NUMBER_WORD})(?:(?:\s+(?:e|and|y)\s+|\s+|-)(?:${N
 const ENDS = String.raw`(?![\p{L}\p{N}]|[.,]\d)`;
 const SCALED = String.raw`(?:\s?(?<scale>${SCALE})${ENDS})?`;
 
-const SYMBOLS: Record<string, string> = { r$: 'BRL', brl: 'BRL', us$: 'USD', u$: 'USD', usd: 'USD', $: 'USD', '€': 'EUR', eur: 'EUR', '£': 'GBP', gbp: 'GBP' };
+const SYMBOLS: Record<string, string> = {
+  r$: 'BRL',
+  brl: 'BRL',
+  us$: 'USD',
+  u$: 'USD',
+  usd: 'USD',
+  $: 'USD',
+  '€': 'EUR',
+  eur: 'EUR',
+  '£': 'GBP',
+  gbp: 'GBP',
+};
 /** Names of currencies by their beginnings; `''` where a name has several. */
 const NAMES: [start: string, currency: string][] = [
   ['rea', 'BRL'],
@@ -22,7 +33,8 @@ const NAMES: [start: string, currency: string][] = [
   ['pound', 'GBP'],
   ['peso', ''],
 ];
-const NAME = 'reais|real|contos?|pilas?|pratas?|mangos|paus?|dolares|dolar|dollars?|bucks?|euros?|libras?|pounds?|pesos';
+const NAME =
+  'reais|real|contos?|pilas?|pratas?|mangos|paus?|dolares|dolar|dollars?|bucks?|euros?|libras?|pounds?|pesos';
 
 const BEFORE = new RegExp(
   String.raw`(?<![\p{L}\p{N}])(?<symbol>r\$|us\$|u\$|\$|€|£|brl|usd|eur|gbp)\s?(?<digits>${DIGITS})(?![\d]|[.,]\d)${SCALED}(?:\s(?:de\s)?(?:reais|dolares|euros)${ENDS})?`,

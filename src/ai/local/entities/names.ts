@@ -58,7 +58,8 @@ const PERSON = new RegExp(
 );
 const SPOKEN_OF =
   /(?:fal[oae]r?|falando|falei|conversei|conversar|chama|chamar|procur[oa]r?|passa|fala) (?:com|por|pra|para) (?:[ao] )?$|(?:aqui e|quem fala e|sou|eu sou|meu nome e|me chamo|i am|i'm|this is|soy) (?:[ao] )?$/u;
-const NO_NAME = /^(?:Sou|Oi|Olá|Bom|Boa|Rua|Av|Eu|Ele|Ela|Vocês?|Obrigad[oa]|Deus|Cliente|Gerente|Atendente|Suporte|Brasil|Dr|Dra)$/u;
+const NO_NAME =
+  /^(?:Sou|Oi|Olá|Bom|Boa|Rua|Av|Eu|Ele|Ela|Vocês?|Obrigad[oa]|Deus|Cliente|Gerente|Atendente|Suporte|Brasil|Dr|Dra)$/u;
 const LOOK_BACK = 32;
 
 const flatten = (word: string) => word.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
@@ -76,6 +77,13 @@ export function peopleIn({ typed, flat }: Reading): FoundEntity[] {
     if (from < 0) return [];
     const name = words.slice(from).join(' ');
     const start = index + text.length - name.length;
-    return [{ start, end: start + name.length, normalized: name, confidence: isSpokenOf ? 0.8 : words.length - from > 1 ? 0.75 : 0.6 }];
+    return [
+      {
+        start,
+        end: start + name.length,
+        normalized: name,
+        confidence: isSpokenOf ? 0.8 : words.length - from > 1 ? 0.75 : 0.6,
+      },
+    ];
   });
 }

@@ -14,7 +14,17 @@ const scales = new Map(Object.entries(SCALES));
 const longestFirst = (words: Iterable<string>) => [...words].toSorted((a, b) => b.length - a.length).join('|');
 
 /** One number word of the three languages, without accents, in a pattern; scales are `SCALE`. */
-export const NUMBER_WORD = longestFirst([...values.keys(), 'hundred', 'mil', 'thousand', 'milhao', 'milhoes', 'million', 'meio', 'meia']);
+export const NUMBER_WORD = longestFirst([
+  ...values.keys(),
+  'hundred',
+  'mil',
+  'thousand',
+  'milhao',
+  'milhoes',
+  'million',
+  'meio',
+  'meia',
+]);
 export const SCALE = longestFirst([...scales.keys()].filter((scale) => scale !== 'hundred'));
 
 /** What a scale word multiplies by; 1 for none. */

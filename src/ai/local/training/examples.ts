@@ -54,8 +54,7 @@ export function longerTexts(messages: readonly Message[], count: number, seed: n
     const joint = pick(JOINTS) ?? ' ';
     const contrast = pick(CONTRASTS) ?? ' mas ';
     const [first, second, third] = mix.parts;
-    const text =
-      second === 'mas' ? `${part(first)}${contrast}${part(third)}` : `${part(first)}${joint}${part(second)}`;
+    const text = second === 'mas' ? `${part(first)}${contrast}${part(third)}` : `${part(first)}${joint}${part(second)}`;
     const longer = mix.share === 0.3 && random() < 0.4 ? `${text}${pick(JOINTS) ?? ' '}${part(first)}` : text;
     return { text: longer, sentiment: mix.is, intent: 'other' };
   });
@@ -74,6 +73,10 @@ export function greetedTexts(messages: readonly Message[], count: number, seed: 
     const wanted = pick(wanting);
     const greeting = pick(byLanguage.get(wanted?.language ?? 'pt') ?? []);
     const intent = wanted?.intent ?? 'other';
-    return { text: `${greeting?.text ?? ''}${random() < 0.5 ? ', ' : ' '}${wanted?.text ?? ''}`, sentiment: 'neutral', intent };
+    return {
+      text: `${greeting?.text ?? ''}${random() < 0.5 ? ', ' : ' '}${wanted?.text ?? ''}`,
+      sentiment: 'neutral',
+      intent,
+    };
   });
 }

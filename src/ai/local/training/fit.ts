@@ -55,9 +55,12 @@ export function fit(examples: readonly Example[], options: FitOptions): Fitted {
   for (let epoch = 0; epoch < epochs; epoch += 1) {
     for (const { features, dense: values, label } of shuffled(examples, random)) {
       const value = featureValue(features.length);
-      const scores = bias.map((own, at) => own + values.reduce((sum, one, place) => sum + one * (dense[at]?.[place] ?? 0), 0));
+      const scores = bias.map(
+        (own, at) => own + values.reduce((sum, one, place) => sum + one * (dense[at]?.[place] ?? 0), 0),
+      );
       for (const bucket of features)
-        for (let at = 0; at < labels; at += 1) scores[at] = (scores[at] ?? 0) + (weights[bucket * labels + at] ?? 0) * value;
+        for (let at = 0; at < labels; at += 1)
+          scores[at] = (scores[at] ?? 0) + (weights[bucket * labels + at] ?? 0) * value;
       const weigh = Math.min(3, examples.length / labels / (counts[label] ?? 1));
       const wrong = softmax(scores).map((chance, at) => (chance - (at === label ? 1 : 0)) * weigh);
       for (let at = 0; at < labels; at += 1) {
