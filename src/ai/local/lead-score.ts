@@ -84,14 +84,16 @@ const ADVICE: Record<
 
 const MENTIONED = 3;
 
+/** The features of a list with their points, behind a title; nothing for none. */
+function named(title: string, list: [name: string, points: number][]): string {
+  if (list.length === 0) return '';
+  return ` ${title}: ${list.map(([name, own]) => `${name} (${own > 0 ? '+' : '−'}${Math.abs(own)})`).join(', ')}.`;
+}
+
 function recommendation(points: [name: string, points: number][], language: Language): string {
   const sum = points.reduce((total, [, own]) => total + own, 0);
   const advice = ADVICE[language];
   const band = sum >= 70 ? advice.hot : sum >= 45 ? advice.warm : sum >= 20 ? advice.cool : advice.cold;
-  const named = (title: string, list: [string, number][]) =>
-    list.length === 0
-      ? ''
-      : ` ${title}: ${list.map(([name, own]) => `${name} (${own > 0 ? '+' : '−'}${Math.abs(own)})`).join(', ')}.`;
   const ranked = points.toSorted((a, b) => b[1] - a[1]);
   const good = ranked.filter(([, own]) => own > 0).slice(0, MENTIONED);
   const bad = ranked

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { intentOf, INTENTS } from '#src/ai/local/intent.ts';
 import { macroF1, readCases, readChats } from '#src/ai/local/measure.ts';
 import { labelOf } from '#src/ai/local/own-labels.ts';
 import { sentimentOf } from '#src/ai/local/sentiment.ts';
-import { SENTIMENTS } from '#src/ai/local/training/examples.ts';
-import { trainingMessages } from '#src/ai/local/training/messages.ts';
+import { SENTIMENTS, trainingMessages } from '#src/ai/local/training/messages.ts';
 import { fitSentiment, stored } from '#src/ai/local/training/train.ts';
 
 const share = (pairs: { label: string; guess: string }[]) =>
@@ -33,8 +33,10 @@ describe('on messages it never learned from', () => {
   });
 });
 
+const Stored = z.object({ weights: z.base64() });
+const bytesOf = (json: string) => Buffer.from(Stored.parse(JSON.parse(json)).weights, 'base64');
+
 it('has the weights that its training messages give', () => {
-  const bytesOf = (json: string) => Buffer.from((JSON.parse(json) as { weights: string }).weights, 'base64');
   const kept = bytesOf(readFileSync(new URL('weights/sentiment.json', import.meta.url), 'utf8'));
   const again = bytesOf(stored(SENTIMENTS, fitSentiment(trainingMessages())));
   expect(again.length).toBe(kept.length);

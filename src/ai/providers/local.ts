@@ -66,7 +66,7 @@ function leadPieces(input: ScoreLeadInput): string[] {
 
 /** What a text is read by where it names days. */
 interface LocalClock {
-  now(): Date;
+  now: () => Date;
   /** An IANA name. */
   timeZone: string;
 }
@@ -80,7 +80,7 @@ const DOES: Partial<Record<EngineName, (input: unknown, clock: LocalClock) => st
     const { text, labels } = IntentInput.parse(input);
     return [JSON.stringify(labels ? labelOf(text, labels) : intentOf(text))];
   },
-  'extract-entities': (input, { now, timeZone }) => [
+  'extract-entities': (input, { timeZone, now }) => [
     JSON.stringify({ entities: entitiesOf(ExtractEntitiesInput.parse(input).text, { now: now(), timeZone }) }),
   ],
   summarize: (input) => summaryPieces(SummarizeInput.parse(input)),

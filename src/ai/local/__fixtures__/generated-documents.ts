@@ -7,6 +7,7 @@ export interface DocumentCase {
 }
 
 type Random = () => number;
+const LETTERS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 
 const digitsFrom = (random: Random, count: number) =>
   Array.from({ length: count }, () => Math.floor(random() * 10)).join('');
@@ -30,9 +31,7 @@ function checked(base: string, weights: readonly number[]): string {
 const cpf = (random: Random) => checked(digitsFrom(random, 9), CPF_WEIGHTS);
 const cnpj = (random: Random) => checked(`${digitsFrom(random, 8)}000${pick(random, ['1', '2', '3'])}`, CNPJ_WEIGHTS);
 function lettersCnpj(random: Random): string {
-  const base = Array.from({ length: 12 }, () =>
-    pick(random, [...'0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'] as ['0', ...string[]]),
-  );
+  const base = Array.from({ length: 12 }, () => LETTERS.charAt(Math.floor(random() * LETTERS.length)));
   base[Math.floor(random() * 8)] = 'K';
   return checked(base.join(''), CNPJ_WEIGHTS);
 }

@@ -17,7 +17,8 @@ export interface Reading {
 }
 
 export function readingOf(text: string): Reading {
-  const { text: typed, original } = fold(text);
+  const folded = fold(text);
+  const typed = folded.text;
   const plain = typed.replace(/[\u00c0-\u024f]/gu, (letter) => letter.normalize('NFD').charAt(0));
-  return { typed, flat: plain.toLowerCase(), original };
+  return { typed, flat: plain.toLowerCase(), original: (start, end) => folded.original(start, end) };
 }

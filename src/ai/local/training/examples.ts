@@ -2,9 +2,8 @@ import { featuresOf, tokensToRead } from '#src/ai/local/features.ts';
 import { INTENTS, intentNumbers } from '#src/ai/local/intent-cues.ts';
 import { polarityNumbers, polarityOf } from '#src/ai/local/polarity.ts';
 import { type Example, seeded } from '#src/ai/local/training/fit.ts';
-import type { Message } from '#src/ai/local/training/messages.ts';
+import { type Message, SENTIMENTS } from '#src/ai/local/training/messages.ts';
 
-export const SENTIMENTS = ['positive', 'neutral', 'negative'] as const;
 export const BUCKETS = 2 ** 14;
 
 type Labelled = Pick<Message, 'text' | 'sentiment' | 'intent'>;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Intent } from '#src/ai/local/intent.ts';
+import { type Intent, INTENTS } from '#src/ai/local/intent-cues.ts';
 import type { Sentiment } from '#src/ai/local/sentiment.ts';
 
 export interface Message {
@@ -7,6 +7,14 @@ export interface Message {
   intent: Intent;
   language: string;
   text: string;
+}
+
+export const SENTIMENTS = ['positive', 'neutral', 'negative'] as const;
+
+function oneOf<const Label extends string>(labels: readonly Label[], name: string | undefined): Label {
+  const found = labels.find((label) => label === name);
+  if (found === undefined) throw new Error(`No such label: ${name}`);
+  return found;
 }
 
 const FILES = ['neutral', 'positive', 'negative'];
@@ -19,7 +27,7 @@ export function trainingMessages(): Message[] {
     return lines.flatMap((text) => {
       if (!text.startsWith('= ')) return head && text.trim() ? [{ ...head, text }] : [];
       const [, sentiment, intent, language] = text.split(' ');
-      head = { sentiment, intent, language } as Omit<Message, 'text'>;
+      head = { sentiment: oneOf(SENTIMENTS, sentiment), intent: oneOf(INTENTS, intent), language: language ?? 'pt' };
       return [];
     });
   });

@@ -5,11 +5,10 @@ import {
   greetedTexts,
   intentExample,
   longerTexts,
-  SENTIMENTS,
   sentimentExample,
 } from '#src/ai/local/training/examples.ts';
 import { type Example, fit, type FitOptions, type Fitted } from '#src/ai/local/training/fit.ts';
-import { type Message, trainingMessages } from '#src/ai/local/training/messages.ts';
+import { type Message, SENTIMENTS, trainingMessages } from '#src/ai/local/training/messages.ts';
 
 const OPTIONS = { buckets: BUCKETS, epochs: 12, rate: 0.15, decay: 0.0003, seed: 7 };
 const MADE_SEED = 3;
