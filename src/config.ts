@@ -26,6 +26,25 @@ const namedKeys = list.default([]).transform((items, context) =>
   }),
 );
 
+const amount = z.int().min(1).max(1_000_000_000);
+const RateLimit = z.strictObject({
+  by: z.enum(['ip', 'user', 'workspace']).optional(),
+  windowSeconds: z.int().min(1).max(86_400).optional(),
+  /** For all plans alike, or by plan. */
+  quota: z.union([amount, z.strictObject({ free: amount, pro: amount, business: amount }).partial()]).optional(),
+});
+const rateLimits = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string(), RateLimit));
+
 /** Every variable the platform reads, with its default; `.env.example` explains each to operators. */
 const Env = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -58,6 +77,8 @@ const Env = z.object({
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),
+  /** The demo workspace's API key, as an earlier `migrate up --seed-key` made it. */
+  DEMO_API_KEY: z.string().optional(),
   /** Without one, mails are written to MAIL_DIR. */
   SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must look like smtp://user:password@host:587' }).optional(),
   MAIL_DIR: z.string().default('.data/mail'),
@@ -69,6 +90,8 @@ const Env = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   DEFAULT_WAIT_SECONDS: z.coerce.number().min(0).max(25).default(0),
   JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
+  /** For answers of deterministic engines. */
+  AI_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
@@ -83,13 +106,45 @@ const Env = z.object({
   MAX_EVENT_LOOP_UTILIZATION: z.coerce.number().min(0).max(1).default(0),
   MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
   MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
+  /** Changes of single limits, by their name or by a route; `readPolicies` checks the names. */
+  RATE_LIMITS: rateLimits.default({}),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
   /** One key, or several by commas; `key*3` is asked three times as often as one without a weight. */
   OPENAI_API_KEY: list.default([]),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),
   OPENAI_MODELS: list.default(['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-4o-mini', 'gpt-4o']),
+  ANTHROPIC_API_KEY: list.default([]),
+  ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.anthropic.com'),
+  ANTHROPIC_MODELS: list.default(['claude-haiku-4-5', 'claude-sonnet-5', 'claude-opus-5']),
+  GOOGLE_API_KEY: list.default([]),
+  GOOGLE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://generativelanguage.googleapis.com'),
+  GOOGLE_MODELS: list.default([
+    'gemini-3.6-flash',
+    'gemini-3.5-flash-lite',
+    'gemini-3.1-pro-preview',
+    'gemini-2.5-flash',
+  ]),
+  COHERE_API_KEY: list.default([]),
+  COHERE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.cohere.com'),
+  COHERE_MODELS: list.default(['command-a-03-2025', 'command-r-08-2024', 'command-r7b-12-2024']),
+  /** As above; each base URL is what the company's SDK takes: Groq and Mistral the host alone, Together with the version. */
+  GROQ_API_KEY: list.default([]),
+  GROQ_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.groq.com'),
+  GROQ_MODELS: list.default(['openai/gpt-oss-120b', 'openai/gpt-oss-20b', 'llama-3.3-70b-versatile']),
+  MISTRAL_API_KEY: list.default([]),
+  MISTRAL_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.mistral.ai'),
+  MISTRAL_MODELS: list.default(['mistral-small-latest', 'mistral-large-latest', 'mistral-medium-latest']),
+  TOGETHER_API_KEY: list.default([]),
+  TOGETHER_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.together.ai/v1'),
+  TOGETHER_MODELS: list.default([
+    'openai/gpt-oss-120b',
+    'openai/gpt-oss-20b',
+    'meta-llama/Llama-3.3-70B-Instruct-Turbo',
+  ]),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
   OLLAMA_MODELS: list.default(['llama3.2']),
+  /** A JSON file of models and prices beyond the built-in catalogue; see docs/catalogue.md. */
+  MODEL_CATALOG_FILE: z.string().min(1).optional(),
 });
 
 export type Config = z.infer<typeof Env>;

@@ -1,5 +1,6 @@
 import { AnswerError, type Engine } from '#src/ai/engines/define.ts';
 import {
+  type ApiKey,
   type ChatRequest,
   type Chunk,
   type FailureClass,
@@ -11,6 +12,8 @@ import {
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
+import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
+import { arrivedUsage } from '#src/ai/tokens.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -30,6 +33,11 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
+  /** Whose key it was made with; absent where none is needed. */
+  key?: Pick<ApiKey, 'id' | 'owner'>;
+  /** Milliseconds to the first content (null: none came) and to the end. */
+  firstContentMs: number | null;
+  totalMs: number;
   failure?: FailureClass | 'cancelled';
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
@@ -39,20 +47,6 @@ export interface AttemptRecord extends Target {
 export type Outcome<Result> =
   | { ok: true; result: Result; finishReason: FinishReason; usage: Usage; firstContentAt: number | null }
   | { ok: false; error: ProviderError; answer: string; hint?: string };
-
-const CHARACTERS_PER_TOKEN = 4;
-
-function estimate(request: ChatRequest, answer: string): Usage {
-  const asked = JSON.stringify([request.messages, request.tools, request.responseSchema]).length;
-  return {
-    inputTokens: Math.ceil(asked / CHARACTERS_PER_TOKEN),
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens: Math.ceil(answer.length / CHARACTERS_PER_TOKEN),
-    reasoningTokens: 0,
-    estimated: true,
-  };
-}
 
 // Adapters classify what they see; what still comes unclassified is worth another provider, and a log line with its stack.
 function classified(error: unknown, { provider }: Candidate): ProviderError {
@@ -76,6 +70,8 @@ export interface AttemptContext<Input, Result> {
   withTimers: WithTimers;
   /** Shown text, in order. */
   show: (delta: string) => void;
+  /** What the call may cost; its answer is cut there. */
+  costLimits?: CostLimits | undefined;
   /** Every call, right or wrong, told once when it ended. */
   record: (attempt: AttemptRecord) => void;
 }
@@ -86,6 +82,8 @@ interface Received {
   toolCalls: ToolCall[];
   firstContentAt: number | null;
   end?: Extract<Chunk, { type: 'end' }>;
+  /** The answer was cut, having reached what the call may cost. */
+  isCut?: boolean;
 }
 
 /** Reads the stream to its end mark; leaving the loop closes the upstream, however it is left. */
@@ -94,6 +92,7 @@ async function receive(
   signal: AbortSignal,
   into: Received,
   take: (text: string) => void,
+  isOver: Meter | undefined,
 ) {
   for await (const chunk of stream) {
     signal.throwIfAborted();
@@ -106,6 +105,10 @@ async function receive(
     else {
       into.answer += chunk.text;
       take(chunk.text);
+    }
+    if (isOver?.(chunk)) {
+      into.isCut = true;
+      return;
     }
   }
   signal.throwIfAborted();
@@ -143,15 +146,24 @@ export async function attempt<Input, Result>(
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
+  const startedAt = performance.now();
   const book = (failure?: AttemptRecord['failure']) => {
-    const arrived = received.firstContentAt === null ? undefined : estimate(request, received.answer);
-    const usage = received.end?.usage ?? arrived;
-    context.record({ ...targetOf(candidate), ...(failure && { failure }), ...(usage && { usage }) });
+    const { firstContentAt } = received;
+    const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
+    context.record({
+      ...targetOf(candidate),
+      firstContentMs: firstContentAt === null ? null : firstContentAt - startedAt,
+      totalMs: performance.now() - startedAt,
+      ...(failure && { failure }),
+      ...(usage && { usage }),
+    });
   };
   let outcome: Outcome<Result>;
   try {
     const stream = context.withTimers(provider.name, (inner) => provider.stream(request, inner), timeouts, signal);
-    await receive(stream, signal, received, (text) => guard.show(reader.push(text)));
+    const meter = createMeter({ provider: provider.name, keyOwner: 'installation', request }, context.costLimits ?? {});
+    await receive(stream, signal, received, (text) => guard.show(reader.push(text)), meter);
+    if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
     const { rest, result } = reader.end({ finishReason: end.finishReason, toolCalls });
@@ -161,6 +173,10 @@ export async function attempt<Input, Result>(
     if (guard.fault || signal.aborted) {
       book('cancelled');
       throw guard.fault ? guard.fault.error : signal.reason;
+    }
+    if (received.isCut && error instanceof AnswerError) {
+      book('bad_output');
+      throw maxCostReached();
     }
     const hint = error instanceof AnswerError ? error.hint : undefined;
     outcome = { ok: false, error: classified(error, candidate), answer: received.answer, ...(hint && { hint }) };

@@ -15,6 +15,7 @@ import {
   targetOf,
 } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
+import type { CostLimits } from '#src/ai/meter.ts';
 import { estimateTokens } from '#src/ai/tokens.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import type { FailureClass, FinishReason, Message, Provider, ProviderError, Usage } from '#src/ai/model.ts';
@@ -39,6 +40,8 @@ export interface RunControls {
   finalAttempt: boolean;
   /** Left out where a job belongs to no workspace. */
   workspace?: WorkspaceAi;
+  /** What each call may cost. */
+  costLimits?: CostLimits;
   on?: RouterEvents;
 }
 
@@ -90,7 +93,12 @@ export interface Router {
     controls: RunControls,
   ): Promise<RunResult<Result>>;
   /** Who might answer and the token bounds of the answer. @throws as `run` for choices that cannot be met. */
-  worstCase<Input, Result>(engine: Engine<Input, Result>, input: Input, options: RouterOptions): WorstCase;
+  worstCase<Input, Result>(
+    engine: Engine<Input, Result>,
+    input: Input,
+    options: RouterOptions,
+    workspace?: WorkspaceAi,
+  ): WorstCase;
 }
 
 const HINT_TOKENS = 300;
@@ -122,7 +130,7 @@ function openRun<Input, Result>(
   engine: Engine<Input, Result>,
   input: Input,
   options: RouterOptions,
-  { signal, timeouts, on }: RunControls,
+  { signal, timeouts, costLimits, on }: RunControls,
 ): Run<Input, Result> {
   const deadline = performance.now() + timeouts.totalMs;
   const run: Run<Input, Result> = {
@@ -135,6 +143,7 @@ function openRun<Input, Result>(
       request: bounded(engine, input, options),
       signal,
       timeouts,
+      costLimits,
       remainingMs: () => Math.max(0, deadline - performance.now()),
       withTimers,
       show: (delta) => {

@@ -16,6 +16,7 @@ export interface Entry {
 
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
+const somePrompt = () => ({ engine: 'copilot', language: 'pt' });
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
@@ -81,6 +82,12 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ overlapSeconds: 0 }),
   },
   'DELETE /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
+  // A model there is not: nothing works on jobs here, and the door waits for their end.
+  'POST /v1/chat/completions': {
+    body: () => ({ model: 'none-such', messages: [{ role: 'user', content: 'Oi' }] }),
+    ok: [404],
+  },
+  'GET /v1/models': nothing,
   'GET /api/jobs': nothing,
   'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },
   'POST /api/jobs/:id/cancel': { params: async (world) => ({ id: await world.job() }) },
@@ -88,6 +95,23 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.endedJob() }),
   },
   'GET /api/ai/credits': nothing,
+  'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
+  'GET /api/ai/prompts': nothing,
+  'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
+  'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },
+  'PUT /api/ai/prompts/:engine/:language': {
+    params: somePrompt,
+    body: () => ({ text: 'Responda como a nossa loja responde.' }),
+  },
+  'POST /api/ai/prompts/:engine/:language/activate': {
+    params: somePrompt,
+    body: () => ({ version: 1 }),
+    ok: [200, 404],
+  },
+  'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
+  'GET /api/ai/usage': { query: { groupBy: 'user' } },
+  'GET /api/ai/models': nothing,
+  'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
   'POST /api/ws/ticket': nothing,
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,

@@ -8,6 +8,7 @@ const GLOBAL = [
   'email_verification',
   'installation',
   'mikro_orm_migrations',
+  'model_override',
   'outgoing_mail',
   'password_reset',
   'recovery_code',
@@ -18,7 +19,7 @@ const GLOBAL = [
 /** Unique keys that do not begin with the workspace, each with its reason. None so far. */
 const UNIQUE_ACROSS: string[] = [];
 /** Functions that run with their owner's rights: the only way to write the audit log. */
-const DEFINERS = ['audit_append'];
+const DEFINERS = ['audit_anchor', 'audit_append'];
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let client: Client;
@@ -174,6 +175,7 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     if (type === 'uuid') return 'gen_random_uuid()';
     if (type === 'bytea') return `'\\x00'`;
     if (type === 'json') return `'{}'`;
+    if (type === 'boolean') return 'true';
     if (String(type).endsWith('[]')) return `'{}'`;
     if (/^(integer|bigint)$/.test(String(type))) return '1';
     if (String(type).startsWith('timestamp')) return 'now()';

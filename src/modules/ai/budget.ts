@@ -1,7 +1,8 @@
 import { factsOf } from '#src/ai/catalog.ts';
-import { costNanoUsd, worstCaseNanoUsd } from '#src/ai/cost.ts';
+import { worstCaseNanoUsd } from '#src/ai/cost.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Router } from '#src/ai/router.ts';
+import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { AppError } from '#src/errors.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 
@@ -18,14 +19,20 @@ export interface Budget {
  * Bounds a job's cost before it runs: every input token, every output token the engine (or `maxCostUsd`) allows, at each candidate.
  * @throws AppError 422 `max_cost_too_low` when `maxCostUsd` does not even pay for the input; what `router.worstCase` throws.
  */
-export function budgetOf(router: Router, engine: Engine, input: unknown, options: JobOptions): Budget {
-  const worst = router.worstCase(engine, input, options);
+export function budgetOf(
+  router: Router,
+  engine: Engine,
+  input: unknown,
+  options: JobOptions,
+  workspace?: WorkspaceAi,
+): Budget {
+  const worst = router.worstCase(engine, input, options, workspace);
   const { inputTokens } = worst;
   let { maxOutputTokens } = worst;
   const facts = worst.candidates.map(({ provider, model }) => factsOf(provider, model));
   if (options.maxCostUsd !== undefined) {
     for (const one of facts) {
-      const inputCost = costNanoUsd(one, { inputTokens, cachedInputTokens: 0, outputTokens: 0 });
+      const inputCost = worstCaseNanoUsd(one, inputTokens, 0);
       const thousandCost = worstCaseNanoUsd(one, inputTokens, 1000) - inputCost;
       if (thousandCost <= 0) continue;
       const affordable = Math.floor(((options.maxCostUsd * NANO - inputCost) / thousandCost) * 1000);
