@@ -31,6 +31,8 @@ function isSameAmount(value: string, written: string): boolean {
   const whole = (digits: string) => digits.replace(/^0+/u, '');
   const [units = '', cents = ''] = written.slice(4).split('.');
   const own = whole(digitsOf(value));
+  // "Cinquenta reais" has no digits to be kept.
+  if (!/\d/u.test(value)) return true;
   // "5 mil", "R$ 1,5 milhão", "20k": the digits agree but for zeros at their end.
   if (MULTIPLE.test(value)) {
     const significant = (digits: string) => whole(digits).replace(/0+$/u, '');
