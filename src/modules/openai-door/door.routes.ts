@@ -89,7 +89,7 @@ export function openaiDoor(rt: Runtime) {
       },
       async (request, reply) => {
         const { body } = request;
-        const followed = await acceptAndFollow(rt, await await submissionOf(rt, request, body), request);
+        const followed = await acceptAndFollow(rt, await submissionOf(rt, request, body), request);
         if (followed.isReplay) reply.header('idempotent-replayed', 'true');
         if (!body.stream) return whole(followed);
         await stream(followed, body, reply);
