@@ -83,6 +83,8 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.endedJob() }),
   },
   'GET /api/ai/credits': nothing,
+  'GET /api/ai/providers': nothing,
+  'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
   'POST /api/ws/ticket': nothing,
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,
