@@ -6,6 +6,8 @@ import type { Health } from '#src/ai/health.ts';
 import { chooseOfTwo, type Estimate, forgiven, NEAR, qualityOf, scoresOf, type Strategy } from '#src/ai/strategies.ts';
 
 const EXPLORE_SHARE = 0.02;
+/** A mean this many times below the time left is in time. */
+const DEADLINE_FACTOR = 5;
 /** Not asked for so long, a target may be faster by now. */
 const UNSEEN_MS = 10_000;
 /** Calls at once before load tells: one machine, or a company. */
@@ -46,7 +48,14 @@ export function defaultStrategy(models: readonly Candidate[]): Strategy {
   return companies.size > 1 ? 'balanced' : 'failover';
 }
 
-const dayOf = (epochMs: number): string => new Date(epochMs).toISOString().slice(0, 10);
+const DAY_MS = 86_400_000;
+let today = { number: -1, text: '' };
+/** `YYYY-MM-DD`; the same text is asked for again and again. */
+export function dayOf(epochMs: number): string {
+  const number = Math.floor(epochMs / DAY_MS);
+  if (today.number !== number) today = { number, text: new Date(epochMs).toISOString().slice(0, 10) };
+  return today.text;
+}
 
 /** Who could be asked at all, whatever the state of things: what a job's price is bounded by. */
 export function possible(models: readonly Candidate[], ask: Ask, { health, access }: DecisionContext): Candidate[] {
@@ -77,7 +86,9 @@ function rank(candidate: Candidate, ask: Ask, outputTokens: number, now: number,
     quality: qualityOf(facts, ask.engine),
   };
   stats.expect(isStreamed, inputTokens, outputTokens, now, estimate);
-  const whole90 = stats.whole90(isStreamed, inputTokens, outputTokens, now);
+  // Far from the deadline the quantile, which costs a look at the whole histogram, cannot matter.
+  const isNear = estimate.latencyMs * DEADLINE_FACTOR > ask.remainingMs;
+  const whole90 = isNear ? stats.whole90(isStreamed, inputTokens, outputTokens, now) : undefined;
   const reserve =
     ask.needsSchema && !facts.supportsJsonSchema
       ? 'no_json_schema'

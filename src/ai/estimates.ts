@@ -37,11 +37,13 @@ const FAST_TAU_MS = 10_000;
 const SLOW_TAU_MS = 60_000;
 const SUCCESS_HALF_LIFE_MS = 60_000;
 const PRIOR = { successes: 9, failures: 1 };
-const PRIOR_FAIL_MS = 2000;
 /** Of its bound an answer uses about this much, until we know. */
 const PRIOR_SHARE = 0.4;
 /** What was seen longer ago is worth ever less, so that a target once slow is asked again. */
 const FORGET_AFTER_MS = 60_000;
+/** After so long a silence a sample says more than all before it: this much of the mean. */
+const STALE_MS = 10_000;
+const STALE_WEIGHT = 0.75;
 /** Streamed text is read while it is made, so only a part of the rest counts. */
 const STREAMED_SHARE = 0.2;
 
@@ -64,7 +66,8 @@ class DecayedMean {
       const tau = sample > this.#value ? FAST_TAU_MS : SLOW_TAU_MS;
       // Samples of one moment would else count for nothing.
       const elapsed = Math.max(now - this.#at, 100);
-      this.#value += (1 - Math.exp(-elapsed / tau)) * (sample - this.#value);
+      const weight = 1 - Math.exp(-elapsed / tau);
+      this.#value += (elapsed < STALE_MS ? weight : Math.max(STALE_WEIGHT, weight)) * (sample - this.#value);
     }
     this.#at = now;
   }
@@ -73,10 +76,6 @@ class DecayedMean {
     if (this.#value === undefined) return this.#prior;
     const age = now - this.#at - FORGET_AFTER_MS;
     return age <= 0 ? this.#value : this.#prior + (this.#value - this.#prior) * Math.exp(-age / SLOW_TAU_MS);
-  }
-
-  get isEmpty(): boolean {
-    return this.#value === undefined;
   }
 }
 
@@ -112,7 +111,7 @@ export class TargetStats {
   sampledAt = -Infinity;
   readonly #cells: (Cell | undefined)[] = [];
   readonly #empty: Cell;
-  readonly #failMs = new DecayedMean(PRIOR_FAIL_MS);
+  readonly #failMs = new DecayedMean(0);
   #successes = PRIOR.successes;
   #failures = PRIOR.failures;
   #countedAt = 0;
@@ -149,10 +148,12 @@ export class TargetStats {
     const failed = (1 - success) / success;
     const firstMs = cell.first.get(now);
     const restMs = outputTokens * cell.perToken.get(now);
+    // Until one was seen, a failure is taken to be noticed when the first content would have come.
+    const failMs = Math.max(firstMs, this.#failMs.get(now));
     into.firstMs = firstMs;
     into.outputTokens = outputTokens;
     into.success = success;
-    into.latencyMs = firstMs + (isStreamed ? STREAMED_SHARE : 1) * restMs + failed * this.#failMs.get(now);
+    into.latencyMs = firstMs + (isStreamed ? STREAMED_SHARE : 1) * restMs + failed * failMs;
     into.costUsd = expectedCostUsd(this.facts, inputTokens, outputTokens) / success;
     return into;
   }

@@ -1,7 +1,7 @@
 import type { Access } from '#src/ai/access.ts';
 import { type Candidate, type Candidates, keysFor, type Target, targetOf } from '#src/ai/candidates.ts';
 import type { Phase } from '#src/ai/circuit-breaker.ts';
-import { decide, type DecisionContext } from '#src/ai/decide.ts';
+import { dayOf, decide, type DecisionContext } from '#src/ai/decide.ts';
 import { type Ask, type ExclusionCode, exclusionsOf, REASONS, type ReserveCode } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
 import type { Provider, ProviderName } from '#src/ai/model.ts';
@@ -63,7 +63,7 @@ export function explain(
 ): Explanation {
   const { health, access } = context;
   const now = health.now();
-  const at = { health, access, today: new Date(now).toISOString().slice(0, 10) };
+  const at = { health, access, today: dayOf(now) };
   const decision = decide(candidates, ask, context);
   const reason = (code: ExclusionCode | ReserveCode, until?: number): ExplainedReason => ({
     code,

@@ -10,8 +10,8 @@ export interface Rule {
   leastWaitMs: number;
   /** Another key of the same target may do better. */
   otherKey: boolean;
-  /** Where to go next: `anywhere`, `elsewhere` (another provider before other models of this one), `larger` context, `nowhere`. */
-  next: 'anywhere' | 'elsewhere' | 'larger' | 'nowhere';
+  /** Where to go next: `elsewhere` (another provider before other models of this one), `larger` context, `nowhere`. */
+  next: 'elsewhere' | 'larger' | 'nowhere';
   /** What is parked, and for how long where the provider does not say. */
   parks?: { what: 'key' | 'key_model' | 'account_model'; ms: number };
 }
@@ -40,12 +40,12 @@ export const RULES: Readonly<Record<FailureClass, Rule>> = {
   rate_limited: neutral({
     retries: 1,
     otherKey: true,
-    next: 'anywhere',
+    next: 'elsewhere',
     parks: { what: 'key_model', ms: 10_000 },
   }),
   quota_exhausted: neutral({ otherKey: true, next: 'elsewhere', parks: { what: 'key', ms: 15 * MINUTE_MS } }),
   auth: neutral({ otherKey: true, next: 'elsewhere', parks: { what: 'key', ms: 15 * MINUTE_MS } }),
-  model_gone: neutral({ next: 'anywhere', parks: { what: 'account_model', ms: 60 * MINUTE_MS } }),
+  model_gone: neutral({ next: 'elsewhere', parks: { what: 'account_model', ms: 60 * MINUTE_MS } }),
   context_overflow: neutral({ next: 'larger' }),
   // The answer is sent back once with a hint by the router itself.
   bad_output: neutral({ next: 'elsewhere' }),

@@ -189,9 +189,18 @@ export function createRouter(dependencies: RouterDependencies): Router {
   };
   /** One look at the shared health for all targets of a decision. */
   const refresh = async (models: readonly (typeof all)[number][], access: Access): Promise<void> => {
-    const asked = [...new Set(models.map(({ provider }) => provider))];
-    const scopes = asked.flatMap((provider) => access.scopes(provider));
-    await health.refresh([...asked.map(({ name }) => name), ...models.map(({ id }) => id)], scopes);
+    const names: string[] = models.map(({ id }) => id);
+    const scopes: string[] = [];
+    let last: Provider | undefined;
+    // The models of one provider stand together.
+    for (const { provider } of models) {
+      if (provider === last) continue;
+      last = provider;
+      names.push(provider.name);
+      scopes.push(...access.scopes(provider));
+    }
+    const looking = health.refresh(names, scopes);
+    if (looking) await looking;
     if (!observer) return;
     for (const candidate of models) {
       const { phase } = health.gate(candidate.provider.name, candidate.id);

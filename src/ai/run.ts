@@ -283,7 +283,6 @@ export class Run<Input, Result> {
     const { next, parks } = RULES[failure];
     if (next === 'nowhere') return [];
     if (next === 'larger') return queue.filter((one) => one.candidate.facts.contextWindow > facts.contextWindow);
-    if (next === 'anywhere') return queue;
     const others = queue.filter(isElsewhere);
     // Without a key, or with none left, its other models fail alike.
     if (parks?.what === 'key' && !this.#hasKey(candidate)) return others;

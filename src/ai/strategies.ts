@@ -16,8 +16,9 @@ export interface Estimate extends Expectation {
 const COST_FLOOR_USD = 1e-6;
 /** Scores this close are equal: between them the load decides. */
 export const NEAR = 0.1;
-/** Speed may cost this many times the cheapest. */
+/** Speed may cost this many times the cheapest, and this many times two credits in any case: beside a free target all are dear. */
 const SPEED_COST_FACTOR = 5;
+const SPEED_COST_USD = 0.002;
 
 /**
  * The least quality a task is given, where anything has it: a label is easily right, a text that a customer reads is not.
@@ -67,24 +68,27 @@ export interface Score {
  */
 export function scoresOf(strategy: Strategy, estimates: readonly Estimate[], engine: EngineName): Score[] {
   if (strategy === 'failover') return estimates.map((_, position) => ({ score: position, short: null }));
+  const weights = WEIGHTS[strategy];
+  const floor = strategy === 'quality_optimized' ? 0 : QUALITY_FLOOR[engine];
+  const isGoodEnough = estimates.some(({ quality }) => quality >= floor);
   let cheapest = Infinity;
   let fastest = Infinity;
   let best = 0;
   for (const { costUsd, latencyMs, quality } of estimates) {
+    if (isGoodEnough && quality < floor) continue;
     if (costUsd < cheapest) cheapest = costUsd;
     if (latencyMs < fastest) fastest = latencyMs;
     if (quality > best) best = quality;
   }
-  const weights = WEIGHTS[strategy];
-  const floor = strategy === 'quality_optimized' ? 0 : QUALITY_FLOOR[engine];
-  const dearest = strategy === 'speed_optimized' ? SPEED_COST_FACTOR * (cheapest + COST_FLOOR_USD) : Infinity;
+  const dearest = strategy === 'speed_optimized' ? SPEED_COST_FACTOR * Math.max(cheapest, SPEED_COST_USD) : Infinity;
   return estimates.map(({ costUsd, latencyMs, quality, success }) => {
     const score =
       weights.cost * Math.log((costUsd + COST_FLOOR_USD) / (cheapest + COST_FLOOR_USD)) +
       weights.latency * Math.log(latencyMs / fastest) +
       weights.quality * ((best - quality) / 25) -
       RISK_WEIGHT * Math.log(success);
-    const short = quality < floor ? 'quality_too_low' : costUsd > dearest ? 'too_expensive_for_speed' : null;
+    const short =
+      isGoodEnough && quality < floor ? 'quality_too_low' : costUsd > dearest ? 'too_expensive_for_speed' : null;
     return { score, short };
   });
 }
