@@ -7,7 +7,7 @@ const simulator = await createSimulator({
 
 console.log(`The provider simulator listens on ${simulator.url}. Point the product at it with:
 
-  OPENAI_BASE_URL=${simulator.url}/v1 OPENAI_API_KEY=anything OLLAMA_BASE_URL=${simulator.url} npm start
+  OPENAI_BASE_URL=${simulator.url}/openai/v1 OPENAI_API_KEY=anything GROQ_BASE_URL=${simulator.url}/groq GROQ_API_KEY=anything npm start
 
 Scripts and faults: simulator/README.md. What it saw: ${simulator.url}/__simulator/seen`);
 

@@ -57,7 +57,7 @@ function embed(body: Json): unknown {
 /** Ollama's chat, embeddings, tags and version: newline-delimited JSON, ended by `done: true`. */
 export const ollama: Wire = {
   name: 'ollama',
-  chat: 'POST /api/chat',
+  chat: ['POST /api/chat'],
   others: {
     'POST /api/embed': embed,
     'GET /api/tags': () => ({
@@ -87,6 +87,7 @@ export const ollama: Wire = {
   },
   opening: () => [],
   contents: (reply) => [
+    ...reply.reasoning.map((thinking) => part(reply, { thinking })),
     ...reply.parts.map((content) => part(reply, { content })),
     ...toolCalls(reply).map((call) => part(reply, { tool_calls: [call] })),
   ],

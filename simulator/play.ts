@@ -2,20 +2,25 @@ import type { ServerResponse } from 'node:http';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Script } from './script.ts';
 import type { Seen } from './seen.ts';
-import { FAILURES, STREAM_FAILURE, type Ask, type Reply, type Wire } from './wire.ts';
+import { FAILURES, STREAM_FAILURE, type Ask, type Failure, type Reply, type Wire } from './wire.ts';
 
 /** One answer under way: where it goes, what it says, and whether the client is still there. */
 export interface Play {
   res: ServerResponse;
   wire: Wire;
-  ask: Ask;
-  reply: Reply;
+  /** What is answered: the frames of a stream, or one JSON value made of `pieces` contents. */
+  answer: Streamed | { pieces: number; whole: () => unknown };
   script: Script;
   seen: Seen;
   /** Called after each content sent. */
   onContent: () => void;
   /** Aborted when the connection is closed, by whomever. */
   closed: AbortSignal;
+}
+
+interface Streamed {
+  ask: Ask;
+  reply: Reply;
 }
 
 /** Waits, but not longer than the client. */
@@ -36,16 +41,29 @@ export async function play(at: Play): Promise<void> {
   if (closed.aborted) return;
   if (script.fault === 'reset' && script.after === 0) return breakOff(at);
   if (script.fault === 'html_502' || script.fault === 'html_200') return playHtml(at);
-  const failure = script.fault && FAILURES[script.fault];
+  const failure = failureOf(at);
   if (failure) {
-    const headers = { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}`, ...waitHeaders(script) };
+    const waits = wire.waitHeaders === false ? {} : waitHeaders(script);
+    const headers = { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}`, ...waits };
     seen.status = failure.status;
     res.writeHead(failure.status, headers).end(JSON.stringify(wire.failure(failure)));
     return;
   }
   seen.status = 200;
-  await (at.ask.stream ? playStream(at) : playWhole(at));
+  await ('reply' in at.answer ? playStream(at, at.answer) : playWhole(at, at.answer));
 }
+
+/** The failure that is asked for, as this provider has it. */
+function failureOf({ wire, script }: Play): Failure | undefined {
+  const { fault } = script;
+  if (!fault) return undefined;
+  const own = wire.failures?.[fault];
+  const failure = own === undefined ? FAILURES[fault] : own;
+  if (!failure) return undefined;
+  return fault.startsWith('rate_limit') ? { ...failure, waitMs: waitMsOf(script) } : failure;
+}
+
+const waitMsOf = ({ retryAfterMs }: Script): number => retryAfterMs ?? 2000;
 
 function playHtml({ res, script, seen }: Play): void {
   seen.status = script.fault === 'html_502' ? 502 : 200;
@@ -53,7 +71,7 @@ function playHtml({ res, script, seen }: Play): void {
 }
 
 function waitHeaders(script: Script): Record<string, string> {
-  const waitMs = script.retryAfterMs ?? 2000;
+  const waitMs = waitMsOf(script);
   if (script.fault === 'rate_limit') return { 'retry-after': String(Math.ceil(waitMs / 1000)) };
   if (script.fault === 'rate_limit_date') return { 'retry-after': new Date(Date.now() + waitMs).toUTCString() };
   if (script.fault === 'rate_limit_ms')
@@ -61,23 +79,38 @@ function waitHeaders(script: Script): Record<string, string> {
   return {};
 }
 
-async function playWhole(at: Play): Promise<void> {
-  const { res, wire, reply, script, closed } = at;
-  await pause((script.firstMs ?? 0) + (script.chunkMs ?? 0) * reply.parts.length, closed);
+/** An answer that is not streamed: the faults strike in its one body, and the whole of it is one content. */
+async function playWhole(at: Play, { pieces, whole }: { pieces: number; whole: () => unknown }): Promise<void> {
+  const { res, wire, script, seen, closed, onContent } = at;
+  const { fault } = script;
+  await pause((script.firstMs ?? 0) + (script.chunkMs ?? 0) * pieces, closed);
   if (closed.aborted) return;
-  const body = JSON.stringify(wire.whole(reply));
-  res.writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
-  const cut = script.fault === 'truncated' || script.fault === 'reset';
-  if (!cut) return void res.end(body);
-  res.write(body.slice(0, body.length / 2), () => breakOff(at));
+  const failed = fault === 'error_first' || fault === 'error_after';
+  const body = JSON.stringify(failed ? wire.failure(wire.streamFailure ?? STREAM_FAILURE) : whole());
+  res.writeHead(200, { 'content-type': 'application/json', 'x-request-id': `req_${seen.id}` });
+  res.flushHeaders();
+  if (fault === 'role_then_silence') return silence(closed);
+  while (script.fault === 'keep_alive' && !closed.aborted) {
+    res.write(' ');
+    await pause(script.chunkMs || 10, closed);
+  }
+  const send = sender(at);
+  const half = body.slice(0, body.length / 2);
+  onContent();
+  if (fault === 'truncated' || fault === 'truncated_mid_event') return void res.end(half);
+  if (fault === 'reset') return void res.write(half, () => breakOff(at));
+  await send(fault === 'silence_after' ? half : body);
+  await send('');
+  if (fault === 'silence_after') return silence(closed);
+  res.end();
 }
 
-async function playStream(at: Play): Promise<void> {
-  const { res, wire, ask, reply, script, seen, closed } = at;
+async function playStream(at: Play, { ask, reply }: Streamed): Promise<void> {
+  const { res, wire, script, seen, closed } = at;
   res.writeHead(200, { 'content-type': wire.streamType, 'x-request-id': `req_${seen.id}` });
   res.flushHeaders();
   const send = sender(at);
-  if (script.fault === 'error_first') return void res.end(wire.failureFrame(STREAM_FAILURE));
+  if (script.fault === 'error_first') return void res.end(wire.failureFrame(wire.streamFailure ?? STREAM_FAILURE));
   for (const frame of wire.opening(reply)) await send(frame);
   if (script.fault === 'role_then_silence') return silence(closed);
   while (script.fault === 'keep_alive' && !closed.aborted) {
@@ -85,20 +118,24 @@ async function playStream(at: Play): Promise<void> {
     await pause(script.chunkMs || 10, closed);
   }
   await pause(script.firstMs ?? 0, closed);
-  if (await playContents(at, send)) return;
+  if (await playContents(at, wire.contents(reply), send)) return;
   for (const frame of wire.closing(reply, ask)) await send(frame);
   await send('');
   res.end();
 }
 
 /** Sends the contents; true where a fault or the client ended the stream there. */
-async function playContents(at: Play, send: (frame: string) => Promise<void> | void): Promise<boolean> {
-  const { wire, reply, script, seen, closed, onContent } = at;
+async function playContents(
+  at: Play,
+  contents: readonly string[],
+  send: (frame: string) => Promise<void> | void,
+): Promise<boolean> {
+  const { script, seen, closed, onContent } = at;
   const strikes = ['truncated', 'truncated_mid_event', 'reset', 'error_after', 'silence_after'].includes(
     script.fault ?? '',
   );
   const stopAt = strikes ? (script.after ?? 1) : Infinity;
-  for (const frame of wire.contents(reply)) {
+  for (const frame of contents) {
     if (closed.aborted) return true;
     if (seen.contents >= stopAt) break;
     if (seen.contents > 0 && script.chunkMs) await pause(script.chunkMs, closed);
@@ -106,19 +143,16 @@ async function playContents(at: Play, send: (frame: string) => Promise<void> | v
     if (sending) await sending;
     onContent();
   }
-  if (strikes) await strike(at);
+  if (strikes) await strike(at, contents[0] ?? '');
   return strikes || closed.aborted;
 }
 
-async function strike(at: Play): Promise<void> {
-  const { res, wire, reply, script, closed } = at;
+async function strike(at: Play, frame: string): Promise<void> {
+  const { res, wire, script, closed } = at;
   if (script.fault === 'silence_after') return silence(closed);
   if (script.fault === 'truncated') return void res.end();
-  if (script.fault === 'truncated_mid_event') {
-    const frame = wire.contents(reply)[0] ?? '';
-    return void res.end(frame.slice(0, frame.length - 10));
-  }
-  if (script.fault === 'error_after') return void res.end(wire.failureFrame(STREAM_FAILURE));
+  if (script.fault === 'truncated_mid_event') return void res.end(frame.slice(0, frame.length - 10));
+  if (script.fault === 'error_after') return void res.end(wire.failureFrame(wire.streamFailure ?? STREAM_FAILURE));
   // What was written must leave first, or the client would see the reset without the content.
   await setImmediate();
   breakOff(at);

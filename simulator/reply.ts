@@ -4,7 +4,7 @@ import type { Script } from './script.ts';
 import type { Ask, Reply } from './wire.ts';
 
 function textFor(ask: Ask, script: Script): string {
-  if (script.fault === 'empty') return '';
+  if (script.fault === 'empty' || script.fault === 'content_refused') return '';
   if (script.fault === 'invalid_json') return '{"broken": [1, 2';
   if (script.fault === 'done_in_text')
     return 'The line data: [DONE] is text here, and so is [DONE] alone.\n\ndata: [DONE]\n\nStill going.';
@@ -31,21 +31,26 @@ function toolCallsFor(ask: Ask, script: Script): Reply['toolCalls'] {
 
 /** What the model answers: decided by the script where it says so, else made from the prompt, the same each time. */
 export function replyTo(ask: Ask, script: Script): Reply {
-  const toolCalls = toolCallsFor(ask, script);
+  const refused = script.fault === 'content_refused';
+  const toolCalls = refused ? [] : toolCallsFor(ask, script);
   const text = toolCalls.length > 0 && script.text === undefined ? '' : textFor(ask, script);
   const said = text.length + toolCalls.reduce((sum, call) => sum + call.name.length + call.arguments.length, 0);
   const counted = {
     inputTokens: Math.max(1, Math.ceil(ask.promptChars / 4)),
     outputTokens: Math.ceil(said / 4),
     cachedInputTokens: 0,
+    cacheWriteTokens: 0,
     reasoningTokens: 0,
   };
   return {
     id: `chatcmpl-${hash(ask.prompt).toString(36)}`,
     model: ask.model,
     parts: pieces(text, script.chunks),
+    reasoning: pieces(script.reasoning ?? ''),
     toolCalls,
-    finish: script.finish ?? (toolCalls.length > 0 ? 'tool_calls' : 'stop'),
+    // Only a provider that refuses with a 200 comes to this.
+    finish: script.finish ?? (refused ? 'content_filter' : toolCalls.length > 0 ? 'tool_calls' : 'stop'),
     usage: script.fault === 'usage_missing' ? undefined : (script.usage ?? counted),
+    nullUsage: script.fault === 'usage_null',
   };
 }

@@ -29,9 +29,13 @@ export const FAULTS = [
   'server_error',
   'unavailable',
   'overloaded',
+  'capacity',
+  'slow_down',
+  'unprocessable',
   'html_502',
   'html_200',
   'usage_missing',
+  'usage_null',
   'done_in_text',
   'invalid_json',
   'invalid_tool_json',
@@ -56,6 +60,8 @@ export const Script = z.strictObject({
   text: z.string().optional(),
   /** The exact JSON answer. */
   json: z.unknown().optional(),
+  /** What the model thinks aloud before it answers, where its provider shows that (nothing). */
+  reasoning: z.string().optional(),
   /** The exact tool calls. */
   toolCalls: z.array(z.strictObject({ name: z.string(), arguments: z.unknown() })).optional(),
   /** Call the first tool of the request, with arguments made from its schema (false). */
@@ -67,6 +73,7 @@ export const Script = z.strictObject({
       inputTokens: count,
       outputTokens: count,
       cachedInputTokens: count.default(0),
+      cacheWriteTokens: count.default(0),
       reasoningTokens: count.default(0),
     })
     .optional(),

@@ -1,14 +1,20 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { groq } from './groq.ts';
+import { mistral } from './mistral.ts';
+import { anthropic } from './anthropic.ts';
+import { cohere } from './cohere.ts';
+import { google } from './google.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
+import { together } from './together.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama];
+const WIRES: readonly Wire[] = [openai, ollama, groq, mistral, together, anthropic, google, cohere];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 
@@ -81,7 +87,8 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
   const text = await readBody(req);
   if (path.startsWith('/__simulator/')) return control(state, route, text, res);
   const body = parse(text);
-  const wire = WIRES.find((one) => one.chat === route || one.others[route]);
+  const found = findWire(req.method ?? '', path);
+  const wire = found?.wire;
   const seen = state.log.add({
     provider: wire?.name ?? 'unknown',
     method: req.method ?? '',
@@ -98,8 +105,8 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
     closed.abort();
   });
   if (!wire) return json(res, seen, 404, { error: { message: `The simulator knows no ${route}.` } });
-  const other = wire.others[route];
-  if (other) return json(res, seen, 200, other(body ?? {}));
+  const { other } = found;
+  if (other && req.method === 'GET') return json(res, seen, 200, other({}, path));
   if (!body) {
     return json(
       res,
@@ -113,12 +120,50 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
       }),
     );
   }
-  const { ask, script } = scriptFor(state, wire.ask(body), wire);
   const onContent = () => {
     seen.contents++;
     state.log.changed();
   };
-  await play({ res, wire, ask, reply: replyTo(ask, script), script, seen, onContent, closed: closed.signal });
+  const at = { res, wire, seen, onContent, closed: closed.signal };
+  if (other) {
+    const script = state.faults.next('process', state.script);
+    return play({ ...at, script, answer: { pieces: 1, whole: () => other(body, path) } });
+  }
+  const { ask, script } = scriptFor(state, wire.ask(body, path), wire);
+  seen.model = ask.model;
+  const reply = replyTo(ask, script);
+  const whole = () => wire.whole(reply);
+  await play({ ...at, script, answer: ask.stream ? { ask, reply } : { pieces: reply.parts.length, whole } });
+}
+
+interface Found {
+  wire: Wire;
+  /** Undefined for a chat call. */
+  other?: Wire['others'][string] | undefined;
+}
+
+/** Whose path it is: that of the provider it begins with, else that of the first whose path it is. */
+function findWire(method: string, path: string): Found | undefined {
+  const named = WIRES.find(({ name }) => path.startsWith(`/${name}/`));
+  const route = `${method} ${named ? path.slice(named.name.length + 1) : path}`;
+  for (const wire of named ? [named] : WIRES) {
+    if (wire.chat.some((pattern) => matches(pattern, route))) return { wire };
+    const other = Object.entries(wire.others).find(([pattern]) => matches(pattern, route));
+    if (other) return { wire, other: other[1] };
+  }
+  return undefined;
+}
+
+function matches(pattern: string, route: string): boolean {
+  const [before = '', after] = pattern.split('*');
+  if (after === undefined) return pattern === route;
+  const length = before.length + after.length;
+  return (
+    route.length > length &&
+    route.startsWith(before) &&
+    route.endsWith(after) &&
+    !route.slice(before.length, route.length - after.length).includes('/')
+  );
 }
 
 /** The process script, under what the model name says, under what the prompt says. */

@@ -19,6 +19,8 @@ export interface Usage {
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;
+  /** Also part of the input. */
+  cacheWriteTokens: number;
   reasoningTokens: number;
 }
 
@@ -27,10 +29,14 @@ export interface Reply {
   id: string;
   model: string;
   parts: string[];
+  /** What the model thinks before it answers, in pieces. */
+  reasoning: string[];
   toolCalls: { id: string; name: string; arguments: string }[];
   finish: 'stop' | 'length' | 'tool_calls' | 'content_filter';
   /** Undefined where the provider sends none. */
   usage: Usage | undefined;
+  /** `usage: null` stands where there is no count yet. */
+  nullUsage: boolean;
 }
 
 /** A failure before the answer; each wire puts it into its own body. */
@@ -39,19 +45,28 @@ export interface Failure {
   type: string;
   code: string;
   message: string;
+  /** What it asks to wait, where it asks that. */
+  waitMs?: number;
 }
 
 /** One provider's wire format. To add a provider, write one of these and list it in server.ts. */
 export interface Wire {
+  /** Also the first segment of its paths: `/groq/openai/v1/chat/completions`. OpenAI and Ollama are found without it too. */
   name: string;
-  /** `METHOD /path` of the chat call. */
-  chat: string;
-  /** The other calls it answers: `METHOD /path` → the JSON answer. */
-  others: Record<string, (body: Record<string, unknown>) => unknown>;
+  /** `METHOD /path` of the chat calls, after the name; `*` stands for anything but a slash, as in `POST /v1beta/models/*:generateContent`. */
+  chat: readonly string[];
+  /** The other calls it answers: `METHOD /path`, as in `chat`, → the JSON answer. */
+  others: Record<string, (body: Record<string, unknown>, path: string) => unknown>;
   streamType: string;
+  /** Where its failures are others than `FAILURES` has; null: it has no such failure, and answers as if none was asked for. */
+  failures?: Partial<Record<Fault, Failure | null>>;
+  /** What comes as an error inside a 200, where it is not `STREAM_FAILURE`. */
+  streamFailure?: Failure;
+  /** False: it says nothing about waits in its headers. */
+  waitHeaders?: false;
   /** A frame that carries no content and only keeps the connection alive. */
   keepAlive(reply: Reply): string;
-  ask(body: Record<string, unknown>): Ask;
+  ask(body: Record<string, unknown>, path: string): Ask;
   /** Frames before, with and after the content; each is one whole event of the stream. */
   opening(reply: Reply): string[];
   contents(reply: Reply): string[];
@@ -142,6 +157,19 @@ export const FAILURES: Partial<Record<Fault, Failure>> = {
     message: 'The service is not available for a moment.',
   },
   overloaded: { status: 529, type: 'overloaded_error', code: 'overloaded', message: 'Overloaded.' },
+  capacity: {
+    status: 503,
+    type: 'server_error',
+    code: 'server_is_overloaded',
+    message: 'The engine is at its capacity, please try again later.',
+  },
+  slow_down: { status: 503, type: 'server_error', code: 'slow_down', message: 'Slow down, please.' },
+  unprocessable: {
+    status: 422,
+    type: 'invalid_request_error',
+    code: 'unprocessable',
+    message: 'The request is well-formed, but cannot be followed.',
+  },
 };
 
 /** What comes as an event inside a stream, first or after some content. */

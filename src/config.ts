@@ -58,6 +58,8 @@ const Env = z.object({
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),
+  /** The demo workspace's API key, as an earlier `migrate up --seed-key` made it. */
+  DEMO_API_KEY: z.string().optional(),
   /** Without one, mails are written to MAIL_DIR. */
   SMTP_URL: z.url({ protocol: /^smtps?$/, error: 'must look like smtp://user:password@host:587' }).optional(),
   MAIL_DIR: z.string().default('.data/mail'),
@@ -90,8 +92,38 @@ const Env = z.object({
   OPENAI_API_KEY: list.default([]),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),
   OPENAI_MODELS: list.default(['gpt-5.6-luna', 'gpt-5.6-terra', 'gpt-5.6-sol', 'gpt-4o-mini', 'gpt-4o']),
+  ANTHROPIC_API_KEY: list.default([]),
+  ANTHROPIC_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.anthropic.com'),
+  ANTHROPIC_MODELS: list.default(['claude-haiku-4-5', 'claude-sonnet-5', 'claude-opus-5']),
+  GOOGLE_API_KEY: list.default([]),
+  GOOGLE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://generativelanguage.googleapis.com'),
+  GOOGLE_MODELS: list.default([
+    'gemini-3.6-flash',
+    'gemini-3.5-flash-lite',
+    'gemini-3.1-pro-preview',
+    'gemini-2.5-flash',
+  ]),
+  COHERE_API_KEY: list.default([]),
+  COHERE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.cohere.com'),
+  COHERE_MODELS: list.default(['command-a-03-2025', 'command-r-08-2024', 'command-r7b-12-2024']),
+  /** As above; each base URL is what the company's SDK takes: Groq and Mistral the host alone, Together with the version. */
+  GROQ_API_KEY: list.default([]),
+  GROQ_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.groq.com'),
+  GROQ_MODELS: list.default(['openai/gpt-oss-120b', 'openai/gpt-oss-20b', 'llama-3.3-70b-versatile']),
+  MISTRAL_API_KEY: list.default([]),
+  MISTRAL_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.mistral.ai'),
+  MISTRAL_MODELS: list.default(['mistral-small-latest', 'mistral-large-latest', 'mistral-medium-latest']),
+  TOGETHER_API_KEY: list.default([]),
+  TOGETHER_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.together.ai/v1'),
+  TOGETHER_MODELS: list.default([
+    'openai/gpt-oss-120b',
+    'openai/gpt-oss-20b',
+    'meta-llama/Llama-3.3-70B-Instruct-Turbo',
+  ]),
   OLLAMA_BASE_URL: z.url({ protocol: /^https?$/ }).optional(),
   OLLAMA_MODELS: list.default(['llama3.2']),
+  /** A JSON file of models and prices beyond the built-in catalogue; see docs/catalogue.md. */
+  MODEL_CATALOG_FILE: z.string().min(1).optional(),
 });
 
 export type Config = z.infer<typeof Env>;

@@ -15,6 +15,8 @@ export interface Problem {
   message: string;
   instance?: string;
   errors?: FieldError[];
+  /** Not before this many milliseconds from now: what `Retry-After` says in seconds, also where there are no headers (sockets). */
+  retryAfterMs?: number;
 }
 
 /** What a failure allows: `never` run again, run again `later` (uses one of the job's attempts), or `delay` (busy: uses none). */
@@ -88,5 +90,6 @@ export function toProblem(error: unknown, instance?: string): Problem {
     message: known.message,
     ...(instance ? { instance } : {}),
     ...(known.errors ? { errors: known.errors } : {}),
+    ...(known.retryAfterMs === undefined ? {} : { retryAfterMs: Math.ceil(known.retryAfterMs) }),
   };
 }

@@ -5,12 +5,15 @@ import { openPool } from '#src/db/pool.ts';
 import { createAccess } from '#src/http/access.ts';
 import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createAccessTokens, type SigningSecret } from '#src/http/access-token.ts';
+import { createTokenizer } from '#src/ai/tokenizer.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
@@ -43,6 +46,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const prefix = config.REDIS_PREFIX;
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
   const orm = openOrm(config, entities, { role: 'wh_app', log });
+  const auditAnchor = createAnchor(config);
+  anchorWith(orm, auditAnchor);
   // Apart from the ORM's pool, which turns off the driver's reading of dates.
   const pool = openPool(config, { name: role, role: 'wh_app', max: config.DATABASE_POOL }, log);
   const systemPool = openPool(config, { name: `${role}-system`, role: 'wh_system', max: 2 }, log);
@@ -65,6 +70,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
   const { router, providers } = openRouter(config, log, redis, metrics);
+  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+  const tokenizer = createTokenizer();
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const vault = createVault(pool, config);
@@ -84,8 +91,11 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     jobs,
     reader,
     ai: createAiService(router, providers),
+    models,
+    tokenizer,
     accessTokens,
     access,
+    auditAnchor,
     vault,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
@@ -97,6 +107,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     async close(): Promise<void> {
       reader.close();
       access.close();
+      models.close();
+      await tokenizer.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();

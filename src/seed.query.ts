@@ -1,4 +1,5 @@
 import type { ClientBase } from 'pg';
+import type { PresentedKey } from '#src/http/api-key-text.ts';
 
 /** The demo account with its first workspace; undefined when there is none yet. */
 export async function findDemo(
@@ -23,4 +24,30 @@ export async function replacePassword(client: ClientBase, userId: string, passwo
      update session set revoked_at = now() from changed where session.user_id = changed.id and revoked_at is null`,
     [userId, passwordHash],
   );
+}
+
+const OPEN = 'revoked_at is null and (expires_at is null or expires_at > now())';
+
+/** Whether a key is one of ours that works. */
+export async function isKeyOpen(
+  client: ClientBase,
+  { workspaceId, keyId, secretHash }: PresentedKey,
+): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from api_key where workspace_id = $1 and id = $2 and secret_hash = $3 and ${OPEN}`,
+    [workspaceId, keyId, secretHash],
+  );
+  return rowCount === 1;
+}
+
+/** The ids of a workspace's working keys of one name. */
+export async function findOpenKeys(
+  client: ClientBase,
+  { workspaceId, name }: { workspaceId: string; name: string },
+): Promise<string[]> {
+  const { rows } = await client.query<{ id: string }>(
+    `select id from api_key where workspace_id = $1 and name = $2 and ${OPEN}`,
+    [workspaceId, name],
+  );
+  return rows.map(({ id }) => id);
 }

@@ -7,7 +7,7 @@ import type { QueueContract } from '#queues/define.ts';
 import { readJobRef, type JobRef } from '#queues/job-ref.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
 import type { ClaimRequest, Claim } from '#src/modules/jobs/claim.query.ts';
-import type { Finish, Finished } from '#src/modules/jobs/finish.query.ts';
+import type { Finish, Finished, UsageCall } from '#src/modules/jobs/finish.query.ts';
 import { toJobView, type ClaimedJob } from '#src/modules/jobs/job.row.ts';
 import type { JobUsage } from '#src/modules/jobs/job.schemas.ts';
 import type { StreamWriter } from '#src/streams/writer.ts';
@@ -35,8 +35,10 @@ export interface Attempt {
   output: Pick<StreamWriter, 'started' | 'text' | 'restarted' | 'shownText'>;
   /** No later attempt will follow a failure of this one. */
   isFinal: boolean;
-  /** Notes what was consumed so far, so that a cancelled or failed attempt is accounted for as well. */
+  /** Notes what the answer consumed so far, as the client sees it; a cancelled attempt has its part too. */
   spent(usage: Spent): void;
+  /** Books a provider call that ended, in order, also one that failed. The last one is paid for, if the client got what it brought. */
+  called(call: UsageCall): void;
 }
 
 export type Spent = Omit<JobUsage, 'queueMs' | 'latencyMs' | 'credits'>;
@@ -115,6 +117,7 @@ async function runJob(
   );
   const startedAt = performance.now();
   let usage: Spent | null = null;
+  const calls: UsageCall[] = [];
   let result: unknown = null;
   let outcome: Outcome | { kind: 'completed' };
   try {
@@ -128,6 +131,7 @@ async function runJob(
       output: writer,
       isFinal: isFinal(job),
       spent: (spent) => (usage = spent),
+      called: (call) => void calls.push(call),
     };
     ({ result } = await handle(attempt));
     outcome = { kind: 'completed' };
@@ -139,7 +143,7 @@ async function runJob(
     clearTimeout(deadline);
   }
   try {
-    return await settle({ contract, resources, job, log, writer, startedAt, usage, result, outcome });
+    return await settle({ contract, resources, job, log, writer, startedAt, usage, calls, result, outcome });
   } finally {
     leases.release(running);
   }
@@ -153,8 +157,16 @@ interface Settling {
   writer: StreamWriter;
   startedAt: number;
   usage: Spent | null;
+  calls: UsageCall[];
   result: unknown;
   outcome: Outcome | { kind: 'completed' };
+}
+
+/** The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it; no failed one. */
+function paidCall({ outcome, calls }: Settling): UsageCall | undefined {
+  const last = calls.at(-1);
+  const isDelivered = outcome.kind === 'completed' || outcome.kind === 'cancelled';
+  return isDelivered && last?.outcome !== 'failed' ? last : undefined;
 }
 
 /** Writes the end: first to Postgres, fenced by the lease, then to the stream. */
@@ -166,8 +178,9 @@ async function settle(settling: Settling): Promise<number | null> {
     log.warn('The lease went to another worker; this attempt is dropped');
     return LOOK_AGAIN_MS;
   }
-  const charge =
-    usage && outcome.kind !== 'failed' && outcome.kind !== 'retrying' ? Math.round(usage.costUsd * 1e9) : 0;
+  const paid = paidCall(settling);
+  // A micro-credit is a nano-USD. On its own key a workspace pays the provider.
+  const charge = paid?.key_owner === 'installation' ? paid.cost_nano : 0;
   const isRetry = outcome.kind === 'retrying';
   const finished = await finishPatiently(
     resources,
@@ -179,6 +192,7 @@ async function settle(settling: Settling): Promise<number | null> {
       result: outcome.kind === 'completed' ? settling.result : null,
       problem: 'problem' in outcome ? outcome.problem : isRetry ? cancelledProblem() : null,
       streamedText: writer.shownText() || null,
+      calls: settling.calls.map((call) => (call === paid ? { ...call, is_paid: true } : call)),
       usage: usage && { ...usage, credits: charge / MICRO_CREDITS, queueMs: job.queueMs, latencyMs },
       charge,
       delayMs: isRetry ? outcome.delayMs : 0,

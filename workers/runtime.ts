@@ -9,6 +9,7 @@ import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAnswer } from '#src/modules/ai/answer.ts';
+import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { createFinish } from '#src/modules/jobs/finish.query.ts';
@@ -35,7 +36,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const emit = createEmit(streamRedis);
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
-  const { router, warm } = openRouter(config, log, streamRedis, metrics);
+  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+  const { router, providers, warm } = openRouter(config, log, streamRedis, metrics);
   await warm();
 
   return {
@@ -53,7 +55,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     finish: createFinish(pool),
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
-    answer: createAnswer(router, metrics),
+    answer: createAnswer(router, providers, metrics),
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
       const handOverAt = performance.now() + config.DRAIN_MS;
@@ -64,6 +66,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     },
     async close(): Promise<void> {
       leases.close();
+      models.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
       await pool.end();

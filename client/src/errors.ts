@@ -7,7 +7,7 @@ export class ApiError extends Error {
   readonly detail: string;
   readonly errors: FieldError[];
   readonly requestId: string | undefined;
-  /** Not before this many milliseconds from the answer (`Retry-After`). */
+  /** Not before this many milliseconds from the answer (`Retry-After`, or the problem's own word where there are no headers). */
   readonly retryAfterMs: number | undefined;
   readonly problem: Problem;
 
@@ -19,7 +19,7 @@ export class ApiError extends Error {
     this.detail = problem.detail;
     this.errors = problem.errors ?? [];
     this.requestId = context.requestId;
-    this.retryAfterMs = context.retryAfterMs;
+    this.retryAfterMs = context.retryAfterMs ?? problem.retryAfterMs;
     this.problem = problem;
   }
 }
@@ -88,6 +88,7 @@ export function readProblem(body: unknown, status: number): Problem | undefined 
   const instance = text('instance');
   const ownStatus = given.get('status');
   const errors = given.get('errors');
+  const retryAfterMs = given.get('retryAfterMs');
   return {
     type: text('type') ?? 'about:blank',
     title: text('title') ?? detail,
@@ -97,6 +98,7 @@ export function readProblem(body: unknown, status: number): Problem | undefined 
     message: detail,
     ...(instance === undefined ? {} : { instance }),
     ...(Array.isArray(errors) ? { errors: errors.filter(isFieldError) } : {}),
+    ...(typeof retryAfterMs === 'number' && retryAfterMs >= 0 ? { retryAfterMs } : {}),
   };
 }
 

@@ -1,4 +1,5 @@
 import { ApiError, plainProblem, readProblem, SocketError } from './errors.ts';
+import { fullJitterMs } from './timing.ts';
 import type { Frame } from './live-connection.ts';
 
 export interface CommandOptions {
@@ -24,6 +25,9 @@ interface Command {
   sent: boolean;
   /** Sent over the present connection. */
   isUnderWay: boolean;
+  /** How often the backend has refused it for now. */
+  refusals: number;
+  offlineWaitMs: number;
   timeoutMs: number;
   onReply: ((reply: Frame) => void) | undefined;
   settle(outcome: { reply: Frame } | { error: unknown }): void;
@@ -33,6 +37,11 @@ interface Command {
 /** The contract's limit for one text frame. */
 const MAX_FRAME_BYTES = 256 * 1024;
 const MAX_WAITING = 200;
+/** As over HTTP: busy or limited, with a word on when to come again. */
+const RETRY_STATUS = new Set([429, 503]);
+const MAX_REFUSALS = 4;
+const LONGEST_WAIT_MS = 30_000;
+const JITTER_MS = 250;
 
 /** Commands on their way: those waiting to be sent and those waiting for their reply, matched by id. */
 export class LiveCommands {
@@ -76,6 +85,8 @@ export class LiveCommands {
         repeatable: options.repeatable ?? false,
         sent: false,
         isUnderWay: false,
+        refusals: 0,
+        offlineWaitMs: options.offlineWaitMs ?? 15_000,
         timeoutMs: options.timeoutMs ?? 30_000,
         onReply: options.onReply,
         settle: (outcome) => {
@@ -93,7 +104,7 @@ export class LiveCommands {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#commands.set(id, command);
-      command.arm('offline', options.offlineWaitMs ?? 15_000);
+      command.arm('offline', command.offlineWaitMs);
       if (send) this.#dispatch(command, send);
     });
   }
@@ -103,14 +114,32 @@ export class LiveCommands {
     for (const command of this.#commands.values()) this.#dispatch(command, send);
   }
 
-  /** Takes a `reply` frame. */
-  reply(frame: Frame): void {
+  /** Takes a `reply` frame. What was refused for now is sent again when the backend said, by `send`. */
+  reply(frame: Frame, send: (text: string) => boolean): void {
     const command = this.#commands.get(String(frame['id']));
     if (!command) return;
     if (frame['ok'] === true) {
       command.onReply?.(frame);
       command.settle({ reply: frame });
-    } else command.settle({ error: replyError(frame) });
+      return;
+    }
+    const error = replyError(frame);
+    const { status, retryAfterMs = Infinity } = error;
+    const isForNow = RETRY_STATUS.has(status) && retryAfterMs <= LONGEST_WAIT_MS && command.refusals < MAX_REFUSALS;
+    if (isForNow) this.#holdBack(command, retryAfterMs + fullJitterMs(0, JITTER_MS, JITTER_MS), send);
+    else command.settle({ error });
+  }
+
+  /** A refusal did nothing, so the command is as if it had not been sent. */
+  #holdBack(command: Command, waitMs: number, send: (text: string) => boolean): void {
+    command.refusals += 1;
+    command.sent = false;
+    command.arm('offline', waitMs + command.offlineWaitMs);
+    setTimeout(() => {
+      if (this.#commands.get(command.id) !== command) return;
+      command.isUnderWay = false;
+      this.#dispatch(command, send);
+    }, waitMs);
   }
 
   /** The connection is gone: what was sent and must not be repeated fails, the rest waits for the next one. */

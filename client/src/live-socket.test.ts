@@ -69,6 +69,48 @@ it('rejects a command with the problem of its reply', async () => {
   await expect(gone.promise).resolves.toMatchObject({ name: 'ApiError', status: 404, code: 'not_found' });
 });
 
+/** Refuses the first `times` submits, and says when each of them came. */
+function refusingSubmits(peer: Peer, times: number, more: object): number[] {
+  const cameAt: number[] = [];
+  peer.intercept = (frame) => {
+    if (frame['type'] !== 'submit') return false;
+    cameAt.push(performance.now());
+    if (cameAt.length > times) return false;
+    peer.refuse(frame['id'], 429, 'rate_limited', { ...more });
+    return true;
+  };
+  return cameAt;
+}
+
+it('sends what was refused for now again when the refusal says, as the same job', async () => {
+  client = await signedIn(backend);
+  let cameAt: number[] = [];
+  const connected = nextPeer((peer) => (cameAt = refusingSubmits(peer, 2, { retryAfterMs: 80 })));
+  client.live.connect();
+  const peer = await connected;
+  await client.bus.waitFor('socket.state', { where: isState('ready') });
+  await client.live.submit('copilot', {}, { onEvent: () => {}, idempotencyKey: 'once' });
+  expect(cameAt).toHaveLength(3);
+  for (const [at, later] of cameAt.slice(1).entries()) expect(later - (cameAt[at] ?? 0)).toBeGreaterThanOrEqual(79);
+  expect(new Set(peer.received('submit').map((frame) => frame['idempotencyKey']))).toEqual(new Set(['once']));
+});
+
+it.each([
+  ['does not say when', {}],
+  ['says a time too far away', { retryAfterMs: 60_000 }],
+])('passes on at once a refusal that %s', async (_name, more) => {
+  client = await signedIn(backend);
+  const connected = nextPeer((peer) => refusingSubmits(peer, 9, more));
+  client.live.connect();
+  await connected;
+  await client.bus.waitFor('socket.state', { where: isState('ready') });
+  await expect(client.live.submit('copilot', {}, { onEvent: () => {} })).rejects.toMatchObject({
+    name: 'ApiError',
+    code: 'rate_limited',
+    ...('retryAfterMs' in more ? { retryAfterMs: 60_000 } : {}),
+  });
+});
+
 it('finds a dead connection by its silence and comes back', async () => {
   backend.heartbeatMs = 20;
   client = await signedIn(backend, { live: { silenceMarginMs: 20 } });

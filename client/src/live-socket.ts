@@ -253,7 +253,7 @@ export class LiveSocket {
   #onFrame(connection: LiveConnection, frame: Frame): void {
     if (frame.type === 'reply') {
       if (this.#auth && frame['id'] === this.#auth.id) this.#onAuthReply(frame, connection, this.#auth.token);
-      else this.#commands.reply(frame);
+      else this.#commands.reply(frame, (text) => this.#state === 'ready' && this.#send(text));
     } else if (frame.type === 'event' || frame.type === 'resync') {
       const topic = String(frame['topic']);
       const event = frame.type === 'resync' ? 'resync' : String(frame['event']);

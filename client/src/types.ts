@@ -17,6 +17,8 @@ export interface Problem {
   message: string;
   instance?: string | undefined;
   errors?: FieldError[] | undefined;
+  /** Not before this many milliseconds from the answer. */
+  retryAfterMs?: number | undefined;
 }
 
 export type JobStatus = 'queued' | 'active' | 'retrying' | 'completed' | 'failed' | 'cancelled';
@@ -26,6 +28,8 @@ export type JobPriority = 'interactive' | 'normal' | 'batch';
 export interface JobUsage {
   provider: string;
   model: string;
+  /** The name that was asked for, where it stands for `model` by now. */
+  requestedModel?: string;
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;

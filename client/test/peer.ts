@@ -36,8 +36,8 @@ export class Peer {
     this.send({ type: 'reply', id, ok: true, ...fields });
   }
 
-  refuse(id: unknown, status: number, code: string): void {
-    const problem = { type: 'about:blank', title: code, status, detail: code, code, message: code };
+  refuse(id: unknown, status: number, code: string, more: Frame = {}): void {
+    const problem = { type: 'about:blank', title: code, status, detail: code, code, message: code, ...more };
     this.send({ type: 'reply', id, ok: false, problem });
   }
 

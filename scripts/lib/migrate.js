@@ -9,11 +9,12 @@ import { StartError } from './start-error.js';
 /**
  * Brings the schema up to date and makes sure that the demo workspace is there, in one process: it starts once.
  * @param {Options} options
- * @returns {Promise<{ email: string, password: string, workspaceId: string }>} the demo login, its password DEMO_PASSWORD
+ * @returns {Promise<{ email: string, password: string, workspaceId: string, apiKey: string | null }>} the demo login, its password DEMO_PASSWORD;
+ *   its key is DEMO_API_KEY while that works, else a new one
  * @throws {StartError}
  */
 export async function migrateAndSeed({ node, root, lock, env, say }) {
-  const child = lock.spawn('migrate', 'process', node, ['src/migrate.ts', 'up', '--seed'], {
+  const child = lock.spawn('migrate', 'process', node, ['src/migrate.ts', 'up', '--seed-key'], {
     cwd: root,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -28,10 +29,10 @@ export async function migrateAndSeed({ node, root, lock, env, say }) {
   for (const line of lines) say(line);
   if (code !== 0) throw new StartError(`The migrations failed (exit code ${code}): the reason stands above`);
   try {
-    const { email, workspaceId } = JSON.parse(last ?? '');
-    if (email && workspaceId) return { email, password: env.DEMO_PASSWORD ?? '', workspaceId };
+    const { email, workspaceId, apiKey } = JSON.parse(last ?? '');
+    if (email && workspaceId) return { email, password: env.DEMO_PASSWORD ?? '', workspaceId, apiKey };
   } catch {
     // Told below.
   }
-  throw new StartError('src/migrate.ts up --seed did not end with a line {"email", "workspaceId"}');
+  throw new StartError('src/migrate.ts up --seed-key did not end with a line {"email", "workspaceId", "apiKey"}');
 }

@@ -32,7 +32,7 @@ export async function untilReady(api) {
 const quote = (text) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /**
- * @param {{ api: string, ops: { user: string, password: string }, demo: { email: string, password: string }, seconds: string, dataDir: string }} facts
+ * @param {{ api: string, ops: { user: string, password: string }, demo: { email: string, password: string, apiKey: string | null }, seconds: string, dataDir: string }} facts
  * @returns {string} what a person needs to go on
  */
 export function banner({ api, ops, demo, seconds, dataDir }) {
@@ -49,6 +49,7 @@ WhatsHybrid is ready (${seconds})
   Docs        ${api}/docs
   Bull Board  ${api}/ops/queues   user ${ops.user}, password ${ops.password}
   Demo login  ${demo.email}, password ${demo.password}
+  Demo key    ${demo.apiKey ?? 'none: the demo workspace has as many keys as it may have'}
   Data        ${dataDir}
 
 Ask the copilot; the answer streams:

@@ -25,3 +25,21 @@ export function keepSecrets(dataDir, env) {
   if (missing.length > 0) writeJson(path, kept);
   return Object.fromEntries(Object.keys(SECRETS).map((name) => [name, env[name] || (kept[name] ?? '')]));
 }
+
+const DEMO_KEY = 'DEMO_API_KEY';
+
+/**
+ * @param {string} dataDir
+ * @returns {string} the demo workspace's API key of an earlier start, empty when there is none: the database knows only its hash
+ */
+export const keptDemoKey = (dataDir) => readJson(join(dataDir, 'secrets.json'))?.[DEMO_KEY] ?? '';
+
+/**
+ * @param {string} dataDir
+ * @param {string | null} apiKey
+ */
+export function keepDemoKey(dataDir, apiKey) {
+  if (!apiKey || apiKey === keptDemoKey(dataDir)) return;
+  const path = join(dataDir, 'secrets.json');
+  writeJson(path, { ...readJson(path), [DEMO_KEY]: apiKey });
+}

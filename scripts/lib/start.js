@@ -9,7 +9,7 @@ import { ensurePackages, projectNode } from './packages.js';
 import { localUrl, publicPort } from './ports.js';
 import { parseProcfile } from './procfile.js';
 import { banner, untilReady } from './ready.js';
-import { keepSecrets } from './secrets.js';
+import { keepDemoKey, keepSecrets, keptDemoKey } from './secrets.js';
 import { openServices } from './services.js';
 import { readSettings, ROOT } from './settings.js';
 import { explain, StartError } from './start-error.js';
@@ -74,8 +74,9 @@ async function run(settings, env, lock, isStopping) {
     MAIL_DIR: env.MAIL_DIR || join(dataDir, 'mail'),
     PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${env.PATH ?? ''}`,
   };
-  const seedEnv = { ...config, DEMO_EMAIL: demoEmail, DEMO_PASSWORD };
+  const seedEnv = { ...config, DEMO_EMAIL: demoEmail, DEMO_PASSWORD, DEMO_API_KEY: keptDemoKey(dataDir) };
   const demo = await migrateAndSeed({ node, root: ROOT, lock, env: seedEnv, say });
+  keepDemoKey(dataDir, demo.apiKey);
   clock.lap('migrations');
 
   let wasReady = false;

@@ -14,6 +14,9 @@ import {
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
+import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
+import { arrivedUsage } from '#src/ai/tokens.ts';
+import type { Strategy } from '#src/ai/strategies.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -33,12 +36,17 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  latencyMs: number;
+  timeToFirstTokenMs: number | null;
+  /** Whose key it was asked with: on a workspace's own the provider sends the bill there. */
+  keyOwner: ApiKey['owner'];
+  /** By which the target was chosen. */
+  strategy: Strategy;
+  /** Absent where no key is needed. */
+  keyId?: string;
   failure?: FailureClass | 'cancelled';
-  /** Whose key it was made with; absent where none is needed. */
-  key?: Pick<ApiKey, 'id' | 'owner'>;
-  /** Milliseconds to the first content (null: none came) and to the end. */
-  firstContentMs: number | null;
-  totalMs: number;
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
 }
@@ -47,20 +55,6 @@ export interface AttemptRecord extends Target {
 export type Outcome<Result> =
   | { ok: true; result: Result; finishReason: FinishReason; usage: Usage; firstContentAt: number | null }
   | { ok: false; error: ProviderError; answer: string; hint?: string };
-
-const CHARACTERS_PER_TOKEN = 4;
-
-function estimate(request: ChatRequest, answer: string): Usage {
-  const asked = JSON.stringify([request.messages, request.tools, request.responseSchema]).length;
-  return {
-    inputTokens: Math.ceil(asked / CHARACTERS_PER_TOKEN),
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens: Math.ceil(answer.length / CHARACTERS_PER_TOKEN),
-    reasoningTokens: 0,
-    estimated: true,
-  };
-}
 
 // Adapters classify what they see; what still comes unclassified is worth another provider, and a log line with its stack.
 function classified(error: unknown, { provider }: Candidate): ProviderError {
@@ -83,8 +77,10 @@ export interface AttemptContext<Input, Result> {
   clock: () => number;
   /** Shown text, in order. */
   show: (delta: string) => void;
+  /** What the call may cost; its answer is cut there. */
+  costLimits?: CostLimits | undefined;
   /** Every call, right or wrong, told once when it ended. */
-  record: (attempt: AttemptRecord) => void;
+  record: (attempt: Omit<AttemptRecord, 'strategy'>) => void;
 }
 
 /** What has arrived of one answer. */
@@ -93,6 +89,8 @@ interface Received {
   toolCalls: ToolCall[];
   firstContentAt: number | null;
   end?: Extract<Chunk, { type: 'end' }>;
+  /** The answer was cut, having reached what the call may cost. */
+  isCut?: boolean;
 }
 
 /** Reads the stream to its end mark; leaving the loop closes the upstream, however it is left. */
@@ -102,6 +100,7 @@ async function receive(
   into: Received,
   clock: () => number,
   take: (text: string) => void,
+  isOver: Meter | undefined,
 ) {
   for await (const chunk of stream) {
     signal.throwIfAborted();
@@ -114,6 +113,10 @@ async function receive(
     else {
       into.answer += chunk.text;
       take(chunk.text);
+    }
+    if (isOver?.(chunk)) {
+      into.isCut = true;
+      return;
     }
   }
   signal.throwIfAborted();
@@ -171,18 +174,22 @@ export async function attempt<Input, Result>(
   const { provider, model, key, timeouts } = call;
   const { engine, input, signal, clock } = context;
   const startedAt = clock();
+  const began = Date.now();
+  const keyOwner = key?.owner ?? 'installation';
   const request = { ...context.request, messages: [...context.request.messages, ...extra], model };
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
   const book = (failure?: AttemptRecord['failure']) => {
-    const arrived = received.firstContentAt === null ? undefined : estimate(request, received.answer);
-    const usage = received.end?.usage ?? arrived;
+    const { firstContentAt } = received;
+    const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
     context.record({
       ...targetOf(call),
-      ...(key && { key: { id: key.id, owner: key.owner } }),
-      firstContentMs: received.firstContentAt === null ? null : received.firstContentAt - startedAt,
-      totalMs: clock() - startedAt,
+      startedAt: began,
+      latencyMs: Math.round(clock() - startedAt),
+      timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - startedAt),
+      keyOwner,
+      ...(key && { keyId: key.id }),
       ...(failure && { failure }),
       ...(usage && { usage }),
     });
@@ -190,7 +197,9 @@ export async function attempt<Input, Result>(
   let outcome: Outcome<Result>;
   try {
     const stream = context.withTimers(provider.name, (inner) => send(call, request, inner), timeouts, signal);
-    await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)));
+    const meter = createMeter({ provider: provider.name, keyOwner, request }, context.costLimits ?? {});
+    await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)), meter);
+    if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
     const { rest, result } = reader.end({ finishReason: end.finishReason, toolCalls });
@@ -200,6 +209,10 @@ export async function attempt<Input, Result>(
     if (guard.fault || signal.aborted) {
       book('cancelled');
       throw guard.fault ? guard.fault.error : signal.reason;
+    }
+    if (received.isCut && error instanceof AnswerError) {
+      book('bad_output');
+      throw maxCostReached();
     }
     const hint = error instanceof AnswerError ? error.hint : undefined;
     outcome = { ok: false, error: classified(error, call), answer: received.answer, ...(hint && { hint }) };

@@ -25,7 +25,7 @@ export interface Candidate {
   model: string;
   /** `provider/model`. */
   id: string;
-  facts: ModelFacts;
+  readonly facts: ModelFacts;
   stats: TargetStats;
 }
 
@@ -52,13 +52,27 @@ export interface Candidates {
   lastResort?: Candidate;
 }
 
+/** What is known of a model is looked up again after so long. */
+const FACTS_MS = 1000;
+
 /** Every model of every provider, with what is known of it. */
 export function openCandidates(providers: readonly Provider[], estimates: Estimates): readonly Candidate[] {
   return providers.flatMap((provider) =>
     provider.models.map((model) => {
       const id = `${provider.name}/${model}`;
-      const facts = factsOf(provider.name, model);
-      return { provider, model, id, facts, stats: estimates.of(id, facts) };
+      const live = { facts: factsOf(provider.name, model), at: performance.now() };
+      return {
+        provider,
+        model,
+        id,
+        // Operators change the catalogue while we run; a look at it for each use would cost more than the decision.
+        get facts() {
+          const now = performance.now();
+          if (now - live.at > FACTS_MS) Object.assign(live, { facts: factsOf(provider.name, model), at: now });
+          return live.facts;
+        },
+        stats: estimates.of(id, live.facts),
+      };
     }),
   );
 }

@@ -10,6 +10,7 @@ import type { Usage } from '#src/ai/model.ts';
 interface Prices {
   input: bigint;
   cached: bigint;
+  written: bigint;
   output: bigint;
 }
 
@@ -18,15 +19,22 @@ const picoPerToken = (usdPerMtok: number): bigint => BigInt(Math.round(usdPerMto
 function pricesFor(facts: ModelFacts, inputTokens: number): Prices {
   const input = facts.inputUsdPerMtok;
   const cached = facts.cachedInputUsdPerMtok ?? input;
+  const written = facts.cacheWriteUsdPerMtok ?? input;
   const long = facts.longContext;
   if (!long || inputTokens <= long.aboveInputTokens) {
-    return { input: picoPerToken(input), cached: picoPerToken(cached), output: picoPerToken(facts.outputUsdPerMtok) };
+    return {
+      input: picoPerToken(input),
+      cached: picoPerToken(cached),
+      written: picoPerToken(written),
+      output: picoPerToken(facts.outputUsdPerMtok),
+    };
   }
   // Where a long price is not published, it is taken to rise as the input's does: rather too dear than under-reserved.
   const rise = input > 0 ? long.inputUsdPerMtok / input : 1;
   return {
     input: picoPerToken(long.inputUsdPerMtok),
     cached: picoPerToken(long.cachedInputUsdPerMtok ?? cached * rise),
+    written: picoPerToken(written * rise),
     output: picoPerToken(long.outputUsdPerMtok ?? facts.outputUsdPerMtok * rise),
   };
 }
@@ -40,26 +48,36 @@ function ceilNano(picoUsd: bigint): number {
   return Number((picoUsd + 999n) / 1000n);
 }
 
-/**
- * What a call cost, in nano-USD.
- * @throws RangeError where a count is not a whole number ≥ 0.
- */
-export function costNanoUsd(
-  facts: ModelFacts,
-  usage: Pick<Usage, 'inputTokens' | 'cachedInputTokens' | 'outputTokens'>,
-): number {
-  const prices = pricesFor(facts, usage.inputTokens);
-  const input = checked('inputTokens', usage.inputTokens);
-  const reported = checked('cachedInputTokens', usage.cachedInputTokens);
-  const cached = reported > input ? input : reported;
-  const output = checked('outputTokens', usage.outputTokens);
-  return ceilNano((input - cached) * prices.input + cached * prices.cached + output * prices.output);
-}
+/** The counts that a cost depends on. Reasoning is part of the output, and costs as it does. */
+export type BilledUsage = Pick<Usage, 'inputTokens' | 'cachedInputTokens' | 'cacheWriteTokens' | 'outputTokens'>;
 
 /**
- * The most a call can cost, in nano-USD: nothing cached, the whole allowed output written.
+ * What a call cost, in nano-USD.
+ * @param facts with the price in force when the call began (`factsOf(provider, model, startedAt)`)
+ * @throws RangeError where a count is not a whole number ≥ 0.
+ */
+export function costNanoUsd(facts: ModelFacts, usage: BilledUsage): number {
+  const prices = pricesFor(facts, usage.inputTokens);
+  const input = checked('inputTokens', usage.inputTokens);
+  // Parts never exceed their whole, whatever a provider counts.
+  const cached = least(checked('cachedInputTokens', usage.cachedInputTokens), input);
+  const written = least(checked('cacheWriteTokens', usage.cacheWriteTokens), input - cached);
+  const output = checked('outputTokens', usage.outputTokens);
+  const plain = input - cached - written;
+  return ceilNano(plain * prices.input + cached * prices.cached + written * prices.written + output * prices.output);
+}
+
+const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+
+/**
+ * The most a call can cost, in nano-USD: nothing read from a cache, the whole input at the dearer of its plain price and that of
+ * writing it to a cache, the whole allowed output written.
  * @throws RangeError where a count is not a whole number ≥ 0.
  */
 export function worstCaseNanoUsd(facts: ModelFacts, inputTokens: number, maxOutputTokens: number): number {
-  return costNanoUsd(facts, { inputTokens, cachedInputTokens: 0, outputTokens: maxOutputTokens });
+  const counts = { inputTokens, cachedInputTokens: 0, outputTokens: maxOutputTokens };
+  return Math.max(
+    costNanoUsd(facts, { ...counts, cacheWriteTokens: 0 }),
+    costNanoUsd(facts, { ...counts, cacheWriteTokens: inputTokens }),
+  );
 }

@@ -85,7 +85,7 @@ function rank(candidate: Candidate, ask: Ask, outputTokens: number, now: number,
     success: 1,
     quality: qualityOf(facts, ask.engine),
   };
-  stats.expect(isStreamed, inputTokens, outputTokens, now, estimate);
+  stats.expect(facts, isStreamed, inputTokens, outputTokens, now, estimate);
   // Far from the deadline the quantile, which costs a look at the whole histogram, cannot matter.
   const isNear = estimate.latencyMs * DEADLINE_FACTOR > ask.remainingMs;
   const whole90 = isNear ? stats.whole90(isStreamed, inputTokens, outputTokens, now) : undefined;

@@ -142,7 +142,14 @@ export class TargetStats {
    * Expected times, cost and success of a request (`L′ = L + (1−s)/s · t_fail`, `C′ = C/s`), by what was seen of requests like it.
    * Writes into `into`, so that a decision over many targets makes no garbage.
    */
-  expect(isStreamed: boolean, inputTokens: number, outputTokens: number, now: number, into: Expectation): Expectation {
+  expect(
+    facts: ModelFacts,
+    isStreamed: boolean,
+    inputTokens: number,
+    outputTokens: number,
+    now: number,
+    into: Expectation,
+  ): Expectation {
     const cell = this.#cell(isStreamed, inputTokens);
     const success = this.success(now);
     const failed = (1 - success) / success;
@@ -154,7 +161,7 @@ export class TargetStats {
     into.outputTokens = outputTokens;
     into.success = success;
     into.latencyMs = firstMs + (isStreamed ? STREAMED_SHARE : 1) * restMs + failed * failMs;
-    into.costUsd = expectedCostUsd(this.facts, inputTokens, outputTokens) / success;
+    into.costUsd = expectedCostUsd(facts, inputTokens, outputTokens) / success;
     return into;
   }
 

@@ -11,6 +11,7 @@ import { explain, type Explanation, type ProviderStatus, statusOf } from '#src/a
 import type { Ask } from '#src/ai/filter.ts';
 import { type Health, MemoryHealth } from '#src/ai/health.ts';
 import type { ChatRequest, FailureClass, FinishReason, Provider, Usage } from '#src/ai/model.ts';
+import type { CostLimits } from '#src/ai/meter.ts';
 import { RetryBudget } from '#src/ai/retry.ts';
 import { fallbacksOf, nothingFits, Run, type RunResources } from '#src/ai/run.ts';
 import type { Strategy } from '#src/ai/strategies.ts';
@@ -37,6 +38,8 @@ export interface RunControls {
   finalAttempt: boolean;
   /** Left out where a job belongs to no workspace. */
   workspace?: WorkspaceAi;
+  /** What each call may cost. */
+  costLimits?: CostLimits;
   on?: RouterEvents;
 }
 
@@ -228,7 +231,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       };
     },
     async run(engine, input, options, controls) {
-      const { signal, timeouts, finalAttempt, workspace, on } = controls;
+      const { signal, timeouts, finalAttempt, workspace, costLimits, on } = controls;
       const totalMs = Math.min(timeouts.totalMs, options.timeoutMs ?? Infinity);
       signal.throwIfAborted();
       const startedAt = clock();
@@ -245,13 +248,14 @@ export function createRouter(dependencies: RouterDependencies): Router {
       const decision = decide(candidates, ask, context);
       observer?.decided(performance.now() - looking);
       const run = new Run(shared, {
-        context: { engine, input, request, signal, withTimers, clock },
+        context: { engine, input, request, signal, withTimers, clock, costLimits },
         ask,
         access: context.access,
         timeouts,
         deadlineAt: startedAt + totalMs,
         finalAttempt,
         runId: randomUUID().slice(0, 8),
+        strategy: context.strategy,
         on,
       });
       const { candidate, firstContentAt, ...answered } = await run.answer(decision, candidates.lastResort);

@@ -9,6 +9,7 @@ import type { Health } from '#src/ai/health.ts';
 import { type FailureClass, type Message, ProviderError } from '#src/ai/model.ts';
 import { type RetryBudget, retryWaitMs, RULES } from '#src/ai/retry.ts';
 import type { RouterEvents } from '#src/ai/router.ts';
+import type { Strategy } from '#src/ai/strategies.ts';
 import { AppError } from '#src/errors.ts';
 
 const MAX_ATTEMPTS = 4;
@@ -43,6 +44,7 @@ export interface RunOrder<Input, Result> {
   deadlineAt: number;
   finalAttempt: boolean;
   runId: string;
+  strategy: Strategy;
   on: RouterEvents | undefined;
 }
 
@@ -95,7 +97,8 @@ export class Run<Input, Result> {
         this.text += delta;
         order.on?.text?.(delta);
       },
-      record: (record) => {
+      record: (called) => {
+        const record = { ...called, strategy: order.strategy };
         this.attempts.push(record);
         order.on?.attempted?.(record);
       },
@@ -258,8 +261,8 @@ export class Run<Input, Result> {
       inputTokens: ask.inputTokens,
       outputTokens: record.usage?.outputTokens ?? 0,
       maxOutputTokens: ask.maxOutputTokens,
-      firstMs: record.firstContentMs,
-      totalMs: record.totalMs,
+      firstMs: record.timeToFirstTokenMs,
+      totalMs: record.latencyMs,
       outcome,
     };
     const { firstMs } = sample;
@@ -312,7 +315,7 @@ export class Run<Input, Result> {
   /** One line for each target that failed; the stack too of what no adapter classified. Never the prompt or the answer. */
   #report(candidate: Candidate, error: ProviderError): void {
     const stack = error.failure === 'transient' && error.cause instanceof Error ? error.cause.stack : undefined;
-    const key = this.attempts.at(-1)?.key?.id;
+    const key = this.attempts.at(-1)?.keyId;
     const fields = { engine: this.#order.ask.engine, ...targetOf(candidate), failure: error.failure };
     this.#shared.log?.warn({ ...fields, ...(key && { key }), ...(stack && { stack }) }, 'a provider failed');
   }

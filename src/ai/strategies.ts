@@ -35,17 +35,8 @@ const QUALITY_FLOOR: Record<EngineName, number> = {
   'score-lead': 25,
 };
 
-/**
- * How good a model is at a task, 0..100. Where nobody has marked it, what its company asks for its output tells: 1 USD per million tokens
- * is 50, ten times as much 78. Models on our own machine count 40, names without a price 50.
- */
-export function qualityOf(facts: ModelFacts, _engine: EngineName): number {
-  if (facts.provider === 'local') return 10;
-  if (facts.provider === 'ollama') return 40;
-  if (!facts.priced) return 50;
-  const marks = 50 + 12 * Math.log(Math.max(0.01, facts.outputUsdPerMtok)) + (facts.supportsReasoning ? 3 : 0);
-  return Math.min(98, Math.max(5, marks));
-}
+/** How good a model is at a task, 0..100: the catalogue's mark. */
+export const qualityOf = (facts: ModelFacts, engine: EngineName): number => facts.quality[engine];
 
 const WEIGHTS: Record<Exclude<Strategy, 'failover'>, { cost: number; latency: number; quality: number }> = {
   cost_optimized: { cost: 1, latency: 0.25, quality: 0 },

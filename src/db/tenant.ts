@@ -1,5 +1,13 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { Pool, QueryConfig, QueryResult, QueryResultRow } from 'pg';
+import {
+  DatabaseError,
+  Query,
+  type Pool,
+  type PoolClient,
+  type QueryConfig,
+  type QueryResult,
+  type QueryResultRow,
+} from 'pg';
 import type { Orm } from '#src/db/orm.ts';
 import { isUuid } from '#src/lib/ids.ts';
 
@@ -15,10 +23,15 @@ export interface Scope {
 /** The start-up option of a connection that takes on a role, and so loses what the login may do beyond it. */
 export const asRole = (role: DatabaseRole): string => `-c role=${role}`;
 
-/** Goes with `begin` in one message, which takes no parameters: so ids are checked. What is not set in a transaction is empty in it. */
-function scopeSql({ workspaceId, userId }: Scope): string {
+function checkScope({ workspaceId, userId }: Scope): void {
   for (const id of [workspaceId, userId])
     if (id !== undefined && !isUuid(id)) throw new TypeError('A scope takes UUIDs');
+}
+
+/** Takes no parameters, so the ids are checked. What is not set in a transaction is empty in it. */
+function scopeSql(scope: Scope): string {
+  checkScope(scope);
+  const { workspaceId, userId } = scope;
   const workspace = workspaceId === undefined ? '' : `set local app.workspace_id = '${workspaceId}';`;
   return userId === undefined ? workspace : `${workspace} set local app.user_id = '${userId}';`;
 }
@@ -41,26 +54,72 @@ export function inWorkspaceTx<Result>(
   });
 }
 
-/** Runs one statement in a transaction that sees one workspace. The four messages go out together: one round trip. */
+// Sets both until the transaction ends, and returns no row: one would be taken for a row of the statement behind it.
+const SCOPE = {
+  name: 'scope',
+  text: `select where set_config('app.workspace_id', $1, true) is null or set_config('app.user_id', $2, true) is null`,
+};
+const NO_SUCH_STATEMENT = '26000';
+/** The connections that have it prepared. */
+const prepared = new WeakSet<PoolClient>();
+
+function prepareScope(client: PoolClient): void {
+  if (prepared.has(client)) return;
+  prepared.add(client);
+  client.query({ ...SCOPE, values: ['', ''] }).catch(() => prepared.delete(client));
+}
+
+/**
+ * A statement that goes out right behind the one that sets its scope, with one Sync behind both. All up to a Sync is one implicit transaction
+ * (PostgreSQL's protocol, "Pipelining"): the scope ends with the statement, and if it cannot be set, the statement is skipped.
+ */
+function send<Row extends QueryResultRow>(
+  client: PoolClient,
+  { workspaceId = '', userId = '' }: Scope,
+  statement: QueryConfig,
+): Promise<QueryResult<Row>> {
+  const { promise, resolve, reject } = Promise.withResolvers<QueryResult<Row>>();
+  // Extended also where there are no values: a simple query ends the transaction by itself.
+  const extended: QueryConfig & { queryMode: 'extended' } = { ...statement, queryMode: 'extended' };
+  const query = new Query<Row>(extended, (error, results) => {
+    const result = error ? undefined : [results].flat().at(-1);
+    if (result) resolve(result);
+    else reject(error ?? new Error('The statement was not answered'));
+  });
+  const submit = query.submit.bind(query);
+  query.submit = (connection) => {
+    connection.stream.cork();
+    try {
+      connection.bind({ statement: SCOPE.name, values: [workspaceId, userId] }, true);
+      connection.execute({}, true);
+      return submit(connection);
+    } finally {
+      connection.stream.uncork();
+    }
+  };
+  client.query(query);
+  return promise;
+}
+
+/** Runs one statement in a transaction that sees one workspace: one round trip, as without the wall. */
 export async function queryAs<Row extends QueryResultRow>(
   pool: Pool,
   scope: Scope,
   statement: QueryConfig,
 ): Promise<QueryResult<Row>> {
-  const begin = `begin; ${scopeSql(scope)}`;
+  checkScope(scope);
   const client = await pool.connect();
   let broken: Error | undefined;
   // A connection that is lost says so here too, and again once it is closed; unheard, that would end the process.
   const onError = (error: Error): void => void (broken = error);
   client.on('error', onError);
-  const sent = [client.query(begin), client.query<Row>(statement), client.query('commit')] as const;
   try {
-    const [, result] = await Promise.all(sent);
-    return result;
+    prepareScope(client);
+    return await send<Row>(client, scope, statement);
   } catch (error) {
-    await Promise.allSettled(sent);
-    // A failed statement has been rolled back by the `commit`; a connection that failed must not be used again.
-    if (!(error instanceof Error && 'severity' in error && error.severity === 'ERROR'))
+    // A failed statement was rolled back; a connection that failed, or lost what was prepared on it, must not be used again.
+    const { severity, code } = error instanceof DatabaseError ? error : {};
+    if (severity !== 'ERROR' || code === NO_SUCH_STATEMENT)
       broken = new Error('The connection failed', { cause: error });
     throw error;
   } finally {

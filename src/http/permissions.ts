@@ -30,6 +30,9 @@ const TABLE = {
   'audit:read': ['admin', null],
   'credits:read': ['viewer', 'jobs:read'],
   'ai:run': ['member', 'ai:run'],
+  // What calls of AI came to. Without the second only one's own: what colleagues do is the administrators' to see.
+  'usage:read': ['viewer', 'analytics:read'],
+  'usage:all': ['admin', 'analytics:read'],
   'jobs:read': ['viewer', 'jobs:read'],
   'jobs:cancel': ['member', 'ai:run'],
   // Without these a caller has only what is their own: jobs they submitted, contacts, deals and tasks they look after.

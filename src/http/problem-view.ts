@@ -11,5 +11,6 @@ export const ProblemView = z
     message: z.string(),
     instance: z.string().optional(),
     errors: z.array(z.object({ path: z.string(), code: z.string(), message: z.string() })).optional(),
+    retryAfterMs: z.int().nonnegative().optional(),
   })
   .meta({ id: 'Problem' });

@@ -76,6 +76,12 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ overlapSeconds: 0 }),
   },
   'DELETE /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
+  // A model there is not: nothing works on jobs here, and the door waits for their end.
+  'POST /v1/chat/completions': {
+    body: () => ({ model: 'none-such', messages: [{ role: 'user', content: 'Oi' }] }),
+    ok: [404],
+  },
+  'GET /v1/models': nothing,
   'GET /api/jobs': nothing,
   'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },
   'POST /api/jobs/:id/cancel': { params: async (world) => ({ id: await world.job() }) },
@@ -85,6 +91,9 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/credits': nothing,
   'GET /api/ai/providers': nothing,
   'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
+  'GET /api/ai/usage': { query: { groupBy: 'user' } },
+  'GET /api/ai/models': nothing,
+  'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
   'POST /api/ws/ticket': nothing,
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,

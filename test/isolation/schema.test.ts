@@ -8,6 +8,7 @@ const GLOBAL = [
   'email_verification',
   'installation',
   'mikro_orm_migrations',
+  'model_override',
   'outgoing_mail',
   'password_reset',
   'recovery_code',
@@ -18,7 +19,7 @@ const GLOBAL = [
 /** Unique keys that do not begin with the workspace, each with its reason. None so far. */
 const UNIQUE_ACROSS: string[] = [];
 /** Functions that run with their owner's rights: the only way to write the audit log. */
-const DEFINERS = ['audit_append'];
+const DEFINERS = ['audit_anchor', 'audit_append'];
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let client: Client;

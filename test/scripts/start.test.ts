@@ -34,6 +34,15 @@ function startPlatform(env: Record<string, string>) {
   return { child, ended, started: Promise.race([ready, ended]), output: () => output };
 }
 
+async function tokenOf({ api, demo }: { api: string; demo: { email: string; password: string } }): Promise<string> {
+  const answer = await fetch(`${api}/api/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email: demo.email, password: demo.password }),
+  });
+  return z.object({ token: z.string() }).parse(await answer.json()).token;
+}
+
 function dataFolder(): string {
   const dataDir = mkdtempSync(join(tmpdir(), 'wh-start-'));
   made.push(dataDir);
@@ -84,8 +93,38 @@ it('runs the whole platform, answers the demo login, refuses a second start and 
   expect(await second.ended).toBe(1);
   expect(second.output()).toMatch(/\S+ is in use by a running start \(process \d+\): [^\n]+\n$/);
 
+  expect(first.output()).toContain(demo.apiKey);
+  expect(statSync(join(dataDir, 'secrets.json')).mode & 0o777).toBe(0o600);
+  const byKey = (key: string, url = api) =>
+    fetch(`${url}/api/jobs`, { headers: { authorization: `Bearer ${key}` } }).then(({ status }) => status);
+  expect(await byKey(demo.apiKey)).toBe(200);
+
   first.child.kill('SIGTERM');
   expect(await first.ended).toBe(0);
   expect(existsSync(runtimePath)).toBe(false);
   await expect(fetch(`${api}/api/health/live`)).rejects.toThrow('fetch failed');
+
+  // The key stays the same as long as it works; then there is a new one, and never a second that works.
+  const again = startPlatform({ PORT: '0', DATA_DIR: dataDir });
+  await again.started;
+  const kept = JSON.parse(readFileSync(runtimePath, 'utf8'));
+  expect(kept.demo).toEqual(demo);
+  const owner = { ...json, authorization: `Bearer ${await tokenOf(kept)}` };
+  const { items } = z
+    .object({ items: z.array(z.object({ id: z.string(), revokedAt: z.string().nullable() })) })
+    .parse(await (await fetch(`${kept.api}/api/api-keys`, { headers: owner })).json());
+  expect(items).toHaveLength(1);
+  const revoked = await fetch(`${kept.api}/api/api-keys/${items[0]?.id}`, { method: 'DELETE', headers: owner });
+  expect(revoked.status).toBe(204);
+  again.child.kill('SIGTERM');
+  expect(await again.ended).toBe(0);
+
+  const third = startPlatform({ PORT: '0', DATA_DIR: dataDir });
+  await third.started;
+  const renewed = JSON.parse(readFileSync(runtimePath, 'utf8'));
+  expect(renewed.demo.apiKey).not.toBe(demo.apiKey);
+  expect(await byKey(demo.apiKey, renewed.api)).toBe(401);
+  expect(await byKey(renewed.demo.apiKey, renewed.api)).toBe(200);
+  third.child.kill('SIGTERM');
+  expect(await third.ended).toBe(0);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { classify, evidenceOf, failed, retryAfterMs, type Evidence } from '#src/ai/providers/failure.ts';
 import { HttpFailure } from '#src/ai/providers/upstream.ts';
-import type { FailureClass } from '#src/ai/model.ts';
+import type { FailureClass, ProviderName } from '#src/ai/model.ts';
 
 describe('classify', () => {
   test.each<[Evidence, FailureClass]>([
@@ -38,6 +38,20 @@ describe('classify', () => {
     [{}, 'transient'],
   ])('%o → %s', (evidence, expected) => expect(classify(evidence)).toBe(expected));
 
+  test.each<[Evidence, ProviderName, FailureClass]>([
+    [{ status: 422 }, 'groq', 'bad_output'],
+    [{ status: 400, code: 'tool_use_failed' }, 'groq', 'bad_output'],
+    [{ status: 413, code: 'rate_limit_exceeded' }, 'groq', 'context_overflow'],
+    [{ status: 498, code: 'capacity_exceeded' }, 'groq', 'overloaded'],
+    [{ status: 403 }, 'together', 'context_overflow'],
+    [{ status: 403 }, 'groq', 'auth'],
+    [{ status: 503 }, 'together', 'overloaded'],
+    [{ status: 503 }, 'groq', 'transient'],
+    [{ status: 429, message: 'Service tier capacity exceeded for this model.' }, 'mistral', 'overloaded'],
+    [{ status: 400, type: 'invalid_model', code: '1500' }, 'mistral', 'model_gone'],
+    [{ status: 422 }, 'mistral', 'caller_fault'],
+  ])('%o of %s → %s', (evidence, provider, expected) => expect(classify(evidence, provider)).toBe(expected));
+
   test('the text of a failing server is not evidence against the caller', () => {
     expect(classify({ status: 500, message: 'billing quota context length' })).toBe('transient');
   });
@@ -53,6 +67,10 @@ describe('evidenceOf', () => {
     ],
     [http('{"error":"text"}'), { status: 400, message: 'text' }],
     [http('{"message":"m"}'), { status: 400, message: 'm' }],
+    [http('{"detail":"Unauthorized"}'), { status: 400, message: 'Unauthorized' }],
+    [http('{"detail":[{"msg":"m"}]}'), { status: 400 }],
+    [new HttpFailure(200, new Headers(), '{"error":{"code":"c"}}'), { status: undefined, code: 'c' }],
+    [Object.assign(new Error('m'), { error: { code: 'c', type: 't' } }), { code: 'c', type: 't' }],
     [http('<html>'), { status: 400 }],
     [http('null'), { status: 400 }],
     [new Error('wrapped', { cause: http('{"error":"text"}') }), { status: 400, message: 'text' }],

@@ -1,15 +1,15 @@
 import type { ChatRequest as Body, Message as OllamaMessage, Tool as OllamaTool } from 'ollama';
 import { OLLAMA_CONTEXT_MAX } from '#src/ai/catalog.ts';
 import type { ChatRequest, Message, Tool, ToolCall } from '#src/ai/model.ts';
+import { objectIn } from '#src/ai/providers/tool-arguments.ts';
 import { estimateRequestTokens } from '#src/ai/tokens.ts';
 
 const CONTEXT_MIN = 8192;
 
-/** Our turn as the body of a streamed Ollama chat. */
-export function ollamaBody(request: ChatRequest): Body & { stream: true } {
+/** Our turn as the body of an Ollama chat. */
+export function ollamaBody(request: ChatRequest): Omit<Body, 'stream'> {
   return {
     model: request.model,
-    stream: true,
     messages: request.messages.map((message) => ollamaMessage(message, request.messages)),
     ...(request.tools?.length ? { tools: request.tools.map(ollamaTool) } : {}),
     ...(request.responseSchema ? { format: request.responseSchema.schema } : {}),
@@ -50,15 +50,6 @@ function ollamaMessage(message: Message, all: readonly Message[]): OllamaMessage
 /** Ollama knows no call ids: a tool's answer names the tool. */
 function callOf(id: string, all: readonly Message[]): ToolCall | undefined {
   return all.flatMap((message) => message.toolCalls ?? []).find((call) => call.id === id);
-}
-
-function objectIn(json: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {};
-  } catch {
-    return {};
-  }
 }
 
 function ollamaTool({ name, description, parameters }: Tool): OllamaTool {

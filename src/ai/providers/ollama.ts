@@ -1,11 +1,11 @@
 import type { ChatResponse } from 'ollama';
 import { randomUUID } from 'node:crypto';
-import type { ChatRequest, Chunk, FinishReason, Progress, Provider, ToolCall } from '#src/ai/model.ts';
-import { failed, failedAs } from '#src/ai/providers/failure.ts';
+import type { ChatRequest, Chunk, Completion, FinishReason, Progress, Provider, ToolCall } from '#src/ai/model.ts';
+import { runPlain, runStream, type StreamedAnswer } from '#src/ai/providers/call.ts';
+import { completionOf, embeddingsOf, endOf } from '#src/ai/providers/completion.ts';
+import { failedAs } from '#src/ai/providers/failure.ts';
 import { ollamaBody } from '#src/ai/providers/ollama-request.ts';
-import { gather } from '#src/ai/providers/gather.ts';
-import { openUpstream } from '#src/ai/providers/upstream.ts';
-import { usageOf } from '#src/ai/providers/usage.ts';
+import type { Upstream } from '#src/ai/providers/upstream.ts';
 
 export interface OllamaOptions {
   /** Host only: `http://127.0.0.1:11434`. */
@@ -17,56 +17,77 @@ export interface OllamaOptions {
 const loadSdk = () => import('ollama');
 
 /** Ollama, on a machine of the installation. */
-export function createOllama(options: OllamaOptions): Provider {
+export function createOllama({ baseUrl, models, fetch }: OllamaOptions): Provider {
+  const call = (signal: AbortSignal) => ({ provider: 'ollama' as const, signal, fetch, wholeLines: true });
+  // One client per call: the SDK takes no signal, and its abort() ends every stream of a client.
+  const clientOf = async (upstream: Upstream) => {
+    const { Ollama } = await loadSdk();
+    return new Ollama({ host: baseUrl, fetch: upstream.fetch });
+  };
   return {
     name: 'ollama',
-    models: options.models,
+    models,
     needsKey: false,
     keys: [],
     supports: () => true,
     warm: async () => void (await loadSdk()),
-    stream: (request, signal) => stream(options, request, signal),
-    complete: (request, signal) => gather('ollama', stream(options, request, signal)),
+    stream: (request, signal) =>
+      runStream(call(signal), new OllamaAnswer(request), async (upstream) =>
+        untilDone(await (await clientOf(upstream)).chat({ ...ollamaBody(request), stream: true })),
+      ),
+    complete: (request, signal) =>
+      runPlain(call(signal), async (upstream) =>
+        ollamaCompletion(request, await (await clientOf(upstream)).chat({ ...ollamaBody(request), stream: false })),
+      ),
+    embed: (request, signal) =>
+      runPlain(call(signal), async (upstream) => {
+        const { model, texts, dimensions } = request;
+        // Without `truncate: false` a text too long for the model loses its end without a word.
+        const body = { model, input: texts, truncate: false, ...(dimensions && { dimensions }) };
+        const answer = await (await clientOf(upstream)).embed(body);
+        return embeddingsOf('ollama', request, answer.embeddings ?? [], answer.prompt_eval_count);
+      }),
   };
 }
 
-async function* stream(
-  { baseUrl, fetch }: OllamaOptions,
-  request: ChatRequest,
-  signal: AbortSignal,
-): AsyncGenerator<Chunk | Progress, void, undefined> {
-  signal.throwIfAborted();
-  const answer = new OllamaAnswer(request);
-  const upstream = openUpstream(signal, { fetch, wholeLines: true });
-  let whole = false;
+/** The SDK throws, in words of its own, when a stream stops before `done`; the answer knows that by itself. */
+async function* untilDone(parts: AsyncIterable<ChatResponse>): AsyncGenerator<ChatResponse, void, undefined> {
   try {
-    const { Ollama } = await loadSdk();
-    // One client per call: the SDK takes no signal, and its abort() ends every stream of a client.
-    const client = new Ollama({ host: baseUrl, fetch: upstream.fetch });
-    for await (const part of await client.chat(ollamaBody(request))) {
-      const content = answer.push(part);
-      if (content) yield content;
-    }
-    signal.throwIfAborted();
-    whole = true;
-    yield* answer.end();
+    yield* parts;
   } catch (error) {
-    signal.throwIfAborted();
-    throw answer.ended || !isMissingEnd(error)
-      ? failed('ollama', error)
-      : failedAs('ollama', 'stream_truncated', { cause: error });
-  } finally {
-    upstream.close(whole);
+    if (error instanceof Error && error.message.startsWith('Did not receive done')) return;
+    throw error;
   }
 }
 
-/** The SDK's own words for a stream that stopped before `done`. */
-function isMissingEnd(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('Did not receive done');
+function finishOf(reason: string, calls: readonly ToolCall[]): FinishReason {
+  if (reason === 'length') return 'length';
+  return calls.length > 0 ? 'tool_calls' : 'stop';
+}
+
+/** Ollama gives calls no id, and the turn that answers one needs it. */
+function toolCallsOf(calls: readonly { function: { name: string; arguments?: unknown } }[]): ToolCall[] {
+  return calls.map(({ function: call }) => ({
+    id: `call_${randomUUID()}`,
+    name: call.name,
+    arguments: JSON.stringify(call.arguments ?? {}),
+  }));
+}
+
+/** A chat that was answered at once. @throws ProviderError when it is no usable answer */
+export function ollamaCompletion(request: ChatRequest, answer: ChatResponse): Completion {
+  if (!answer.done || !answer.message) throw failedAs('ollama', 'bad_output', { note: 'no answer in the answer' });
+  const toolCalls = toolCallsOf(answer.message.tool_calls ?? []);
+  return completionOf('ollama', request, {
+    text: answer.message.content ?? '',
+    toolCalls,
+    finishReason: finishOf(answer.done_reason, toolCalls),
+    reported: { input: answer.prompt_eval_count, output: answer.eval_count },
+  });
 }
 
 /** Puts one answer together from the parts of a streamed chat. */
-export class OllamaAnswer {
+export class OllamaAnswer implements StreamedAnswer<ChatResponse> {
   #request: ChatRequest;
   #text = '';
   #calls: ToolCall[] = [];
@@ -80,18 +101,10 @@ export class OllamaAnswer {
     return this.#last !== undefined;
   }
 
-  /** Takes the next part; returns what of it is content. */
   push(part: ChatResponse): Chunk | Progress | undefined {
     if (part.done) this.#last = part;
     const { content, thinking, tool_calls: calls = [] } = part.message ?? {};
-    for (const { function: call } of calls) {
-      // Ollama gives calls no id, and the turn that answers one needs it.
-      this.#calls.push({
-        id: `call_${randomUUID()}`,
-        name: call.name,
-        arguments: JSON.stringify(call.arguments ?? {}),
-      });
-    }
+    this.#calls.push(...toolCallsOf(calls));
     if (content) {
       this.#text += content;
       return { type: 'text', text: content };
@@ -99,24 +112,15 @@ export class OllamaAnswer {
     return thinking || calls.length > 0 ? { type: 'progress' } : undefined;
   }
 
-  /**
-   * The chunks after the text: the tool calls, then the end.
-   * @throws ProviderError when the answer has no end or is empty.
-   */
   end(): Chunk[] {
     if (!this.#last) throw failedAs('ollama', 'stream_truncated');
-    const toolCalls = this.#calls;
-    const finishReason = this.#finish(this.#last.done_reason);
-    if (this.#text === '' && finishReason === 'stop') throw failedAs('ollama', 'bad_output', { note: 'empty answer' });
-    const usage = usageOf({ input: this.#last.prompt_eval_count, output: this.#last.eval_count }, this.#request, {
-      text: this.#text,
-      toolCalls,
-    });
-    return [...toolCalls.map((call) => ({ type: 'tool' as const, call })), { type: 'end', finishReason, usage }];
-  }
-
-  #finish(reason: string): FinishReason {
-    if (reason === 'length') return 'length';
-    return this.#calls.length > 0 ? 'tool_calls' : 'stop';
+    return endOf(
+      completionOf('ollama', this.#request, {
+        text: this.#text,
+        toolCalls: this.#calls,
+        finishReason: finishOf(this.#last.done_reason, this.#calls),
+        reported: { input: this.#last.prompt_eval_count, output: this.#last.eval_count },
+      }),
+    );
   }
 }

@@ -1,38 +1,66 @@
 import type OpenAI from 'openai';
 import { factsOf } from '#src/ai/catalog.ts';
-import type { ChatRequest, Message, Tool } from '#src/ai/model.ts';
+import type { ChatRequest, EmbeddingRequest, Message, Tool } from '#src/ai/model.ts';
 import { strictSchema } from '#src/ai/providers/strict-schema.ts';
 
-type Body = OpenAI.ChatCompletionCreateParamsStreaming;
+type Body = OpenAI.ChatCompletionCreateParamsNonStreaming;
 
-/** Our turn as the body of a streamed chat completion. */
+/** Our turn as the body of a chat completion. */
 export function openaiBody(request: ChatRequest): Body {
   const facts = factsOf('openai', request.model);
-  const messages = request.messages.map(openaiMessage);
   return {
     model: request.model,
-    stream: true,
-    stream_options: { include_usage: true },
     max_completion_tokens: request.maxOutputTokens,
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
     ...(request.tools?.length ? { tools: request.tools.map(openaiTool) } : {}),
-    ...format(request, facts.supportsJsonSchema, messages),
+    ...openaiFormat(request, request.messages.map(openaiMessage), { schema: facts.supportsJsonSchema, strict: true }),
   };
 }
 
-function format(
+/** Texts to embed, as OpenAI takes them. Floats, because base64, which the SDK asks for by itself, is not known to all who imitate OpenAI. */
+export function embeddingBody({ model, texts, dimensions }: EmbeddingRequest): OpenAI.EmbeddingCreateParams {
+  return { model, input: texts, encoding_format: 'float', ...(dimensions && { dimensions }) };
+}
+
+/** The part of OpenAI's messages, tools and formats that we use, and that all who imitate it take. */
+type OpenaiMessage =
+  | { role: 'system' | 'user' | 'assistant'; content: string }
+  | { role: 'tool'; content: string; tool_call_id: string }
+  | {
+      role: 'assistant';
+      content: string;
+      tool_calls: { id: string; type: 'function'; function: { name: string; arguments: string } }[];
+    };
+
+interface OpenaiTool {
+  type: 'function';
+  function: { name: string; description?: string; parameters: Record<string, unknown> };
+}
+
+interface OpenaiFormat {
+  messages: OpenaiMessage[];
+  response_format?:
+    | { type: 'json_object' }
+    | { type: 'json_schema'; json_schema: { name: string; schema: Record<string, unknown>; strict: boolean } };
+}
+
+/**
+ * How the answer's form is asked for.
+ * @param can whether the model takes a schema at all, and one it must keep to strictly
+ */
+export function openaiFormat(
   { responseSchema }: ChatRequest,
-  supported: boolean,
-  messages: OpenAI.ChatCompletionMessageParam[],
-): Pick<Body, 'messages' | 'response_format'> {
+  messages: OpenaiMessage[],
+  can: { schema: boolean; strict: boolean },
+): OpenaiFormat {
   if (!responseSchema) return { messages };
   const { name, schema } = responseSchema;
-  if (!supported) {
+  if (!can.schema) {
     // These models know only "some JSON", and refuse even that unless the word JSON is in a message.
     const content = `Answer only with JSON that meets this JSON schema: ${JSON.stringify(schema)}`;
     return { messages: [...messages, { role: 'system', content }], response_format: { type: 'json_object' } };
   }
-  const strict = strictSchema(schema);
+  const strict = can.strict ? strictSchema(schema) : undefined;
   return {
     messages,
     response_format: {
@@ -42,7 +70,7 @@ function format(
   };
 }
 
-function openaiMessage({ role, content, toolCalls, toolCallId }: Message): OpenAI.ChatCompletionMessageParam {
+export function openaiMessage({ role, content, toolCalls, toolCallId }: Message): OpenaiMessage {
   if (role === 'tool') return { role, content, tool_call_id: toolCallId ?? '' };
   if (role !== 'assistant' || !toolCalls?.length) return { role, content };
   return {
@@ -56,6 +84,6 @@ function openaiMessage({ role, content, toolCalls, toolCallId }: Message): OpenA
   };
 }
 
-function openaiTool({ name, description, parameters }: Tool): OpenAI.ChatCompletionTool {
+export function openaiTool({ name, description, parameters }: Tool): OpenaiTool {
   return { type: 'function', function: { name, parameters, ...(description ? { description } : {}) } };
 }

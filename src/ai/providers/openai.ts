@@ -1,9 +1,9 @@
-import type { ApiKey, ChatRequest, Chunk, Progress, Provider } from '#src/ai/model.ts';
-import { failed, failedAs } from '#src/ai/providers/failure.ts';
-import { OpenaiAnswer } from '#src/ai/providers/openai-answer.ts';
-import { openaiBody } from '#src/ai/providers/openai-request.ts';
-import { gather } from '#src/ai/providers/gather.ts';
-import { openUpstream } from '#src/ai/providers/upstream.ts';
+import type { OpenAI } from 'openai';
+import type { ApiKey, Provider } from '#src/ai/model.ts';
+import { runPlain, runStream, secretOf } from '#src/ai/providers/call.ts';
+import { OpenaiAnswer, openaiCompletion, openaiEmbeddings } from '#src/ai/providers/openai-answer.ts';
+import { embeddingBody, openaiBody } from '#src/ai/providers/openai-request.ts';
+import type { Upstream } from '#src/ai/providers/upstream.ts';
 
 export interface OpenaiOptions {
   keys: readonly ApiKey[];
@@ -14,60 +14,54 @@ export interface OpenaiOptions {
 }
 
 // The SDK takes 120 ms to load, so only processes that call OpenAI do.
-const loadSdk = () => import('openai');
+export const loadOpenai = () => import('openai');
 
-/** OpenAI by chat completions, or any server that speaks them. */
-export function createOpenai(options: OpenaiOptions): Provider {
-  return {
-    name: 'openai',
-    models: options.models,
-    needsKey: true,
-    keys: options.keys,
-    supports: () => true,
-    warm: async () => void (await loadSdk()),
-    stream: (request, signal, key) => stream(options, request, signal, key),
-    complete: (request, signal, key) => gather('openai', stream(options, request, signal, key)),
-  };
+/** A client of OpenAI's SDK for one call, to OpenAI or to a server that speaks its protocol. */
+export async function openaiClient(baseURL: string, apiKey: string, { fetch }: Upstream): Promise<OpenAI> {
+  const { OpenAI } = await loadOpenai();
+  // All that the SDK would else take from the environment is said here. Retries are the router's alone.
+  return new OpenAI({
+    apiKey,
+    baseURL,
+    organization: null,
+    project: null,
+    adminAPIKey: null,
+    webhookSecret: null,
+    maxRetries: 0,
+    logLevel: 'off',
+    fetch,
+  });
 }
 
-async function* stream(
-  { keys, baseUrl, fetch }: OpenaiOptions,
-  request: ChatRequest,
-  signal: AbortSignal,
-  key: ApiKey | undefined = keys[0],
-): AsyncGenerator<Chunk | Progress, void, undefined> {
-  signal.throwIfAborted();
-  if (!key) throw failedAs('openai', 'auth', { note: 'no key' });
-  const answer = new OpenaiAnswer(request);
-  const upstream = openUpstream(signal, { fetch });
-  let whole = false;
-  try {
-    const { OpenAI } = await loadSdk();
-    // All that the SDK would else take from the environment is said here. Retries are the router's alone.
-    const client = new OpenAI({
-      apiKey: key.secret,
-      baseURL: baseUrl,
-      organization: null,
-      project: null,
-      adminAPIKey: null,
-      webhookSecret: null,
-      maxRetries: 0,
-      logLevel: 'off',
-      fetch: upstream.fetch,
-    });
-    const chunks = await client.chat.completions.create(openaiBody(request), { signal: upstream.signal });
-    for await (const chunk of chunks) {
-      const content = answer.push(chunk);
-      if (content) yield content;
-    }
-    // The SDK ends the loop quietly when its signal aborts.
-    signal.throwIfAborted();
-    whole = answer.ended;
-    yield* answer.end();
-  } catch (error) {
-    signal.throwIfAborted();
-    throw failed('openai', error);
-  } finally {
-    upstream.close(whole);
-  }
+/** OpenAI by chat completions, or any server that speaks them. */
+export function createOpenai({ keys, baseUrl, models, fetch }: OpenaiOptions): Provider {
+  const call = (signal: AbortSignal) => ({ provider: 'openai' as const, signal, fetch });
+  const clientOf = (upstream: Upstream, key: ApiKey | undefined) =>
+    openaiClient(baseUrl, secretOf('openai', keys, key), upstream);
+  return {
+    name: 'openai',
+    models,
+    needsKey: true,
+    keys,
+    supports: () => true,
+    warm: async () => void (await loadOpenai()),
+    stream: (request, signal, key) =>
+      runStream(call(signal), new OpenaiAnswer('openai', request), async (upstream) => {
+        const client = await clientOf(upstream, key);
+        const body = { ...openaiBody(request), stream: true as const, stream_options: { include_usage: true } };
+        return client.chat.completions.create(body, { signal: upstream.signal });
+      }),
+    complete: (request, signal, key) =>
+      runPlain(call(signal), async (upstream) => {
+        const client = await clientOf(upstream, key);
+        const answer = await client.chat.completions.create(openaiBody(request), { signal: upstream.signal });
+        return openaiCompletion('openai', request, answer);
+      }),
+    embed: (request, signal, key) =>
+      runPlain(call(signal), async (upstream) => {
+        const client = await clientOf(upstream, key);
+        const answer = await client.embeddings.create(embeddingBody(request), { signal: upstream.signal });
+        return openaiEmbeddings('openai', request, answer);
+      }),
+  };
 }

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { ChatRequest } from '#src/ai/model.ts';
+import { groqBody } from '#src/ai/providers/groq-chat.ts';
+import { mistralBody } from '#src/ai/providers/mistral-chat.ts';
 import { ollamaBody } from '#src/ai/providers/ollama-request.ts';
 import { openaiBody } from '#src/ai/providers/openai-request.ts';
+import { togetherBody } from '#src/ai/providers/together.ts';
 import { strictSchema } from '#src/ai/providers/strict-schema.ts';
 
 const TURN: ChatRequest = {
@@ -21,6 +24,7 @@ const SCHEMA = { type: 'object', properties: { a: { type: 'string' }, b: { type:
 const responseSchema = { name: 'answer', schema: SCHEMA };
 
 const formatOf = (request: ChatRequest) => openaiBody(request).response_format;
+const groqFormat = (model: string) => groqBody({ ...TURN, model, responseSchema }).response_format;
 const contextFor = (words: number) =>
   ollamaBody({ ...TURN, messages: [{ role: 'user', content: 'word '.repeat(words) }] }).options?.num_ctx;
 
@@ -28,8 +32,6 @@ describe('openaiBody', () => {
   test('says a whole turn in OpenAI words', () => {
     expect(openaiBody(TURN)).toEqual({
       model: 'gpt-4o',
-      stream: true,
-      stream_options: { include_usage: true },
       max_completion_tokens: 300,
       temperature: 0.2,
       messages: [
@@ -73,6 +75,43 @@ describe('openaiBody', () => {
     const old = openaiBody({ ...TURN, model: 'gpt-4-turbo', responseSchema });
     expect(old.response_format).toEqual({ type: 'json_object' });
     expect(old.messages.at(-1)?.content).toContain('JSON');
+  });
+});
+
+describe('groqBody', () => {
+  test('is strict only with the models that can be, and lets reasoning ones think apart from the answer', () => {
+    expect(groqFormat('openai/gpt-oss-20b')).toMatchObject({ type: 'json_schema', json_schema: { strict: true } });
+    expect(groqFormat('meta-llama/llama-4-scout-17b-16e-instruct')).toMatchObject({ json_schema: { strict: false } });
+    expect(groqFormat('llama-3.1-8b-instant')).toEqual({ type: 'json_object' });
+    expect(groqBody({ ...TURN, model: 'qwen/qwen3-32b' }).reasoning_format).toBe('parsed');
+    expect(groqBody({ ...TURN, model: 'openai/gpt-oss-20b' })).not.toHaveProperty('reasoning_format');
+    expect(groqBody(TURN)).toMatchObject({ max_completion_tokens: 300 });
+  });
+});
+
+describe('togetherBody', () => {
+  test('bounds the answer by the older name', () => {
+    const body = togetherBody({ ...TURN, model: 'openai/gpt-oss-120b', responseSchema });
+    expect(body).toMatchObject({ max_tokens: 300, temperature: 0.2, response_format: { type: 'json_schema' } });
+    expect(body).not.toHaveProperty('max_completion_tokens');
+  });
+});
+
+describe('mistralBody', () => {
+  test('says a whole turn in the words of its SDK, with call ids it takes', () => {
+    const body = mistralBody({ ...TURN, model: 'mistral-small-latest', responseSchema });
+    expect(body).toMatchObject({
+      maxTokens: 300,
+      temperature: 0.2,
+      responseFormat: { type: 'json_schema', jsonSchema: { name: 'answer', strict: true } },
+      tools: [{ type: 'function', function: { name: 'find_order' } }],
+    });
+    const [call, answer] = body.messages.slice(2);
+    const id = call?.role === 'assistant' ? call.toolCalls?.[0]?.id : undefined;
+    expect(id).toMatch(/^[a-zA-Z0-9]{9}$/);
+    expect(answer).toMatchObject({ role: 'tool', toolCallId: id });
+    const own = [{ role: 'tool' as const, content: '1', toolCallId: 'abcDEF123' }];
+    expect(mistralBody({ ...TURN, messages: own }).messages).toMatchObject([{ toolCallId: 'abcDEF123' }]);
   });
 });
 
@@ -125,7 +164,6 @@ describe('ollamaBody', () => {
   test('says a whole turn in Ollama words', () => {
     expect(ollamaBody({ ...TURN, model: 'llama3.2', responseSchema })).toEqual({
       model: 'llama3.2',
-      stream: true,
       format: SCHEMA,
       options: { num_predict: 300, num_ctx: 8192, temperature: 0.2 },
       messages: [

@@ -1,4 +1,4 @@
-/** An answer that is none: a status other than 2xx, or a page of HTML from something between the provider and us. */
+/** An answer that is none: a status other than 2xx, a page of HTML from something between the provider and us, or an error sent as a success. */
 export class HttpFailure extends Error {
   readonly status: number;
   readonly headers: Headers;
@@ -36,6 +36,16 @@ export interface UpstreamOptions {
   fetch?: typeof fetch | undefined;
   /** Pass only whole lines on: for an SDK that prints a line it cannot parse, and with it what the model wrote. */
   wholeLines?: boolean;
+  /**
+   * The answer is one JSON text: it is read whole and checked before the SDK sees it, since SDKs differ in what they make of half of one
+   * and of an error in a 200.
+   */
+  plain?: boolean;
+  /**
+   * Sees the plain answer, or each piece of whole lines of the stream, before the SDK, and gives back what the SDK is to read: for an
+   * SDK that breaks on what its provider sends. May throw, HttpFailure for an error it finds.
+   */
+  mend?: ((text: string) => string) | undefined;
 }
 
 /** Opens the upstream of one call under the caller's signal. */
@@ -56,8 +66,9 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
         const body = (await response.text()).slice(0, ERROR_BODY_MAX);
         throw new HttpFailure(html && response.ok ? 502 : response.status, response.headers, body);
       }
+      if (options.plain) return readPlain(response, options.mend);
       reader = response.body?.getReader();
-      return new Response(reader ? lent(reader, options.wholeLines ? lastNewline : lastByte) : null, {
+      return new Response(reader ? lent(reader, options) : null, {
         status: response.status,
         headers: response.headers,
       });
@@ -70,15 +81,33 @@ export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {})
   };
 }
 
+/** @throws SyntaxError for half an answer; HttpFailure for an error in place of one */
+async function readPlain(response: Response, mend = (text: string) => text): Promise<Response> {
+  const { status, headers } = response;
+  const body = await response.text();
+  const parsed: unknown = JSON.parse(body);
+  if (isFailure(parsed)) throw new HttpFailure(status, headers, body);
+  return new Response(mend(body), { status, headers });
+}
+
+function isFailure(body: unknown): boolean {
+  if (typeof body !== 'object' || body === null) return true;
+  if ('error' in body && body.error) return true;
+  // Cohere's errors; its SDK prints them.
+  if ('message' in body && typeof body.message === 'string') return true;
+  return 'object' in body && body.object === 'error';
+}
+
 /**
  * A stream over the reader whose `cancel` does nothing: SDKs cancel the body as soon as they have seen the end marker, and a
  * cancelled body costs the connection, with TLS a whole handshake for the next call.
- * Passes on up to the last place `end` finds in each piece; what is kept back at the end of the stream is dropped.
+ * Where only whole lines are passed on, the half one at the end of the stream is dropped.
  */
 function lent(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  end: (bytes: Uint8Array) => number,
+  { wholeLines, mend }: UpstreamOptions,
 ): ReadableStream<Uint8Array> {
+  const end = wholeLines || mend ? lastNewline : lastByte;
   let kept: Uint8Array[] = [];
   return new ReadableStream<Uint8Array>(
     {
@@ -92,7 +121,8 @@ function lent(
             continue;
           }
           const passed = value.subarray(0, at + 1);
-          stream.enqueue(kept.length > 0 ? Buffer.concat([...kept, passed]) : passed);
+          const whole = kept.length > 0 ? Buffer.concat([...kept, passed]) : passed;
+          stream.enqueue(mend ? Buffer.from(mend(Buffer.from(whole).toString('utf8'))) : whole);
           kept = at + 1 < value.length ? [value.subarray(at + 1)] : [];
           return;
         }

@@ -1,8 +1,17 @@
 import { estimateRequestTokens, estimateTokens } from '#src/ai/tokens.ts';
-import type { ChatRequest, ToolCall, Usage } from '#src/ai/model.ts';
+import type { ChatRequest, EmbeddingRequest, ToolCall, Usage } from '#src/ai/model.ts';
+
+/** What a provider counted, in our sense of each: `input` includes the cached, `output` includes the reasoning. */
+export interface Reported {
+  input?: unknown;
+  cached?: unknown;
+  cacheWrite?: unknown;
+  output?: unknown;
+  reasoning?: unknown;
+}
 
 /** The part of an answer that can be counted where the provider counts nothing. */
-export interface Said {
+interface Countable {
   text: string;
   toolCalls: readonly ToolCall[];
 }
@@ -14,11 +23,7 @@ const count = (value: unknown): number | undefined =>
  * The usage of a call from what the provider reported; a count that is missing or is none is estimated from characters, and the
  * usage is then flagged. Parts never exceed their whole.
  */
-export function usageOf(
-  reported: { input?: unknown; cached?: unknown; cacheWrite?: unknown; output?: unknown; reasoning?: unknown },
-  request: ChatRequest,
-  said: Said,
-): Usage {
+export function usageOf(reported: Reported, request: ChatRequest, said: Countable): Usage {
   const input = count(reported.input);
   const output = count(reported.output);
   const inputTokens = input ?? estimateRequestTokens(request);
@@ -34,9 +39,22 @@ export function usageOf(
   };
 }
 
-function estimateSaid({ text, toolCalls }: Said): number {
+function estimateSaid({ text, toolCalls }: Countable): number {
   return toolCalls.reduce(
     (sum, call) => sum + estimateTokens(call.name) + estimateTokens(call.arguments),
     estimateTokens(text),
   );
+}
+
+/** The usage of an embedding call, whose answer has no tokens of its own. */
+export function embeddingUsageOf(input: unknown, { texts }: EmbeddingRequest): Usage {
+  const counted = count(input);
+  return {
+    inputTokens: counted ?? texts.reduce((sum, text) => sum + estimateTokens(text), 0),
+    cachedInputTokens: 0,
+    cacheWriteTokens: 0,
+    outputTokens: 0,
+    reasoningTokens: 0,
+    estimated: counted === undefined,
+  };
 }

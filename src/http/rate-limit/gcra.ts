@@ -40,60 +40,70 @@ export function chargeAll(
 
 /**
  * The same in Redis, by its clock, so that all processes share one; for many requests, one after the other. KEYS are the buckets of
- * all; ARGV holds for each request how many they are, then their intervals and quotas in turn. Returns for each its wait and then each
- * bucket's time until it is full, all in microseconds. Numbers are written out by `%.0f`: Lua's own way keeps 14 digits, and a time in
- * microseconds has 16.
+ * all, each once, so that requests of one caller cost one read and one write of them; ARGV holds for each request how many buckets it takes
+ * of, then of each its place in KEYS, its interval and its quota. Returns for each its wait and then each bucket's time until it is full, all
+ * in microseconds. Numbers are written out by `%.0f`: Lua's own way keeps 14 digits, and a time in microseconds has 16.
  */
 export const GCRA_LUA = `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local answer, k, a = {}, 0, 1
-while k < #KEYS do
-  local n = tonumber(ARGV[a])
-  local full, wait = redis.call('MGET', unpack(KEYS, k + 1, k + n)), 0
-  for i = 1, n do
-    local interval, quota = tonumber(ARGV[a + 2 * i - 1]), tonumber(ARGV[a + 2 * i])
-    full[i] = math.max(now, tonumber(full[i]) or now)
-    wait = math.max(wait, full[i] + interval * (1 - quota) - now)
+local full = redis.call('MGET', unpack(KEYS))
+for k = 1, #KEYS do full[k] = math.max(now, tonumber(full[k]) or now) end
+local amount = {}
+for a = 1, #ARGV do amount[a] = tonumber(ARGV[a]) end
+local charged, answer, at, a = {}, {}, 0, 1
+while a <= #amount do
+  local n, wait = amount[a], 0
+  for b = a + 1, a + 3 * n, 3 do
+    wait = math.max(wait, full[amount[b]] + amount[b + 1] * (1 - amount[b + 2]) - now)
   end
-  answer[#answer + 1] = wait
-  for i = 1, n do
+  at = at + 1
+  answer[at] = wait
+  for b = a + 1, a + 3 * n, 3 do
+    local k = amount[b]
     if wait == 0 then
-      full[i] = full[i] + tonumber(ARGV[a + 2 * i - 1])
-      redis.call('SET', KEYS[k + i], string.format('%.0f', full[i]), 'PX', math.ceil((full[i] - now) / 1000))
+      full[k] = full[k] + amount[b + 1]
+      charged[k] = true
     end
-    answer[#answer + 1] = full[i] - now
+    at = at + 1
+    answer[at] = full[k] - now
   end
-  k, a = k + n, a + 2 * n + 1
+  a = a + 3 * n + 1
+end
+for k in pairs(charged) do
+  redis.call('SET', KEYS[k], string.format('%.0f', full[k]), 'PX', math.ceil((full[k] - now) / 1000))
 end
 return answer`;
 
 /** The arguments of the script for several requests: how many keys, the keys, and the rest. */
 export function scriptArguments(requests: readonly (readonly Charge[])[]): (string | number)[] {
-  const keys = requests.flatMap((charges) => charges.map(({ key }) => key));
-  const amounts = requests.flatMap((charges) => [
-    charges.length,
-    ...charges.flatMap(({ intervalUs, quota }) => [intervalUs, quota]),
-  ]);
-  return [keys.length, ...keys, ...amounts];
+  const places = new Map<string, number>();
+  const amounts: number[] = [];
+  for (const charges of requests) {
+    amounts.push(charges.length);
+    for (const { key, intervalUs, quota } of charges) {
+      let place = places.get(key);
+      if (place === undefined) places.set(key, (place = places.size + 1));
+      amounts.push(place, intervalUs, quota);
+    }
+  }
+  return [places.size, ...places.keys(), ...amounts];
 }
 
 /** Reads the script's answer to the same requests. */
 export function readAnswers(requests: readonly (readonly Charge[])[], answer: readonly number[]): Verdict[] {
   let at = 0;
   return requests.map((charges) => {
-    const own = answer.slice(at, at + charges.length + 1);
+    const waitUs = answer[at] ?? 0;
+    const buckets = charges.map(({ intervalUs, quota }, place) => {
+      const fullInUs = answer[at + place + 1] ?? 0;
+      return { remaining: Math.max(0, quota - Math.ceil(fullInUs / intervalUs)), fullInUs };
+    });
     at += charges.length + 1;
-    return readAnswer(charges, own);
+    if (waitUs === 0) return { waitUs, refusedBy: null, buckets };
+    const waits = charges.map(
+      ({ intervalUs, quota }, place) => (buckets[place]?.fullInUs ?? 0) + intervalUs * (1 - quota),
+    );
+    return { waitUs, refusedBy: waits.indexOf(Math.max(...waits)), buckets };
   });
-}
-
-function readAnswer(charges: readonly Charge[], answer: readonly number[]): Verdict {
-  const [waitUs = 0, ...fullIn] = answer;
-  const buckets = charges.map(({ intervalUs, quota }, at) => {
-    const fullInUs = fullIn[at] ?? 0;
-    return { remaining: Math.max(0, quota - Math.ceil(fullInUs / intervalUs)), fullInUs };
-  });
-  const waits = charges.map(({ intervalUs, quota }, at) => (fullIn[at] ?? 0) + intervalUs * (1 - quota));
-  return { waitUs, refusedBy: waitUs > 0 ? waits.indexOf(Math.max(...waits)) : null, buckets };
 }

@@ -31,6 +31,7 @@ it('admits exactly twenty of five hundred that come at once through two processe
   expect([admitted.length, refused.length]).toEqual([20, 480]);
   for (const answer of refused) {
     expect(answer.json()).toMatchObject({ code: 'rate_limited', status: 429 });
+    expect(Math.ceil(answer.json().retryAfterMs / 1000)).toBe(Number(answer.headers['retry-after']));
     expect(Number(answer.headers['retry-after'])).toBeGreaterThanOrEqual(1);
     expect(Number(answer.headers['retry-after'])).toBeLessThanOrEqual(3);
   }
@@ -82,6 +83,9 @@ it('refuses a submit over a socket with the same problem, out of the same bucket
   // One comes back every 3 s while they run.
   expect(admitted).toBeLessThanOrEqual(20 + (performance.now() - startedAt) / 3000);
   for (const reply of refused) {
+    const { retryAfterMs } = reply?.['problem'] as { retryAfterMs: number };
+    expect(retryAfterMs).toBeGreaterThan(0);
+    expect(retryAfterMs).toBeLessThanOrEqual(3000);
     expect(reply).toMatchObject({
       ok: false,
       problem: {

@@ -1,6 +1,8 @@
 import { engines } from '#src/ai/engines/index.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { isUsable } from '#src/ai/candidates.ts';
+import { isHidden } from '#src/ai/catalog.ts';
+import type { Target } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Explanation, ProviderStatus } from '#src/ai/explain.ts';
 import type { Provider } from '#src/ai/model.ts';
@@ -10,6 +12,7 @@ import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import type { Band } from '#queues/define.ts';
+import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
@@ -43,9 +46,12 @@ export interface AiService {
   status(): Promise<ProviderStatus[]>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
+  /** The models this installation can ask, but those that operators hide. */
+  targets(): Target[];
 }
 
 export function createAiService(router: Router, providers: readonly Provider[]): AiService {
+  const usable = providers.filter(isUsable);
   return {
     parse(engineName, input) {
       const engine = engineNamed(engineName);
@@ -69,12 +75,16 @@ export function createAiService(router: Router, providers: readonly Provider[]):
         band: options.priority ? BAND_OF[options.priority] : engine.band,
         input,
         options,
-        hold: budgetOf(router, engine, input, options).hold,
+        hold: budgetOf(router, engine, input, withLivingModel(providers, options)).hold,
         idempotencyKey: origin.idempotencyKey,
       };
     },
     explain: (engine, input, options) => router.explain(engine, input, options),
     status: () => router.status(),
-    providers: () => providers.filter(isUsable).map(({ name, models }) => ({ name, models: [...models] })),
+    providers: () => usable.map(({ name, models }) => ({ name, models: [...models] })),
+    targets: () =>
+      usable.flatMap(({ name, models }) =>
+        models.filter((model) => !isHidden(name, model)).map((model) => ({ provider: name, model })),
+      ),
   };
 }

@@ -1,56 +1,73 @@
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
-import { factsOf } from '#src/ai/catalog.ts';
-import { costNanoUsd } from '#src/ai/cost.ts';
-import type { Usage } from '#src/ai/model.ts';
-import type { Target } from '#src/ai/candidates.ts';
+import type { AttemptRecord } from '#src/ai/attempt.ts';
+import type { Provider } from '#src/ai/model.ts';
+import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import type { Router } from '#src/ai/router.ts';
 import type { StreamLimits } from '#src/ai/timers.ts';
+import { usageCall } from '#src/modules/ai/usage.ts';
 import { AppError } from '#src/errors.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
+import type { UsageCall } from '#src/modules/jobs/finish.query.ts';
 import type { Attempt, Spent } from '#workers/run.ts';
 
 /** Answers one attempt of an AI job: the engine asks, the router finds who answers, the text goes out meanwhile. */
 export type Answer = (attempt: Attempt, limits: StreamLimits) => Promise<{ result: unknown }>;
 
+/** What the client sees of the call that brought the answer, or its part of one. */
 function spentOn(
-  { provider, model }: Target,
-  usage: Usage,
-  rest: Pick<Spent, 'fallbacks' | 'timeToFirstTokenMs' | 'degraded'>,
+  call: UsageCall,
+  asked: string | undefined,
+  rest: Pick<Spent, 'fallbacks' | 'timeToFirstTokenMs'>,
 ): Spent {
   return {
-    provider,
-    model,
-    inputTokens: usage.inputTokens,
-    outputTokens: usage.outputTokens,
-    cachedInputTokens: usage.cachedInputTokens,
-    costUsd: costNanoUsd(factsOf(provider, model), usage) / 1e9,
-    estimated: usage.estimated,
+    provider: call.provider,
+    model: call.model,
+    ...(asked !== undefined && asked !== call.model && { requestedModel: asked }),
+    inputTokens: call.input_tokens,
+    outputTokens: call.output_tokens,
+    cachedInputTokens: call.cached_input_tokens,
+    costUsd: call.cost_nano / 1e9,
+    estimated: call.is_estimated,
+    degraded: call.provider === 'local',
     ...rest,
   };
 }
 
-export function createAnswer(router: Router, metrics: Metrics): Answer {
+export function createAnswer(router: Router, providers: readonly Provider[], metrics: Metrics): Answer {
   return async (attempt, limits) => {
     const { job, output, signal } = attempt;
     const engine = engineNamed(job.engine);
     if (!engine) throw new AppError(500, 'unknown_engine', `This worker does not know the engine "${job.engine}".`);
     const input = engine.input.parse(job.input);
     const isShown = job.options.stream !== false;
-    const { maxCostUsd } = job.options;
+    const options = withLivingModel(providers, job.options);
+    const { maxCostUsd } = options;
     const bounds =
-      maxCostUsd === undefined ? {} : { maxOutputTokens: budgetOf(router, engine, input, job.options).maxOutputTokens };
+      maxCostUsd === undefined ? {} : { maxOutputTokens: budgetOf(router, engine, input, options).maxOutputTokens };
     const startedAt = performance.now();
     let firstTextMs: number | null = null;
     const timeToFirstTokenMs = () => (firstTextMs === null ? null : Math.round(firstTextMs));
+    const { model: asked } = job.options;
+    const calls: UsageCall[] = [];
+    const book = (record: AttemptRecord): UsageCall => {
+      const call = usageCall(record, record.strategy, calls);
+      calls.push(call);
+      attempt.called(call);
+      return call;
+    };
     const outcome = await router.run(
       engine,
       input,
-      { ...job.options, ...bounds },
+      { ...options, ...bounds },
       {
         signal,
         timeouts: limits,
         finalAttempt: attempt.isFinal,
+        costLimits: {
+          maxCostNanoUsd: maxCostUsd === undefined ? undefined : maxCostUsd * 1e9,
+          heldNanoUsd: job.hold,
+        },
         on: {
           started: (target) => output.started(target.provider, target.model),
           text(delta) {
@@ -60,12 +77,10 @@ export function createAnswer(router: Router, metrics: Metrics): Answer {
           },
           restarted: ({ reason }) => output.restarted(reason),
           attempted(record) {
+            const call = book(record);
             // A call that was cut off by a cancel is paid for as far as it came.
-            if (record.failure !== 'cancelled' || !record.usage) return;
-            const degraded = record.provider === 'local';
-            attempt.spent(
-              spentOn(record, record.usage, { fallbacks: [], timeToFirstTokenMs: timeToFirstTokenMs(), degraded }),
-            );
+            if (record.failure === 'cancelled' && record.usage)
+              attempt.spent(spentOn(call, asked, { fallbacks: [], timeToFirstTokenMs: timeToFirstTokenMs() }));
           },
         },
       },
@@ -73,8 +88,11 @@ export function createAnswer(router: Router, metrics: Metrics): Answer {
     if (firstTextMs !== null) {
       metrics.firstTokenSeconds.observe({ queue: job.queue, provider: outcome.provider }, firstTextMs / 1000);
     }
-    const { fallbacks, degraded } = outcome;
-    attempt.spent(spentOn(outcome, outcome.usage, { fallbacks, timeToFirstTokenMs: timeToFirstTokenMs(), degraded }));
+    const delivered = calls.at(-1);
+    if (delivered)
+      attempt.spent(
+        spentOn(delivered, asked, { fallbacks: outcome.fallbacks, timeToFirstTokenMs: timeToFirstTokenMs() }),
+      );
     return { result: outcome.result };
   };
 }

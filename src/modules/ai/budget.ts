@@ -1,5 +1,5 @@
 import { factsOf } from '#src/ai/catalog.ts';
-import { costNanoUsd, worstCaseNanoUsd } from '#src/ai/cost.ts';
+import { worstCaseNanoUsd } from '#src/ai/cost.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Router } from '#src/ai/router.ts';
 import { AppError } from '#src/errors.ts';
@@ -25,7 +25,7 @@ export function budgetOf(router: Router, engine: Engine, input: unknown, options
   const facts = worst.candidates.map(({ provider, model }) => factsOf(provider, model));
   if (options.maxCostUsd !== undefined) {
     for (const one of facts) {
-      const inputCost = costNanoUsd(one, { inputTokens, cachedInputTokens: 0, outputTokens: 0 });
+      const inputCost = worstCaseNanoUsd(one, inputTokens, 0);
       const thousandCost = worstCaseNanoUsd(one, inputTokens, 1000) - inputCost;
       if (thousandCost <= 0) continue;
       const affordable = Math.floor(((options.maxCostUsd * NANO - inputCost) / thousandCost) * 1000);

@@ -13,10 +13,12 @@ import { newId } from '#src/lib/ids.ts';
 import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 
+/** For whom keys are made and ended. */
+type Holder = Pick<Auth, 'workspaceId' | 'userId'>;
 type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null; replaces?: string };
 
 /** Makes a key that can do what its scopes say, as the caller. @returns it with its secret, which is nowhere to be had again */
-export function createApiKey(orm: Orm, auth: Auth, actor: Actor, body: ApiKeyBody): Promise<NewApiKeyView> {
+export function createApiKey(orm: Orm, auth: Holder, actor: Actor, body: ApiKeyBody): Promise<NewApiKeyView> {
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
   return inWorkspaceTx(orm, auth, async (em) => {
     const { plan } = await lockWorkspace(em, auth.workspaceId);
@@ -43,7 +45,7 @@ export function readApiKeyOf(orm: Orm, auth: Auth, id: string): Promise<ApiKeyVi
 }
 
 /** Ends a key for good; again is no error. @throws AppError 404 */
-export function revokeApiKey(orm: Orm, auth: Auth, actor: Actor, id: string): Promise<void> {
+export function revokeApiKey(orm: Orm, auth: Holder, actor: Actor, id: string): Promise<void> {
   return inWorkspaceTx(orm, auth, async (em) => {
     await lockWorkspace(em, auth.workspaceId);
     const key = await findKey(em, auth, id);
@@ -91,7 +93,7 @@ async function checkRoom(em: EntityManager, plan: Plan): Promise<void> {
 
 async function insertKey(
   em: EntityManager,
-  auth: Auth,
+  auth: Holder,
   actor: Actor,
   { replaces, ...fields }: KeyFields,
 ): Promise<NewApiKeyView> {
@@ -112,7 +114,7 @@ async function insertKey(
   return { ...view, secret: text };
 }
 
-async function findKey(em: EntityManager, auth: Auth, id: string): Promise<ApiKey> {
+async function findKey(em: EntityManager, auth: Holder, id: string): Promise<ApiKey> {
   const key = await em.findOne(ApiKey, { workspace: auth.workspaceId, id });
   if (!key) throw notFound('The API key');
   return key;

@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
+import { isOurHead, type Anchor, type Head } from '#src/modules/audit/anchor.ts';
 
 export type ActorKind = 'session' | 'api_key' | 'system';
 
@@ -29,13 +30,23 @@ const COLUMNS = `workspace_id, seq::float8, id, to_char(at at time zone 'UTC', '
   actor_kind, actor_id, action, target_type, target_id, before::text, after::text, ip, user_agent, request_id,
   encode(prev_hash, 'hex') as prev_hash, encode(hash, 'hex') as hash`;
 
-/** Appends one entry to the chain of the transaction's workspace. The chain is locked until the transaction ends. */
+/** What an append did, and the head it met. */
+interface Appended {
+  workspace: string;
+  entry: { seq: number; hash: string; before: Head };
+}
+
+/**
+ * Appends one entry to the chain of the transaction's workspace, with its code and the head's. The chain is locked until the transaction ends.
+ * A head that is not as we left it gets no code: a forged chain must not become ours by being gone on with.
+ */
 export async function insertEntry(
   em: EntityManager,
+  anchor: Anchor,
   entry: Omit<AuditRow, 'workspace_id' | 'seq' | 'at' | 'prev_hash' | 'hash'>,
 ): Promise<void> {
-  await em.execute(
-    'select audit_append(?::uuid, ?::text, ?::uuid, ?::text, ?::text, ?::text, ?::json, ?::json, ?::text, ?::text, ?::text)',
+  const [appended] = await em.execute<Appended[]>(
+    'select current_workspace() as workspace, audit_append(?::uuid, ?::text, ?::uuid, ?::text, ?::text, ?::text, ?::json, ?::json, ?::text, ?::text, ?::text) as entry',
     [
       entry.id,
       entry.actor_kind,
@@ -50,6 +61,59 @@ export async function insertEntry(
       entry.request_id,
     ],
   );
+  if (!appended) throw new Error('audit_append answered nothing');
+  const {
+    workspace,
+    entry: { seq, hash, before },
+  } = appended;
+  const headMac = isOurHead(anchor, workspace, before) ? anchor.headMac(workspace, seq, hash) : null;
+  await em.execute(
+    `select audit_anchor(?::text, array[?::bigint], array[decode(?::text, 'hex')], decode(?::text, 'hex'))`,
+    [anchor.keyId, seq, anchor.entryMac(workspace, seq, hash), headMac],
+  );
+}
+
+/** The codes, under one key, of the entries from `from` to `to`. */
+export async function findMacs(
+  pool: Pool,
+  workspaceId: string,
+  range: { keyId: string; from: number; to: number },
+): Promise<Map<number, string>> {
+  const { rows } = await queryAs<{ seq: number; mac: string }>(
+    pool,
+    { workspaceId },
+    {
+      name: 'audit-macs',
+      text: `select seq::float8, encode(mac, 'hex') as mac from audit_mac
+        where workspace_id = $1 and seq between $2 and $3 and key_id = $4`,
+      values: [workspaceId, range.from, range.to, range.keyId],
+    },
+  );
+  return new Map(rows.map(({ seq, mac }) => [seq, mac]));
+}
+
+/** Writes the codes of entries of one chain, in the order of the chain; the head gets its own if the last of them is still the head. */
+export async function insertMacs(
+  pool: Pool,
+  workspaceId: string,
+  macs: { keyId: string; seqs: number[]; macs: string[]; headMac: string | null },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'audit-anchor',
+      text: `select audit_anchor($1, $2::bigint[], (select array_agg(decode(m, 'hex') order by at) from unnest($3::text[]) with ordinality t (m, at)),
+        decode($4, 'hex'))`,
+      values: [macs.keyId, macs.seqs, macs.macs, macs.headMac],
+    },
+  );
+}
+
+/** The workspaces that have a chain. */
+export async function findChains(systemPool: Pool): Promise<string[]> {
+  const { rows } = await systemPool.query<{ id: string }>('select workspace_id as id from audit_head order by 1');
+  return rows.map(({ id }) => id);
 }
 
 /** Which entries a list asks for; `from` is the first moment, `to` the first one after. */
@@ -95,13 +159,14 @@ export async function listEntries(
 }
 
 /** The end of a workspace's chain; undefined while nothing was ever written. */
-export async function findHead(pool: Pool, workspaceId: string): Promise<{ seq: number; hash: string } | undefined> {
-  const { rows } = await queryAs<{ seq: number; hash: string }>(
+export async function findHead(pool: Pool, workspaceId: string): Promise<Head | undefined> {
+  const { rows } = await queryAs<Head>(
     pool,
     { workspaceId },
     {
       name: 'audit-head',
-      text: `select seq::float8, encode(hash, 'hex') as hash from audit_head where workspace_id = $1`,
+      text: `select seq::float8, encode(hash, 'hex') as hash, encode(mac, 'hex') as mac
+        from audit_head where workspace_id = $1`,
       values: [workspaceId],
     },
   );

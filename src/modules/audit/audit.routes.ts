@@ -20,7 +20,7 @@ const config = { access: 'audit:read' as const };
 const Cursor = z.tuple([z.int().positive()]);
 
 /** `/api/audit`: who did what in the workspace. Nothing here can change an entry. */
-export function auditRoutes(rt: Pick<Runtime, 'pool'>) {
+export function auditRoutes(rt: Pick<Runtime, 'pool' | 'auditAnchor'>) {
   return async (app: App): Promise<void> => {
     app.get('/api/audit', {
       config,
@@ -41,7 +41,7 @@ export function auditRoutes(rt: Pick<Runtime, 'pool'>) {
     app.get('/api/audit/verify', {
       config,
       schema: { ...schema, summary: 'Whether every entry is as it was written', response: { 200: VerdictView } },
-      handler: (request) => verifyChain(rt.pool, authOf(request).workspaceId),
+      handler: (request) => verifyChain(rt, authOf(request).workspaceId),
     });
 
     app.get('/api/audit/export', {

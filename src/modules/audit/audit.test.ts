@@ -5,7 +5,8 @@ import { inWorkspaceTx, queryAs } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, SYSTEM, type Change } from '#src/modules/audit/audit.ts';
 import { listEntries } from '#src/modules/audit/audit.query.ts';
-import { verifyChain } from '#src/modules/audit/chain.ts';
+import { createAnchor } from '#src/modules/audit/anchor.ts';
+import { anchorChain, verifyChain } from '#src/modules/audit/chain.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
@@ -55,7 +56,7 @@ describe('the chain', () => {
   it('has no gap and no broken link after 200 appends at once', async () => {
     const workspaceId = newId();
     await Promise.all(Array.from({ length: 200 }, (_, index) => append(workspaceId, { action: `a.${index}` })));
-    expect(await verifyChain(test.rt.pool, workspaceId)).toMatchObject({ ok: true, entries: 200, firstBroken: null });
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ ok: true, entries: 200, firstBroken: null });
     const rows = await listEntries(test.rt.pool, workspaceId, { limit: 300 });
     expect(rows.map((row) => row.seq)).toEqual(Array.from({ length: 200 }, (_, index) => 200 - index));
     expect(new Set(rows.map((row) => row.action)).size).toBe(200);
@@ -89,7 +90,7 @@ describe('the chain', () => {
         await appendAudit(em, { ...SYSTEM, userAgent: text }, change);
       }
     });
-    expect(await verifyChain(test.rt.pool, workspaceId, 3)).toMatchObject({ ok: true, entries: texts.length });
+    expect(await verifyChain(test.rt, workspaceId, 3)).toMatchObject({ ok: true, entries: texts.length });
   });
 
   it('does not depend on how a session writes times', async () => {
@@ -108,14 +109,14 @@ describe('the chain', () => {
 
   it('keeps nothing of a change that was rolled back', async () => {
     const { id } = ana.workspace;
-    const { entries } = await verifyChain(test.rt.pool, id);
+    const { entries } = await verifyChain(test.rt, id);
     const failed = inWorkspaceTx(test.rt.orm, { workspaceId: id }, async (em) => {
       await em.nativeUpdate(Workspace, { id }, { name: 'Never' });
       await appendAudit(em, SYSTEM, { action: 'workspace.changed' });
       throw new Error('no');
     });
     await expect(failed).rejects.toThrow('no');
-    expect(await verifyChain(test.rt.pool, id)).toMatchObject({ ok: true, entries });
+    expect(await verifyChain(test.rt, id)).toMatchObject({ ok: true, entries });
     expect((await get(`/api/workspaces/${id}`)).json().name).not.toBe('Never');
   });
 });
@@ -146,8 +147,8 @@ describe('what an intruder with all rights changes', () => {
       'an entry, with its hash made anew',
       `update audit_log l set action = 'x' where workspace_id = $1 and seq = 3;
        update audit_log l set hash = sha256(convert_to(audit_canonical(l), 'UTF8')) where workspace_id = $1 and seq = 3`,
-      4,
-      'unlinked',
+      3,
+      'forged',
     ],
     [
       'the order of two entries',
@@ -163,18 +164,87 @@ describe('what an intruder with all rights changes', () => {
          before, after, ip, user_agent, request_id, hash, '' from audit_log where workspace_id = $1 and seq = 8;
        update audit_log l set hash = sha256(convert_to(audit_canonical(l), 'UTF8')) where workspace_id = $1 and seq = 9`,
       9,
-      'head_mismatch',
+      'unanchored',
     ],
   ])('%s is found', async (_name, sql, seq, reason) => {
     const workspaceId = await aChain(8);
-    expect(await verifyChain(test.rt.pool, workspaceId)).toMatchObject({ ok: true, entries: 8 });
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ ok: true, entries: 8 });
     await tamper(workspaceId, ...sql.split(';'));
     for (const batch of [2, 500]) {
-      expect(await verifyChain(test.rt.pool, workspaceId, batch)).toMatchObject({
+      expect(await verifyChain(test.rt, workspaceId, batch)).toMatchObject({
         ok: false,
         firstBroken: { seq, reason },
       });
     }
+  });
+});
+
+/** What one would write who has the whole database and nothing else: every hash, every link and the head fit. */
+const REWRITE = `update audit_log l set action = 'forged' where workspace_id = $1 and seq = 3;
+  do $do$ declare r audit_log; previous bytea := ''; begin
+    for r in select * from audit_log where workspace_id = $1 order by seq loop
+      r.prev_hash := previous; previous := sha256(convert_to(audit_canonical(r), 'UTF8'));
+      update audit_log set prev_hash = r.prev_hash, hash = previous where workspace_id = $1 and seq = r.seq;
+    end loop;
+    update audit_head set hash = previous where workspace_id = $1;
+  end $do$`;
+const CUT = `delete from audit_log where workspace_id = $1 and seq > 5;
+  update audit_head h set seq = 5, hash = l.hash from audit_log l where h.workspace_id = $1 and l.workspace_id = $1 and l.seq = 5`;
+
+describe('a chain that was written anew and fits together', () => {
+  it.each([
+    ['from the third entry on', REWRITE, 3, 'forged'],
+    ['without its codes', `${REWRITE}; delete from audit_mac where workspace_id = $1`, 1, 'unanchored'],
+    [
+      'with the codes of others',
+      `${REWRITE}; update audit_mac set seq = seq + 1000 where workspace_id = $1; update audit_mac set seq = 2008 - seq - 999 where workspace_id = $1`,
+      1,
+      'forged',
+    ],
+    ['cut, with its head', CUT, 5, 'forged'],
+    [
+      'cut, with the code of its last entry for the head',
+      `${CUT}; update audit_head h set mac = m.mac from audit_mac m where h.workspace_id = $1 and m.workspace_id = $1 and m.seq = 5`,
+      5,
+      'forged',
+    ],
+    [
+      'cut, without the code of the head',
+      `${CUT}; update audit_head set mac = null where workspace_id = $1`,
+      5,
+      'unanchored',
+    ],
+  ])('%s is found, and stays found when it is gone on with', async (_name, sql, seq, reason) => {
+    const workspaceId = await aChain(8);
+    await owner.query('begin');
+    await owner.query('set local session_replication_role = replica');
+    await owner.query(sql.replaceAll('$1', `'${workspaceId}'`));
+    await owner.query('commit');
+    const broken = { ok: false, firstBroken: { seq, reason } };
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject(broken);
+    await append(workspaceId, { action: 'thing.changed' });
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ ok: false });
+  });
+
+  it('from before there were codes is vouched for when an operator says so, and with the next key again', async () => {
+    const workspaceId = await aChain(8);
+    const forget = 'delete from audit_mac where workspace_id = $1';
+    await tamper(workspaceId, forget, 'update audit_head set mac = null where workspace_id = $1');
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ firstBroken: { seq: 1, reason: 'unanchored' } });
+    expect(await anchorChain(test.rt, workspaceId, 3)).toBe(8);
+    await append(workspaceId, { action: 'thing.changed' });
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ ok: true, entries: 9 });
+
+    const next = {
+      pool: test.rt.pool,
+      auditAnchor: createAnchor({ APP_SECRET: Buffer.alloc(32, 1).toString('base64') }),
+    };
+    expect(await verifyChain(next, workspaceId)).toMatchObject({ firstBroken: { seq: 1, reason: 'unanchored' } });
+    expect(await anchorChain(next, workspaceId)).toBe(9);
+    expect(await verifyChain(next, workspaceId)).toMatchObject({ ok: true, entries: 9 });
+
+    await tamper(workspaceId, `update audit_log set action = 'x' where workspace_id = $1 and seq = 2`);
+    expect(await anchorChain(next, workspaceId)).toBeUndefined();
   });
 });
 
@@ -191,6 +261,8 @@ describe('the rights', () => {
         'delete from audit_head',
         'truncate audit_head',
         `insert into audit_head values ('${randomUUID()}', 0, '')`,
+        'delete from audit_mac',
+        'insert into audit_mac select * from audit_mac',
       ]) {
         await expect(queryAs(pool, { workspaceId }, { text })).rejects.toMatchObject({ code: '42501' });
       }
@@ -198,13 +270,15 @@ describe('the rights', () => {
     for (const sql of [`update audit_log set action = 'x'`, 'delete from audit_log', 'truncate audit_log']) {
       await expect(owner.query(sql)).rejects.toMatchObject({ code: '42501' });
     }
-    expect(await verifyChain(test.rt.pool, workspaceId)).toMatchObject({ ok: true, entries: 1 });
+    expect(await verifyChain(test.rt, workspaceId)).toMatchObject({ ok: true, entries: 1 });
   });
 
   it('let nobody write for another workspace than the one of the transaction, nor without one', async () => {
     const text = `select audit_append(uuidv7(), 'system', null, 'x', null, null, null, null, null, null, null)`;
+    const anchor = `select audit_anchor('k', array[1::bigint], array['x'::bytea], null)`;
     for (const pool of [test.rt.pool, test.rt.systemPool]) {
-      await expect(queryAs(pool, {}, { text })).rejects.toMatchObject({ code: '42501' });
+      for (const one of [text, anchor])
+        await expect(queryAs(pool, {}, { text: one })).rejects.toMatchObject({ code: '42501' });
     }
     const [mine, theirs] = [newId(), newId()];
     await queryAs(test.rt.systemPool, { workspaceId: mine }, { text });

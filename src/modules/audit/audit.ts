@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { maskText, redact } from '#src/lib/redact.ts';
+import { anchorOf } from '#src/modules/audit/anchor.ts';
 import { insertEntry, type ActorKind } from '#src/modules/audit/audit.query.ts';
 
 /** Who does something, and from where. */
@@ -52,7 +53,7 @@ const documentOf = (value: unknown) => (value === undefined || value === null ? 
  * `before` and `after` are redacted here. Call it last: it makes the workspace's other audited changes wait until the transaction ends.
  */
 export async function appendAudit(em: EntityManager, actor: Actor, change: Change): Promise<void> {
-  await insertEntry(em, {
+  await insertEntry(em, anchorOf(em), {
     id: newId(),
     actor_kind: actor.kind,
     actor_id: actor.id,

@@ -16,12 +16,40 @@ export interface Finish extends JobKey {
   /** The text shown since the last restart. */
   streamedText: string | null;
   usage: JobUsage | null;
+  /** Every provider call of this attempt, in order. */
+  calls: readonly UsageCall[];
   /** Micro-credits to take of the hold; the rest goes back. Ignored on `retrying`. */
   charge: number;
   /** On `retrying`: milliseconds until the next start. */
   delayMs: number;
   /** On `retrying`: whether the attempt counts against the job's attempts (a drain or a busy provider does not). */
   isFailure: boolean;
+}
+
+/** One provider call as `ai_usage_log` keeps it; the names are its columns'. */
+export interface UsageCall {
+  call_no: number;
+  strategy: string;
+  provider: string;
+  model: string;
+  key_owner: 'installation' | 'workspace';
+  outcome: 'delivered' | 'failed' | 'cancelled';
+  failure: string | null;
+  /** `provider/model` that failed before it in the same attempt. */
+  fallback_from: string | null;
+  input_tokens: number;
+  cached_input_tokens: number;
+  cache_write_tokens: number;
+  output_tokens: number;
+  reasoning_tokens: number;
+  is_estimated: boolean;
+  /** The workspace pays this call with what the job is charged. */
+  is_paid: boolean;
+  cost_nano: number;
+  price_version: string;
+  latency_ms: number;
+  ttft_ms: number | null;
+  started_at_ms: number;
 }
 
 /** What the statement did: the final row; or nothing, because the lease had passed to another worker. */
@@ -36,7 +64,7 @@ export function createFinish(pool: Pool): (finish: Finish) => Promise<Finished> 
     run: async (finishes) => {
       const { rows } = await pool.query<JobRow>({
         name: 'job-finish',
-        text: `select ${JOB_COLUMNS} from job_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+        text: `select ${JOB_COLUMNS} from job_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
         values: [
           finishes.map((finish) => finish.workspaceId),
           finishes.map((finish) => finish.id),
@@ -49,6 +77,7 @@ export function createFinish(pool: Pool): (finish: Finish) => Promise<Finished> 
           finishes.map((finish) => Math.max(0, Math.ceil(finish.charge))),
           finishes.map((finish) => Math.ceil(finish.delayMs)),
           finishes.map((finish) => finish.isFailure),
+          finishes.map(({ calls }) => (calls.length > 0 ? JSON.stringify(calls) : null)),
         ],
       });
       const byId = new Map(rows.map((row) => [row.id, row]));

@@ -11,6 +11,8 @@ export type JobStatus = z.infer<typeof JobStatus>;
 export const JobUsage = z.object({
   provider: z.string(),
   model: z.string(),
+  /** The name the client asked for, where it stands for `model` by now. */
+  requestedModel: z.string().optional(),
   inputTokens: z.int(),
   outputTokens: z.int(),
   cachedInputTokens: z.int(),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#src/lib/ids.ts';
 import { createAccept, type NewJob } from '#src/modules/jobs/accept.query.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
+import { createFinish, type Finish, type UsageCall } from '#src/modules/jobs/finish.query.ts';
 import { cancelJob, findCredits, findJob, listJobs } from '#src/modules/jobs/jobs.query.ts';
 import { cancelledProblem } from '#workers/outcome.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
@@ -40,6 +40,7 @@ const end = (job: NewJob, leaseToken: string, fields: Partial<Finish> = {}): Fin
   problem: null,
   streamedText: 'text',
   usage: null,
+  calls: [],
   charge: 0,
   delayMs: 0,
   isFailure: false,
@@ -140,6 +141,88 @@ describe('a lease', () => {
     });
     await finish(end(job, second, { charge: 99 * CREDIT }));
     expect(await creditsOf(user)).toEqual({ balance: 9, held: 0 });
+  });
+});
+
+const aCall = (fields: Partial<UsageCall> = {}): UsageCall => ({
+  call_no: 1,
+  strategy: 'failover',
+  provider: 'openai',
+  model: 'gpt-4o',
+  key_owner: 'installation',
+  outcome: 'delivered',
+  failure: null,
+  fallback_from: null,
+  input_tokens: 100,
+  cached_input_tokens: 0,
+  cache_write_tokens: 0,
+  output_tokens: 10,
+  reasoning_tokens: 0,
+  is_estimated: false,
+  is_paid: false,
+  cost_nano: CREDIT / 4,
+  price_version: 'v',
+  latency_ms: 5,
+  ttft_ms: null,
+  started_at_ms: Date.now(),
+  ...fields,
+});
+const bookedFor = async (job: NewJob) =>
+  (
+    await test.rt.systemPool.query<Record<string, unknown>>(
+      `select attempt_no, call_no, outcome, failure, engine, user_id, cost_nano::int as cost, credits::int as credits
+       from ai_usage_log where workspace_id = $1 and job_id = $2 order by attempt_no, call_no`,
+      [job.workspaceId, job.id],
+    )
+  ).rows;
+
+describe('the calls of an attempt', () => {
+  it('are booked with its end: all of them, every attempt, and the paid one with what the job is charged', async () => {
+    const user = await aUser(test.rt);
+    const job = aJob(user);
+    await createAccept(test.rt.pool)(job);
+    const claim = createClaim(test.rt.pool, 5000);
+    const finish = createFinish(test.rt.pool);
+    const [first, second] = [newId(), newId()];
+    const failed = aCall({ outcome: 'failed', failure: 'timeout', cost_nano: 7 });
+    await claim({ ...job, leaseToken: first });
+    await finish(end(job, first, { status: 'retrying', isFailure: true, calls: [failed] }));
+    await claim({ ...job, leaseToken: second });
+    const paid = aCall({ call_no: 2, is_paid: true, cost_nano: 99 * CREDIT });
+    expect(await finish(end(job, second, { charge: 99 * CREDIT, calls: [failed, paid] }))).toMatchObject({
+      kind: 'done',
+    });
+    const row = { engine: 'copilot', user_id: user.user.id };
+    expect(await bookedFor(job)).toEqual([
+      { ...row, attempt_no: 1, call_no: 1, outcome: 'failed', failure: 'timeout', cost: 7, credits: 0 },
+      { ...row, attempt_no: 2, call_no: 1, outcome: 'failed', failure: 'timeout', cost: 7, credits: 0 },
+      // Charged no more than was held, whatever it cost.
+      { ...row, attempt_no: 2, call_no: 2, outcome: 'delivered', failure: null, cost: 99 * CREDIT, credits: CREDIT },
+    ]);
+    expect(await creditsOf(user)).toEqual({ balance: 9, held: 0 });
+  });
+
+  it('of a worker that lost its lease are not booked, nor charged, and those of two workspaces keep apart', async () => {
+    const [one, other] = [await aUser(test.rt), await aUser(test.rt)];
+    const [mine, theirs] = [aJob(one), aJob(other)];
+    const accept = createAccept(test.rt.pool);
+    const claim = createClaim(test.rt.pool, 5000);
+    const finish = createFinish(test.rt.pool);
+    const leaseToken = newId();
+    await Promise.all([accept(mine), accept(theirs)]);
+    await Promise.all([claim({ ...mine, leaseToken }), claim({ ...theirs, leaseToken })]);
+    const calls = [aCall({ is_paid: true })];
+    expect(await finish(end(mine, newId(), { charge: CREDIT / 4, calls }))).toEqual({ kind: 'refused' });
+    expect(await bookedFor(mine)).toEqual([]);
+    await Promise.all([mine, theirs].map((job) => finish(end(job, leaseToken, { charge: CREDIT / 4, calls }))));
+    expect([await bookedFor(mine), await bookedFor(theirs)].map((rows) => rows.map(({ credits }) => credits))).toEqual([
+      [CREDIT / 4],
+      [CREDIT / 4],
+    ]);
+    expect([await creditsOf(one), await creditsOf(other)]).toEqual([
+      { balance: 9.75, held: 0 },
+      { balance: 9.75, held: 0 },
+    ]);
   });
 });
 

@@ -14,6 +14,7 @@ import { mergeMetrics } from '#src/lib/metrics.ts';
 import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
+import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
 import { isRecord } from '#src/lib/record.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -81,6 +82,7 @@ export function opsRoutes(rt: Runtime) {
     await app.register(board.registerPlugin(), { prefix: BOARD });
 
     addOperatorSettings(app, rt);
+    addOperatorModels(app, rt);
 
     app.get(
       '/metrics',

@@ -289,7 +289,7 @@ describe('the installation', () => {
       announcement: 'Maintenance on Sunday',
     });
     expect((await get('/api/settings/global', {})).statusCode).toBe(401);
-    expect(await verifyChain(test.rt.pool, INSTALLATION)).toMatchObject({ ok: true, entries: 1 });
+    expect(await verifyChain(test.rt, INSTALLATION)).toMatchObject({ ok: true, entries: 1 });
     const there = { ...ana.headers, 'x-workspace-id': INSTALLATION };
     expect((await get('/api/audit', there)).statusCode).toBe(404);
   });
