@@ -109,6 +109,8 @@ const Env = z.object({
   /** Changes of single limits, by their name or by a route; `readPolicies` checks the names. */
   RATE_LIMITS: rateLimits.default({}),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
+  /** Of jobs that name none. */
+  AI_STRATEGY: z.enum(['cost_optimized', 'speed_optimized', 'quality_optimized', 'balanced', 'failover']).optional(),
   /** One key, or several by commas; `key*3` is asked three times as often as one without a weight. */
   OPENAI_API_KEY: list.default([]),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),

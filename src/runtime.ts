@@ -70,9 +70,9 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
+  const { router, providers } = openRouter(config, log, redis, metrics);
   const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
   const tokenizer = createTokenizer();
-  const { router, providers } = openRouter(config, log);
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const vault = createVault(pool, config);

@@ -3,9 +3,11 @@ import {
   type ApiKey,
   type ChatRequest,
   type Chunk,
+  type Completion,
   type FailureClass,
   type FinishReason,
   type Message,
+  type Progress,
   type Provider,
   ProviderError,
   type ProviderName,
@@ -14,6 +16,7 @@ import {
 } from '#src/ai/model.ts';
 import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
 import { arrivedUsage } from '#src/ai/tokens.ts';
+import type { Strategy } from '#src/ai/strategies.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -33,11 +36,16 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
-  /** Whose key it was made with; absent where none is needed. */
-  key?: Pick<ApiKey, 'id' | 'owner'>;
-  /** Milliseconds to the first content (null: none came) and to the end. */
-  firstContentMs: number | null;
-  totalMs: number;
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  latencyMs: number;
+  timeToFirstTokenMs: number | null;
+  /** Whose key it was asked with: on a workspace's own the provider sends the bill there. */
+  keyOwner: ApiKey['owner'];
+  /** By which the target was chosen. */
+  strategy: Strategy;
+  /** Absent where no key is needed. */
+  keyId?: string;
   failure?: FailureClass | 'cancelled';
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
@@ -64,16 +72,15 @@ export interface AttemptContext<Input, Result> {
   input: Input;
   request: Omit<ChatRequest, 'model'>;
   signal: AbortSignal;
-  timeouts: Timeouts;
-  /** What is left of `timeouts.totalMs` for this and all later calls. */
-  remainingMs: () => number;
   withTimers: WithTimers;
+  /** Milliseconds; what times are measured by. */
+  clock: () => number;
   /** Shown text, in order. */
   show: (delta: string) => void;
   /** What the call may cost; its answer is cut there. */
   costLimits?: CostLimits | undefined;
   /** Every call, right or wrong, told once when it ended. */
-  record: (attempt: AttemptRecord) => void;
+  record: (attempt: Omit<AttemptRecord, 'strategy'>) => void;
 }
 
 /** What has arrived of one answer. */
@@ -91,6 +98,7 @@ async function receive(
   stream: AsyncIterable<Chunk>,
   signal: AbortSignal,
   into: Received,
+  clock: () => number,
   take: (text: string) => void,
   isOver: Meter | undefined,
 ) {
@@ -100,7 +108,7 @@ async function receive(
       into.end = chunk;
       return;
     }
-    into.firstContentAt ??= performance.now();
+    into.firstContentAt ??= clock();
     if (chunk.type === 'tool') into.toolCalls.push(chunk.call);
     else {
       into.answer += chunk.text;
@@ -130,39 +138,67 @@ function guarded(show: (delta: string) => void): { show: (delta: string) => void
   return guard;
 }
 
+/** One plain call as the stream of its parts: for answers that nobody reads while they are made. */
+async function* plainly(complete: () => Promise<Completion>): AsyncGenerator<Chunk> {
+  const { text, toolCalls, finishReason, usage } = await complete();
+  if (text) yield { type: 'text', text };
+  for (const call of toolCalls) yield { type: 'tool', call };
+  yield { type: 'end', finishReason, usage };
+}
+
+/** The one place where a request goes out to a provider; its answer comes back in `receive`. */
+function send(
+  { provider, isStreamed, key }: Call,
+  request: ChatRequest,
+  signal: AbortSignal,
+): AsyncIterable<Chunk | Progress> {
+  return isStreamed ? provider.stream(request, signal, key) : plainly(() => provider.complete(request, signal, key));
+}
+
+/** One call to make: whom to ask, with which key and under which clocks. */
+export interface Call extends Candidate {
+  key: ApiKey | undefined;
+  isStreamed: boolean;
+  timeouts: Timeouts;
+}
+
 /**
  * Makes one provider call and reads its answer. Provider failures come back as a value; what a callback throws is thrown on.
  * @throws the signal's reason when the signal aborted.
  */
 export async function attempt<Input, Result>(
-  candidate: Candidate,
+  call: Call,
   context: AttemptContext<Input, Result>,
   extra: Message[] = [],
 ): Promise<Outcome<Result>> {
-  const { provider, model } = candidate;
-  const { engine, input, signal } = context;
-  const timeouts = { ...context.timeouts, totalMs: Math.max(1, Math.ceil(context.remainingMs())) };
+  const { provider, model, key, timeouts } = call;
+  const { engine, input, signal, clock } = context;
+  const startedAt = clock();
+  const began = Date.now();
+  const keyOwner = key?.owner ?? 'installation';
   const request = { ...context.request, messages: [...context.request.messages, ...extra], model };
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
-  const startedAt = performance.now();
   const book = (failure?: AttemptRecord['failure']) => {
     const { firstContentAt } = received;
     const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
     context.record({
-      ...targetOf(candidate),
-      firstContentMs: firstContentAt === null ? null : firstContentAt - startedAt,
-      totalMs: performance.now() - startedAt,
+      ...targetOf(call),
+      startedAt: began,
+      latencyMs: Math.round(clock() - startedAt),
+      timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - startedAt),
+      keyOwner,
+      ...(key && { keyId: key.id }),
       ...(failure && { failure }),
       ...(usage && { usage }),
     });
   };
   let outcome: Outcome<Result>;
   try {
-    const stream = context.withTimers(provider.name, (inner) => provider.stream(request, inner), timeouts, signal);
-    const meter = createMeter({ provider: provider.name, keyOwner: 'installation', request }, context.costLimits ?? {});
-    await receive(stream, signal, received, (text) => guard.show(reader.push(text)), meter);
+    const stream = context.withTimers(provider.name, (inner) => send(call, request, inner), timeouts, signal);
+    const meter = createMeter({ provider: provider.name, keyOwner, request }, context.costLimits ?? {});
+    await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)), meter);
     if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
@@ -179,7 +215,7 @@ export async function attempt<Input, Result>(
       throw maxCostReached();
     }
     const hint = error instanceof AnswerError ? error.hint : undefined;
-    outcome = { ok: false, error: classified(error, candidate), answer: received.answer, ...(hint && { hint }) };
+    outcome = { ok: false, error: classified(error, call), answer: received.answer, ...(hint && { hint }) };
   }
   book(outcome.ok ? undefined : outcome.error.failure);
   return outcome;

@@ -109,6 +109,8 @@ export const REQUESTS: Record<string, Entry> = {
     ok: [200, 404],
   },
   'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
+  'GET /api/ai/providers': nothing,
+  'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },

@@ -4,6 +4,7 @@ import { isUsable } from '#src/ai/candidates.ts';
 import { isHidden } from '#src/ai/catalog.ts';
 import type { Target } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
+import type { Explanation, ProviderStatus } from '#src/ai/explain.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
 import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
@@ -52,6 +53,10 @@ export interface AiService {
     options: JobOptions,
     origin: Origin,
   ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
+  /** How a job of the workspace would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
+  explain(workspaceId: string, engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
+  /** The state of each provider. */
+  status(): Promise<ProviderStatus[]>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
   /** The models this installation can ask, but those that operators hide. */
@@ -99,6 +104,13 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
       return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
     },
+    async explain(workspaceId, engine, input, options) {
+      const workspace = await readWorkspaceAi(workspaceId);
+      const bound = bindTo(engine, input, workspace);
+      const chosen = withMaxCost(withLivingModel(providers, options), workspace);
+      return router.explain(bound.engine, bound.input, chosen, workspace);
+    },
+    status: () => router.status(),
     providers: () => usable.map(({ name, models }) => ({ name, models: [...models] })),
     targets: () =>
       usable.flatMap(({ name, models }) =>

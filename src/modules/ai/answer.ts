@@ -66,10 +66,10 @@ export function createAnswer({ router, providers, metrics, readWorkspaceAi, cach
     const startedAt = performance.now();
     let firstTextMs: number | null = null;
     const timeToFirstTokenMs = () => (firstTextMs === null ? null : Math.round(firstTextMs));
-    const { model: asked, strategy = 'failover' } = job.options;
+    const { model: asked } = job.options;
     const calls: UsageCall[] = [];
     const book = (record: AttemptRecord): UsageCall => {
-      const call = usageCall(record, strategy, calls);
+      const call = usageCall(record, calls);
       calls.push(call);
       attempt.called(call);
       return call;
