@@ -75,7 +75,10 @@ it('with everybody ill for a while, jobs wait instead of failing', async () => {
       const isIll = now - start > 20_000 && now - start < 23_000;
       return { firstMs: 200, ...(isIll && { failure: 'rate_limited', retryAfterMs: 5000 }) } satisfies Mood;
     });
-    for (let request = 0; request < 40; request++) await job(market, STRATEGIES[seed % 5] ?? 'failover');
+    const jobs = async () => {
+      for (let request = 0; request < 40; request++) await job(market, STRATEGIES[seed % 5] ?? 'failover');
+    };
+    await expect(jobs()).resolves.toBeUndefined();
   }
 });
 
@@ -86,9 +89,10 @@ const CHEAP = {
   mistral: ['mistral-large-latest'],
 } satisfies Partial<Record<ProviderName, string[]>>;
 
+const cost = (provider: ProviderName, model: string) => expectedCostUsd(factsOf(provider, model), 100, 100);
+
 it('cost_optimized pays at most 5 % more than always asking the cheapest that is well', async () => {
   let [paid, best] = [0, 0];
-  const cost = (provider: ProviderName, model: string) => expectedCostUsd(factsOf(provider, model), 100, 100);
   for (let seed = 1; seed <= 10; seed++) {
     const plan = { sick: '', speed: 200 };
     const market = openMarket(seed, CHEAP, (provider) => ({
@@ -108,27 +112,27 @@ it('cost_optimized pays at most 5 % more than always asking the cheapest that is
   expect(paid / best).toBeLessThan(1.05);
 });
 
-describe('speed_optimized finds the fastest anew within 30 s', () => {
-  /** @returns the share of requests the new fastest gets, from 30 s after the change on */
-  async function shareAfterChange(before: Record<string, number>, after: Record<string, number>, expected: string) {
-    let [right, all] = [0, 0];
-    for (let seed = 1; seed <= 20; seed++) {
-      const changeAt = 1_790_000_000_000 + seed * 1000 + 60_000;
-      const market = openMarket(seed, CHEAP, (provider, _, now) => ({
-        firstMs: ((now < changeAt ? before : after)[provider] ?? 100) * (0.9 + 0.2 * market.random()),
-      }));
-      while (market.world.now < changeAt + 45_000) {
-        const { provider } = await market.ask({ strategy: 'speed_optimized', priority: 'batch' });
-        if (market.world.now > changeAt + 30_000) {
-          all += 1;
-          right += Number(provider === expected);
-        }
-        market.world.now += 20;
+/** @returns the share of requests the new fastest gets, from 30 s after the change on */
+async function shareAfterChange(before: Record<string, number>, after: Record<string, number>, expected: string) {
+  let [right, all] = [0, 0];
+  for (let seed = 1; seed <= 20; seed++) {
+    const changeAt = 1_790_000_000_000 + seed * 1000 + 60_000;
+    const market = openMarket(seed, CHEAP, (provider, _, now) => ({
+      firstMs: ((now < changeAt ? before : after)[provider] ?? 100) * (0.9 + 0.2 * market.random()),
+    }));
+    while (market.world.now < changeAt + 45_000) {
+      const { provider } = await market.ask({ strategy: 'speed_optimized', priority: 'batch' });
+      if (market.world.now > changeAt + 30_000) {
+        all += 1;
+        right += Number(provider === expected);
       }
+      market.world.now += 20;
     }
-    return right / all;
   }
+  return right / all;
+}
 
+describe('speed_optimized finds the fastest anew within 30 s', () => {
   it('when it slows down', async () => {
     const before = { openai: 30, anthropic: 60, google: 120, mistral: 120 };
     expect(await shareAfterChange(before, { ...before, openai: 300 }, 'anthropic')).toBeGreaterThan(0.9);

@@ -45,8 +45,9 @@ it('keeps what is too weak or too dear in reserve, but not when there is nothing
   ]);
 });
 
+const load = (at: number) => [30, 20, 10][at] ?? 0;
+
 it('draws two and takes the less loaded', () => {
-  const load = (at: number) => [30, 20, 10][at] ?? 0;
   expect(chooseOfTwo([0, 1, 2], load, () => 0)).toBe(1);
   expect(chooseOfTwo([0, 1, 2], load, () => 0.99)).toBe(2);
   expect(chooseOfTwo([1], load, () => 0.5)).toBe(1);
