@@ -1,9 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { groq } from './groq.ts';
+import { mistral } from './mistral.ts';
 import { anthropic } from './anthropic.ts';
 import { cohere } from './cohere.ts';
 import { google } from './google.ts';
-import { groq } from './groq.ts';
-import { mistral } from './mistral.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
@@ -14,7 +14,7 @@ import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, anthropic, google, groq, mistral, cohere, together, ollama];
+const WIRES: readonly Wire[] = [openai, ollama, groq, mistral, together, anthropic, google, cohere];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 

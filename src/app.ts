@@ -25,6 +25,7 @@ import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
+import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
@@ -86,6 +87,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(promptRoutes(rt));
   await app.register(usageRoutes(rt));
   await app.register(jobRoutes(rt));
+  await app.register(openaiDoor(rt));
   await app.register(liveRoutes(rt));
   await app.register(auditRoutes(rt));
   await app.register(settingsRoutes(rt));

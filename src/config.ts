@@ -26,6 +26,25 @@ const namedKeys = list.default([]).transform((items, context) =>
   }),
 );
 
+const amount = z.int().min(1).max(1_000_000_000);
+const RateLimit = z.strictObject({
+  by: z.enum(['ip', 'user', 'workspace']).optional(),
+  windowSeconds: z.int().min(1).max(86_400).optional(),
+  /** For all plans alike, or by plan. */
+  quota: z.union([amount, z.strictObject({ free: amount, pro: amount, business: amount }).partial()]).optional(),
+});
+const rateLimits = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string(), RateLimit));
+
 /** Every variable the platform reads, with its default; `.env.example` explains each to operators. */
 const Env = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -87,6 +106,8 @@ const Env = z.object({
   MAX_EVENT_LOOP_UTILIZATION: z.coerce.number().min(0).max(1).default(0),
   MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
   MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
+  /** Changes of single limits, by their name or by a route; `readPolicies` checks the names. */
+  RATE_LIMITS: rateLimits.default({}),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
   /** One key, or several by commas; `key*3` is asked three times as often as one without a weight. */
   OPENAI_API_KEY: list.default([]),

@@ -33,12 +33,11 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
-  /** Milliseconds since 1970. */
-  startedAt: number;
-  latencyMs: number;
-  timeToFirstTokenMs: number | null;
-  /** Whose key it was asked with: on a workspace's own the provider sends the bill there. */
-  keyOwner: ApiKey['owner'];
+  /** Whose key it was made with; absent where none is needed. */
+  key?: Pick<ApiKey, 'id' | 'owner'>;
+  /** Milliseconds to the first content (null: none came) and to the end. */
+  firstContentMs: number | null;
+  totalMs: number;
   failure?: FailureClass | 'cancelled';
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
@@ -147,16 +146,14 @@ export async function attempt<Input, Result>(
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
-  const began = { at: Date.now(), clock: performance.now() };
+  const startedAt = performance.now();
   const book = (failure?: AttemptRecord['failure']) => {
     const { firstContentAt } = received;
     const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
     context.record({
       ...targetOf(candidate),
-      startedAt: began.at,
-      latencyMs: Math.round(performance.now() - began.clock),
-      timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - began.clock),
-      keyOwner: 'installation',
+      firstContentMs: firstContentAt === null ? null : firstContentAt - startedAt,
+      totalMs: performance.now() - startedAt,
       ...(failure && { failure }),
       ...(usage && { usage }),
     });

@@ -4,6 +4,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import type { SwaggerTransformObject } from '@fastify/swagger';
 import type { App } from '#src/http/app-type.ts';
 import { protectPages } from '#src/http/browsers.ts';
+import { OPENAI_PREFIX } from '#src/http/openai-error.ts';
 // Loaded for its name: every operation refers to the component `Problem`.
 import '#src/http/problem-view.ts';
 
@@ -13,6 +14,11 @@ A signed-in request works in the caller's default workspace, or in the one that 
 const PROBLEM = {
   description: 'What went wrong (RFC 9457)',
   content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+};
+
+const OPENAI_ERROR = {
+  description: "What went wrong, in OpenAI's format",
+  content: { 'application/json': { schema: { $ref: '#/components/schemas/OpenaiError' } } },
 };
 
 /** Documents every route registered after it: the document at `/api/openapi.json`, for people at `/docs`. */
@@ -40,10 +46,10 @@ const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
 /** Says of every operation what its errors look like, so that no route has to. */
 const withProblems: SwaggerTransformObject = (document) => {
   const spec = jsonSchemaTransformObject(document);
-  for (const operations of Object.values(spec.paths ?? {})) {
+  for (const [path, operations] of Object.entries(spec.paths ?? {})) {
     for (const method of METHODS) {
       const responses = operations?.[method]?.responses;
-      if (responses) responses['default'] ??= PROBLEM;
+      if (responses) responses['default'] ??= path.startsWith(OPENAI_PREFIX) ? OPENAI_ERROR : PROBLEM;
     }
   }
   return spec;

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, badRequest, notFound, toProblem, unavailable } from '#src/errors.ts';
+import { OPENAI_PREFIX, toOpenaiError } from '#src/http/openai-error.ts';
 import { SAFE_HEADERS } from '#src/http/browsers.ts';
 import { isDatabaseOutage } from '#src/db/outage.ts';
 import { isRecord } from '#src/lib/record.ts';
@@ -37,7 +38,7 @@ export function answerProblems(app: FastifyInstance): void {
   });
 }
 
-/** Answers with the problem of any thrown value; logs those that are our fault, with their cause. */
+/** Answers with the problem of any thrown value, for OpenAI's clients in OpenAI's format; logs those that are our fault, with their cause. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const known = toAppError(error);
   // Shedding must cost nothing; the metrics count it.
@@ -45,14 +46,16 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (isOurFault) request.log.error({ err: error, code: known.code }, 'request failed');
   if (known.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(known.retryAfterMs / 1000));
   if (known.status === 401 && !reply.hasHeader('www-authenticate')) reply.header('www-authenticate', 'Bearer');
-  const body = JSON.stringify(toProblem(known, pathOf(request)));
+  const path = pathOf(request);
+  const isOpenai = path.startsWith(OPENAI_PREFIX);
+  const body = JSON.stringify(isOpenai ? toOpenaiError(known) : toProblem(known, path));
   // Serialised here, so that no route's response schema can refuse its own error.
   reply
     .code(known.status)
     .headers(SAFE_HEADERS)
     .header('cache-control', 'no-store')
     .header('x-request-id', request.id)
-    .type('application/problem+json')
+    .type(isOpenai ? 'application/json' : 'application/problem+json')
     .serializer(String)
     .send(body);
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifySchemaCompiler } from 'fastify';
 import { z } from 'zod';
 import type { FieldError } from '#src/errors.ts';
 import { badRequest } from '#src/errors.ts';
+import { OPENAI_PREFIX } from '#src/http/openai-error.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -13,7 +14,8 @@ const PREFIXES: Record<string, string> = { body: '', querystring: 'query', param
 /** Refuses query fields on every route of the API that takes none; probes of health may carry what they like. Before any route is registered. */
 export function refuseUnknownQueries(app: FastifyInstance): void {
   app.addHook('onRoute', (route) => {
-    if (!route.url.startsWith('/api/') || route.url.startsWith('/api/health') || route.schema?.querystring) return;
+    const isOurs = route.url.startsWith('/api/') || route.url.startsWith(OPENAI_PREFIX);
+    if (!isOurs || route.url.startsWith('/api/health') || route.schema?.querystring) return;
     route.schema = { ...route.schema, querystring: z.strictObject({}) };
   });
 }

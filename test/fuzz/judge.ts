@@ -1,3 +1,4 @@
+import { OPENAI_PREFIX, OpenaiErrorView } from '#src/http/openai-error.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
 
 export interface Answer {
@@ -21,6 +22,7 @@ export function judge({ status, type, text }: Answer, { method = 'GET', url = '/
   if (status < 400) return null;
   // The board's page understands only refusals of the board's own.
   if (url.startsWith('/ops/queues/api/') && type.startsWith('application/json')) return null;
+  if (url.startsWith(OPENAI_PREFIX)) return judgeOpenai({ status, type, text }, method);
   if (type !== 'application/problem+json') return `refused with ${status} as ${type || 'nothing'}`;
   if (method === 'HEAD') return null;
   if (INSIDE.test(text)) return 'told of the inside';
@@ -29,6 +31,15 @@ export function judge({ status, type, text }: Answer, { method = 'GET', url = '/
   if (problem.data.status !== status) return `refused with ${status}, and a problem of ${problem.data.status}`;
   if (problem.data.code === 'validation_failed' && !problem.data.errors?.length) return 'names no field that is wrong';
   return null;
+}
+
+/** Under this prefix refusals are OpenAI's. */
+function judgeOpenai({ status, type, text }: Answer, method: string): string | null {
+  if (!type.startsWith('application/json')) return `refused with ${status} as ${type || 'nothing'}`;
+  if (method === 'HEAD') return null;
+  if (INSIDE.test(text)) return 'told of the inside';
+  const error = OpenaiErrorView.safeParse(parsed(text));
+  return error.success ? null : `refused with no error of OpenAI's: ${error.error.message}`;
 }
 
 function parsed(text: string): unknown {

@@ -82,6 +82,12 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ overlapSeconds: 0 }),
   },
   'DELETE /api/api-keys/:id': { params: async (world) => ({ id: (await world.apiKey(['*'])).id }) },
+  // A model there is not: nothing works on jobs here, and the door waits for their end.
+  'POST /v1/chat/completions': {
+    body: () => ({ model: 'none-such', messages: [{ role: 'user', content: 'Oi' }] }),
+    ok: [404],
+  },
+  'GET /v1/models': nothing,
   'GET /api/jobs': nothing,
   'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },
   'POST /api/jobs/:id/cancel': { params: async (world) => ({ id: await world.job() }) },

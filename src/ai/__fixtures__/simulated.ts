@@ -1,11 +1,11 @@
 import type { Fault } from '../../../simulator/script.ts';
 import type { ApiKey, FailureClass, Provider, ProviderName } from '#src/ai/model.ts';
 import { readApiKeys } from '#src/ai/api-keys.ts';
+import { createGroq } from '#src/ai/providers/groq.ts';
+import { createMistral } from '#src/ai/providers/mistral.ts';
 import { createAnthropic } from '#src/ai/providers/anthropic.ts';
 import { createCohere } from '#src/ai/providers/cohere.ts';
 import { createGoogle } from '#src/ai/providers/google.ts';
-import { createGroq } from '#src/ai/providers/groq.ts';
-import { createMistral } from '#src/ai/providers/mistral.ts';
 import { createOllama } from '#src/ai/providers/ollama.ts';
 import { createOpenai } from '#src/ai/providers/openai.ts';
 import { createTogether } from '#src/ai/providers/together.ts';
@@ -56,29 +56,6 @@ export const SIMULATED: readonly Simulated[] = [
     },
   },
   {
-    name: 'anthropic',
-    make: (url, keys) => createAnthropic({ keys, baseUrl: `${url}/anthropic`, models: ['claude-haiku-4-5'] }),
-    model: 'claude-haiku-4-5',
-    auth: 'bearer',
-    path: '/anthropic/v1/messages',
-  },
-  {
-    name: 'google',
-    make: (url, keys) => createGoogle({ keys, baseUrl: `${url}/google`, models: ['gemini-2.5-flash'] }),
-    model: 'gemini-2.5-flash',
-    auth: 'x-goog-api-key',
-    path: /^\/google\/v1beta\/models\/gemini-2\.5-flash:(streamG|g)enerateContent$/,
-    // Google has one status for every way of being busy.
-    except: (fault) => (fault === 'unavailable' ? 'overloaded' : undefined),
-  },
-  {
-    name: 'cohere',
-    make: (url, keys) => createCohere({ keys, baseUrl: `${url}/cohere`, models: ['command-a-03-2025'] }),
-    model: 'command-a-03-2025',
-    auth: 'bearer',
-    path: '/cohere/v2/chat',
-  },
-  {
     name: 'groq',
     make: (url, keys) => createGroq({ keys, baseUrl: `${url}/groq`, models: ['openai/gpt-oss-20b'] }),
     model: 'openai/gpt-oss-20b',
@@ -102,6 +79,29 @@ export const SIMULATED: readonly Simulated[] = [
     path: '/together/v1/chat/completions',
     // Its 403 is always about the length, so the simulator has no other.
     except: (fault) => (fault === 'forbidden' ? 'ok' : undefined),
+  },
+  {
+    name: 'anthropic',
+    make: (url, keys) => createAnthropic({ keys, baseUrl: `${url}/anthropic`, models: ['claude-haiku-4-5'] }),
+    model: 'claude-haiku-4-5',
+    auth: 'bearer',
+    path: '/anthropic/v1/messages',
+  },
+  {
+    name: 'google',
+    make: (url, keys) => createGoogle({ keys, baseUrl: `${url}/google`, models: ['gemini-2.5-flash'] }),
+    model: 'gemini-2.5-flash',
+    auth: 'x-goog-api-key',
+    path: /^\/google\/v1beta\/models\/gemini-2\.5-flash:(streamG|g)enerateContent$/,
+    // Google has one status for every way of being busy.
+    except: (fault) => (fault === 'unavailable' ? 'overloaded' : undefined),
+  },
+  {
+    name: 'cohere',
+    make: (url, keys) => createCohere({ keys, baseUrl: `${url}/cohere`, models: ['command-a-03-2025'] }),
+    model: 'command-a-03-2025',
+    auth: 'bearer',
+    path: '/cohere/v2/chat',
   },
 ];
 

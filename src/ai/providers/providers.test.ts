@@ -209,7 +209,7 @@ describe.each(SIMULATED)('$name', (simulated) => {
   });
 
   test('a stream that drips for ever ends at the total', async () => {
-    const limits = { firstContentMs: 100, idleMs: 100, totalMs: 150 };
+    const limits = { ...LIMITS, totalMs: 150 };
     const result = await ask({ chunks: 1000, chunkMs: 10 }, 'stream', 'text', limits);
     expect(result).toMatchObject({ failure: 'timeout', message: `${simulated.name} did not finish within 150 ms.` });
   });
