@@ -27,8 +27,9 @@ function keepsDigits(value: string, written: string): boolean {
   return own.length >= MIN_PHONE_DIGITS ? digitsOf(written).endsWith(own.slice(-MIN_PHONE_DIGITS)) : false;
 }
 
+const whole = (digits: string): string => digits.replace(/^0+/u, '');
+
 function isSameAmount(value: string, written: string): boolean {
-  const whole = (digits: string) => digits.replace(/^0+/u, '');
   const [units = '', cents = ''] = written.slice(4).split('.');
   const own = whole(digitsOf(value));
   // "Cinquenta reais" has no digits to be kept.
