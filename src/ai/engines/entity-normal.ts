@@ -73,7 +73,9 @@ export function normalizedOf(type: EntityType, value: string, written = ''): str
       return ISO_DATE.test(written) ? written : value;
     case 'money':
       return MONEY.test(written) && isSameAmount(value, written) ? written : value;
-    default:
+    case 'person':
+    case 'company':
+    case 'address':
       return (sameness(written) === sameness(value) ? written : value).trim().replaceAll(/\s+/gu, ' ');
   }
 }
