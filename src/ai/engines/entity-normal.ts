@@ -27,9 +27,8 @@ function keepsDigits(value: string, written: string): boolean {
   return own.length >= MIN_PHONE_DIGITS ? digitsOf(written).endsWith(own.slice(-MIN_PHONE_DIGITS)) : false;
 }
 
-const whole = (digits: string): string => digits.replace(/^0+/u, '');
-
 function isSameAmount(value: string, written: string): boolean {
+  const whole = (digits: string) => digits.replace(/^0+/u, '');
   const [units = '', cents = ''] = written.slice(4).split('.');
   const own = whole(digitsOf(value));
   // "Cinquenta reais" has no digits to be kept.
@@ -73,9 +72,7 @@ export function normalizedOf(type: EntityType, value: string, written = ''): str
       return ISO_DATE.test(written) ? written : value;
     case 'money':
       return MONEY.test(written) && isSameAmount(value, written) ? written : value;
-    case 'person':
-    case 'company':
-    case 'address':
+    default:
       return (sameness(written) === sameness(value) ? written : value).trim().replaceAll(/\s+/gu, ' ');
   }
 }
