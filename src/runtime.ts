@@ -11,6 +11,7 @@ import { createPasswords } from '#src/lib/password.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
@@ -83,7 +84,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     producer,
     jobs,
     reader,
-    ai: createAiService(router, providers),
+    ai: createAiService({ router, providers, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
     accessTokens,
     access,
     vault,

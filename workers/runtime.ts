@@ -9,7 +9,10 @@ import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAnswer } from '#src/modules/ai/answer.ts';
+import { createAnswerCache } from '#src/modules/ai/answer-cache.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
+import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
+import { createVault } from '#src/modules/vault/vault.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { createFinish } from '#src/modules/jobs/finish.query.ts';
 import { createEmit } from '#src/streams/emit.ts';
@@ -53,7 +56,17 @@ export async function openWorkerRuntime(config: Config, role: string) {
     finish: createFinish(pool),
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
-    answer: createAnswer(router, metrics),
+    answer: createAnswer({
+      router,
+      metrics,
+      readWorkspaceAi: createWorkspaceAi(pool, createVault(pool, config)),
+      cache: createAnswerCache({
+        redis: streamRedis,
+        prefix,
+        appSecret: config.APP_SECRET,
+        ttlMs: config.AI_CACHE_TTL_SECONDS * 1000,
+      }),
+    }),
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
       const handOverAt = performance.now() + config.DRAIN_MS;

@@ -90,7 +90,12 @@ export interface Router {
     controls: RunControls,
   ): Promise<RunResult<Result>>;
   /** Who might answer and the token bounds of the answer. @throws as `run` for choices that cannot be met. */
-  worstCase<Input, Result>(engine: Engine<Input, Result>, input: Input, options: RouterOptions): WorstCase;
+  worstCase<Input, Result>(
+    engine: Engine<Input, Result>,
+    input: Input,
+    options: RouterOptions,
+    workspace?: WorkspaceAi,
+  ): WorstCase;
 }
 
 const HINT_TOKENS = 300;

@@ -16,6 +16,7 @@ export interface Entry {
 
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
+const somePrompt = () => ({ engine: 'copilot', language: 'pt' });
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
@@ -23,6 +24,11 @@ const INPUTS: Record<string, object> = {
   copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
   'smart-replies': { message: 'Quanto custa?' },
   sentiment: { text: 'Adorei!' },
+  intent: { text: 'Quanto custa?' },
+  'extract-entities': { text: 'Sou a Ana' },
+  summarize: { messages: [{ role: 'user', content: 'Oi' }] },
+  translate: { text: 'Oi', targetLanguage: 'en' },
+  'score-lead': { features: { pediu_preço: true } },
   chat: { messages: [{ role: 'user', content: 'Oi' }] },
 };
 
@@ -83,6 +89,19 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.endedJob() }),
   },
   'GET /api/ai/credits': nothing,
+  'GET /api/ai/prompts': nothing,
+  'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
+  'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },
+  'PUT /api/ai/prompts/:engine/:language': {
+    params: somePrompt,
+    body: () => ({ text: 'Responda como a nossa loja responde.' }),
+  },
+  'POST /api/ai/prompts/:engine/:language/activate': {
+    params: somePrompt,
+    body: () => ({ version: 1 }),
+    ok: [200, 404],
+  },
+  'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
   'POST /api/ws/ticket': nothing,
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,

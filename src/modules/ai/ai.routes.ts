@@ -112,7 +112,7 @@ export function aiRoutes(rt: Runtime) {
         async (request, reply) => {
           const { options = {}, ...input } = request.body;
           const origin = { requestId: request.id, idempotencyKey: idempotencyKeyOf(request) };
-          const submission = rt.ai.prepare(authOf(request), engine, input, options, origin);
+          const submission = await rt.ai.prepare(authOf(request), engine, input, options, origin);
           if (wantsEvents(request)) return acceptAndStream(rt, submission, reply);
           return acceptAndWait(rt, submission, waitSecondsOf(request, rt.config.DEFAULT_WAIT_SECONDS), request, reply);
         },

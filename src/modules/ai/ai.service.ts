@@ -4,6 +4,8 @@ import { isUsable } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
+import { bindTo } from '#src/ai/workspace-ai.ts';
+import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { badRequest } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
@@ -35,12 +37,18 @@ export interface AiService {
     input: unknown,
     options: JobOptions,
     origin: { requestId: string; idempotencyKey: string | null },
-  ): Submission;
+  ): Promise<Submission>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
 }
 
-export function createAiService(router: Router, providers: readonly Provider[]): AiService {
+export interface AiResources {
+  router: Router;
+  providers: readonly Provider[];
+  readWorkspaceAi: ReadWorkspaceAi;
+}
+
+export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
   return {
     parse(engineName, input) {
       const engine = engineNamed(engineName);
@@ -53,8 +61,10 @@ export function createAiService(router: Router, providers: readonly Provider[]):
       const errors = fieldErrors(parsed.error.issues, 'input');
       throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
     },
-    prepare(auth, engine, input, options, origin) {
+    async prepare(auth, engine, input, options, origin) {
       mustHave(auth, 'ai:run');
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      const bound = bindTo(engine, input, workspace);
       return {
         workspaceId: auth.workspaceId,
         userId: auth.userId,
@@ -64,7 +74,7 @@ export function createAiService(router: Router, providers: readonly Provider[]):
         band: options.priority ? BAND_OF[options.priority] : engine.band,
         input,
         options,
-        hold: budgetOf(router, engine, input, options).hold,
+        hold: budgetOf(router, bound.engine, bound.input, withMaxCost(options, workspace), workspace).hold,
         idempotencyKey: origin.idempotencyKey,
       };
     },
