@@ -26,6 +26,7 @@ import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/l
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
+import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
@@ -81,6 +82,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(promptRoutes(rt));
+  await app.register(maskRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));
   await app.register(auditRoutes(rt));

@@ -89,6 +89,7 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.endedJob() }),
   },
   'GET /api/ai/credits': nothing,
+  'POST /api/ai/mask': { body: () => ({ text: 'cpf 529.982.247-25' }) },
   'GET /api/ai/prompts': nothing,
   'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
   'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },

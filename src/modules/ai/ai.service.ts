@@ -4,9 +4,10 @@ import { isUsable } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
-import { bindTo } from '#src/ai/workspace-ai.ts';
+import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { badRequest } from '#src/errors.ts';
+import { refuseByPolicy } from '#src/ai/pii/protect.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
@@ -48,6 +49,10 @@ export interface AiResources {
   readWorkspaceAi: ReadWorkspaceAi;
 }
 
+/** Whether a policy can refuse a job for its text. Only then is the prompt written before the job is accepted. */
+const mayRefuse = ({ privacy, safety }: WorkspaceAi): boolean =>
+  safety?.injection === 'block' || Object.values(privacy?.pii ?? {}).includes('block');
+
 export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
   return {
     parse(engineName, input) {
@@ -65,6 +70,7 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       mustHave(auth, 'ai:run');
       const workspace = await readWorkspaceAi(auth.workspaceId);
       const bound = bindTo(engine, input, workspace);
+      if (mayRefuse(workspace)) refuseByPolicy(bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
       return {
         workspaceId: auth.workspaceId,
         userId: auth.userId,
