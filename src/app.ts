@@ -15,6 +15,7 @@ import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
+import { routingRoutes } from '#src/modules/ai/routing.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
 import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
 import { accountRoutes } from '#src/modules/auth/account.routes.ts';
@@ -83,6 +84,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(aiRoutes(rt));
   await app.register(promptRoutes(rt));
   await app.register(maskRoutes(rt));
+  await app.register(routingRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(liveRoutes(rt));
   await app.register(auditRoutes(rt));

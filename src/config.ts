@@ -86,6 +86,8 @@ const Env = z.object({
   MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
   MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
+  /** Of jobs that name none. */
+  AI_STRATEGY: z.enum(['cost_optimized', 'speed_optimized', 'quality_optimized', 'balanced', 'failover']).optional(),
   /** One key, or several by commas; `key*3` is asked three times as often as one without a weight. */
   OPENAI_API_KEY: list.default([]),
   OPENAI_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.openai.com/v1'),

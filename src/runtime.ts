@@ -65,7 +65,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
-  const { router, providers } = openRouter(config, log);
+  const { router, providers } = openRouter(config, log, redis, metrics);
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const vault = createVault(pool, config);

@@ -38,7 +38,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const emit = createEmit(streamRedis);
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
-  const { router, warm } = openRouter(config, log);
+  const { router, warm } = openRouter(config, log, streamRedis, metrics);
   await warm();
 
   return {

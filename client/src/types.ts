@@ -66,7 +66,7 @@ export interface JobAccepted {
 /** The options every engine takes beside its input. */
 export interface JobOptions {
   priority?: JobPriority | undefined;
-  strategy?: 'failover' | undefined;
+  strategy?: 'cost_optimized' | 'speed_optimized' | 'quality_optimized' | 'balanced' | 'failover' | undefined;
   provider?: string | undefined;
   model?: string | undefined;
   maxCostUsd?: number | undefined;

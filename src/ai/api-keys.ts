@@ -14,3 +14,13 @@ export function readApiKeys(list: readonly string[], owner: ApiKey['owner']): Ap
   }
   return [...keys.values()];
 }
+
+/**
+ * Draws one of several keys by their weights.
+ * @param random 0..1
+ * @returns undefined where there is none
+ */
+export function drawKey(keys: readonly ApiKey[], random: number): ApiKey | undefined {
+  let left = random * keys.reduce((sum, { weight }) => sum + weight, 0);
+  return keys.find(({ weight }) => (left -= weight) < 0) ?? keys.at(-1);
+}

@@ -1,10 +1,13 @@
 import { AnswerError, type Engine } from '#src/ai/engines/define.ts';
 import {
+  type ApiKey,
   type ChatRequest,
   type Chunk,
+  type Completion,
   type FailureClass,
   type FinishReason,
   type Message,
+  type Progress,
   type Provider,
   ProviderError,
   type ProviderName,
@@ -31,6 +34,11 @@ export type WithTimers = (
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
   failure?: FailureClass | 'cancelled';
+  /** Whose key it was made with; absent where none is needed. */
+  key?: Pick<ApiKey, 'id' | 'owner'>;
+  /** Milliseconds to the first content (null: none came) and to the end. */
+  firstContentMs: number | null;
+  totalMs: number;
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
 }
@@ -70,10 +78,9 @@ export interface AttemptContext<Input, Result> {
   input: Input;
   request: Omit<ChatRequest, 'model'>;
   signal: AbortSignal;
-  timeouts: Timeouts;
-  /** What is left of `timeouts.totalMs` for this and all later calls. */
-  remainingMs: () => number;
   withTimers: WithTimers;
+  /** Milliseconds; what times are measured by. */
+  clock: () => number;
   /** Shown text, in order. */
   show: (delta: string) => void;
   /** Every call, right or wrong, told once when it ended. */
@@ -93,6 +100,7 @@ async function receive(
   stream: AsyncIterable<Chunk>,
   signal: AbortSignal,
   into: Received,
+  clock: () => number,
   take: (text: string) => void,
 ) {
   for await (const chunk of stream) {
@@ -101,7 +109,7 @@ async function receive(
       into.end = chunk;
       return;
     }
-    into.firstContentAt ??= performance.now();
+    into.firstContentAt ??= clock();
     if (chunk.type === 'tool') into.toolCalls.push(chunk.call);
     else {
       into.answer += chunk.text;
@@ -127,18 +135,42 @@ function guarded(show: (delta: string) => void): { show: (delta: string) => void
   return guard;
 }
 
+/** One plain call as the stream of its parts: for answers that nobody reads while they are made. */
+async function* plainly(complete: () => Promise<Completion>): AsyncGenerator<Chunk> {
+  const { text, toolCalls, finishReason, usage } = await complete();
+  if (text) yield { type: 'text', text };
+  for (const call of toolCalls) yield { type: 'tool', call };
+  yield { type: 'end', finishReason, usage };
+}
+
+/** The one place where a request goes out to a provider; its answer comes back in `receive`. */
+function send(
+  { provider, isStreamed, key }: Call,
+  request: ChatRequest,
+  signal: AbortSignal,
+): AsyncIterable<Chunk | Progress> {
+  return isStreamed ? provider.stream(request, signal, key) : plainly(() => provider.complete(request, signal, key));
+}
+
+/** One call to make: whom to ask, with which key and under which clocks. */
+export interface Call extends Candidate {
+  key: ApiKey | undefined;
+  isStreamed: boolean;
+  timeouts: Timeouts;
+}
+
 /**
  * Makes one provider call and reads its answer. Provider failures come back as a value; what a callback throws is thrown on.
  * @throws the signal's reason when the signal aborted.
  */
 export async function attempt<Input, Result>(
-  candidate: Candidate,
+  call: Call,
   context: AttemptContext<Input, Result>,
   extra: Message[] = [],
 ): Promise<Outcome<Result>> {
-  const { provider, model } = candidate;
-  const { engine, input, signal } = context;
-  const timeouts = { ...context.timeouts, totalMs: Math.max(1, Math.ceil(context.remainingMs())) };
+  const { provider, model, key, timeouts } = call;
+  const { engine, input, signal, clock } = context;
+  const startedAt = clock();
   const request = { ...context.request, messages: [...context.request.messages, ...extra], model };
   const reader = engine.read(input);
   const guard = guarded(context.show);
@@ -146,12 +178,19 @@ export async function attempt<Input, Result>(
   const book = (failure?: AttemptRecord['failure']) => {
     const arrived = received.firstContentAt === null ? undefined : estimate(request, received.answer);
     const usage = received.end?.usage ?? arrived;
-    context.record({ ...targetOf(candidate), ...(failure && { failure }), ...(usage && { usage }) });
+    context.record({
+      ...targetOf(call),
+      ...(key && { key: { id: key.id, owner: key.owner } }),
+      firstContentMs: received.firstContentAt === null ? null : received.firstContentAt - startedAt,
+      totalMs: clock() - startedAt,
+      ...(failure && { failure }),
+      ...(usage && { usage }),
+    });
   };
   let outcome: Outcome<Result>;
   try {
-    const stream = context.withTimers(provider.name, (inner) => provider.stream(request, inner), timeouts, signal);
-    await receive(stream, signal, received, (text) => guard.show(reader.push(text)));
+    const stream = context.withTimers(provider.name, (inner) => send(call, request, inner), timeouts, signal);
+    await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)));
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
     const { rest, result } = reader.end({ finishReason: end.finishReason, toolCalls });
@@ -163,7 +202,7 @@ export async function attempt<Input, Result>(
       throw guard.fault ? guard.fault.error : signal.reason;
     }
     const hint = error instanceof AnswerError ? error.hint : undefined;
-    outcome = { ok: false, error: classified(error, candidate), answer: received.answer, ...(hint && { hint }) };
+    outcome = { ok: false, error: classified(error, call), answer: received.answer, ...(hint && { hint }) };
   }
   book(outcome.ok ? undefined : outcome.error.failure);
   return outcome;

@@ -1,5 +1,9 @@
+import { factsOf, type ModelFacts } from '#src/ai/catalog.ts';
+import type { Estimates, TargetStats } from '#src/ai/estimates.ts';
+import type { ApiKey, EngineName, Provider, ProviderName } from '#src/ai/model.ts';
+import type { Strategy } from '#src/ai/strategies.ts';
+import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { AppError, badRequest } from '#src/errors.ts';
-import type { EngineName, Provider, ProviderName } from '#src/ai/model.ts';
 
 /** What a job may choose; each left out means our choice. */
 export interface RouterOptions {
@@ -7,16 +11,32 @@ export interface RouterOptions {
   model?: string | undefined;
   /** Lowers the engine's own bound, never raises it. */
   maxOutputTokens?: number | undefined;
+  strategy?: Strategy | undefined;
+  /** Targets that could cost more are not asked. */
+  maxCostUsd?: number | undefined;
+  /** Bounds the whole run, like `timeouts.totalMs`. */
+  timeoutMs?: number | undefined;
+  priority?: 'interactive' | 'normal' | 'batch' | undefined;
 }
 
-/** One place an answer can come from. */
+/** One place an answer can come from; made once for each model of each provider. */
 export interface Candidate {
   provider: Provider;
   model: string;
+  /** `provider/model`. */
+  id: string;
+  facts: ModelFacts;
+  stats: TargetStats;
 }
 
 /** Whether a provider can be asked at all: it has a key or needs none. */
 export const isUsable = ({ needsKey, keys }: Provider): boolean => !needsKey || keys.length > 0;
+
+/** The keys a workspace's jobs use at a provider: its own, or the installation's. */
+export const keysFor = (provider: Provider, workspace: WorkspaceAi | undefined): readonly ApiKey[] => {
+  const own = workspace?.keys[provider.name];
+  return own?.length ? own : provider.keys;
+};
 
 /** A candidate as results and logs name it. */
 export interface Target {
@@ -26,10 +46,21 @@ export interface Target {
 
 export const targetOf = ({ provider, model }: Candidate): Target => ({ provider: provider.name, model });
 
-/** Where to ask, in order. `lastResort` is `local`, asked only when the others cannot. */
+/** Where to ask, in the order of the configuration. `lastResort` is `local`, asked only when the others cannot. */
 export interface Candidates {
-  models: Candidate[];
+  models: readonly Candidate[];
   lastResort?: Candidate;
+}
+
+/** Every model of every provider, with what is known of it. */
+export function openCandidates(providers: readonly Provider[], estimates: Estimates): readonly Candidate[] {
+  return providers.flatMap((provider) =>
+    provider.models.map((model) => {
+      const id = `${provider.name}/${model}`;
+      const facts = factsOf(provider.name, model);
+      return { provider, model, id, facts, stats: estimates.of(id, facts) };
+    }),
+  );
 }
 
 function unknownChoice(option: 'provider' | 'model', message: string): AppError {
@@ -37,42 +68,45 @@ function unknownChoice(option: 'provider' | 'model', message: string): AppError 
   return badRequest(code, message, [{ path: `options.${option}`, code, message }]);
 }
 
-function firstModel(provider: Provider): Candidate[] {
-  return provider.models.slice(0, 1).map((model) => ({ provider, model }));
-}
+const namesOf = (names: Iterable<string>): string => [...new Set(names)].join(', ') || 'none';
 
-function chosenProviders(providers: readonly Provider[], engine: EngineName, name: string | undefined): Provider[] {
-  if (name === undefined) return providers.filter((provider) => provider.supports(engine));
-  const provider = providers.find((one) => one.name === name);
-  if (!provider) {
-    const names = providers.map((one) => one.name).join(', ') || 'none';
-    throw unknownChoice('provider', `There is no provider "${name}" here. There is: ${names}.`);
+function chosen(usable: readonly Candidate[], engine: EngineName, { provider, model }: RouterOptions): Candidate[] {
+  let left = usable.filter((one) => one.provider.supports(engine));
+  if (provider !== undefined) {
+    const its = usable.filter((one) => one.provider.name === provider);
+    if (its.length === 0) {
+      const there = namesOf(usable.map((one) => one.provider.name));
+      throw unknownChoice('provider', `There is no provider "${provider}" here. There is: ${there}.`);
+    }
+    left = its.filter((one) => one.provider.supports(engine));
+    if (left.length === 0) throw unknownChoice('provider', `The provider "${provider}" cannot do "${engine}".`);
   }
-  if (provider.supports(engine)) return [provider];
-  throw unknownChoice('provider', `The provider "${name}" cannot do "${engine}".`);
-}
-
-function explicit(providers: readonly Provider[], engine: EngineName, options: RouterOptions): Candidate[] {
-  const able = chosenProviders(providers, engine, options.provider);
-  const { model } = options;
-  if (model === undefined) return able.flatMap(firstModel);
-  const found = able.filter((provider) => provider.models.includes(model)).map((provider) => ({ provider, model }));
+  if (model === undefined) return left;
+  const found = left.filter((one) => one.model === model);
   if (found.length > 0) return found;
-  const names = able.flatMap((provider) => provider.models).join(', ') || 'none';
-  throw unknownChoice('model', `There is no model "${model}" for "${engine}" here. There is: ${names}.`);
+  const there = namesOf(left.map((one) => one.model));
+  throw unknownChoice('model', `There is no model "${model}" for "${engine}" here. There is: ${there}.`);
 }
 
 /**
- * Orders the candidates for a task: what the options name, else each able provider's first model in the configured order, with `local` last.
+ * The candidates for a task: what the options name, else every model of each able provider in the configured order, with `local` apart.
  * @throws AppError 400 `unknown_provider`, `unknown_model`; 503 `no_provider_available` when nothing here can do the task.
  */
-export function candidatesFor(all: readonly Provider[], engine: EngineName, options: RouterOptions): Candidates {
-  const providers = all.filter(isUsable);
-  if (options.provider !== undefined || options.model !== undefined)
-    return { models: explicit(providers, engine, options) };
-  const able = providers.filter((provider) => provider.supports(engine));
-  const models = able.filter(({ name }) => name !== 'local').flatMap(firstModel);
-  const [lastResort] = able.filter(({ name }) => name === 'local').flatMap(firstModel);
+export function candidatesFor(
+  all: readonly Candidate[],
+  engine: EngineName,
+  options: RouterOptions,
+  workspace?: WorkspaceAi,
+): Candidates {
+  const allowed = workspace?.allowedProviders;
+  const isOpen = ({ provider }: Candidate) =>
+    (!provider.needsKey || keysFor(provider, workspace).length > 0) &&
+    (allowed === undefined || provider.name === 'local' || allowed.includes(provider.name));
+  const usable = all.filter(isOpen);
+  if (options.provider !== undefined || options.model !== undefined) return { models: chosen(usable, engine, options) };
+  const able = usable.filter(({ provider }) => provider.supports(engine));
+  const models = able.filter(({ provider }) => provider.name !== 'local');
+  const lastResort = able.find(({ provider }) => provider.name === 'local');
   if (models.length > 0 || lastResort) return { models, ...(lastResort && { lastResort }) };
   throw new AppError(
     503,

@@ -183,7 +183,7 @@ export class ProviderError extends AppError {
     provider: ProviderName,
     failure: FailureClass,
     detail: string,
-    options: { retryAfterMs?: number; cause?: unknown } = {},
+    options: { retry?: Retry; retryAfterMs?: number; cause?: unknown } = {},
   ) {
     const status = failure === 'timeout' ? 504 : failure === 'rate_limited' || failure === 'overloaded' ? 503 : 502;
     super(status, `provider_${failure}`, detail, { retry: RETRY[failure], ...options });

@@ -191,7 +191,7 @@ it('gives each call what is left of the run’s time, and asks nobody after it',
   expect(seen[1]).toBeLessThanOrEqual(1970);
   const short = controls({ timeouts: { firstContentMs: 9, idleMs: 9, totalMs: 20 } });
   expect(await failureOf(router.run(engines.copilot, input, {}, short.controls))).toMatchObject({
-    code: 'provider_stream_truncated',
+    code: 'provider_transient',
   });
   expect(seen).toHaveLength(3);
 });
@@ -205,7 +205,9 @@ it('tells the worst case: who might answer, and the bounds of input and output',
   const worst = router.worstCase(engines['smart-replies'], ask, {});
   expect(worst.candidates).toEqual([
     { provider: 'openai', model: 'openai-1' },
+    { provider: 'openai', model: 'openai-2' },
     { provider: 'ollama', model: 'ollama-1' },
+    { provider: 'ollama', model: 'ollama-2' },
   ]);
   expect(worst.maxOutputTokens).toBe(650);
   const asked = estimateRequestTokens(engines['smart-replies'].ask(ask));
@@ -217,8 +219,9 @@ it('tells the worst case: who might answer, and the bounds of input and output',
 it('costs little per chunk', async () => {
   const chunks = 20_000;
   const many = scripted('openai', [[...Array.from({ length: chunks }, (_, at) => text(`palavra${at} `)), end]]);
-  const started = performance.now();
+  const started = process.cpuUsage();
   const { text: shown } = await run([many.provider], {}, { on: {} }).done;
   expect(shown.length).toBeGreaterThan(chunks * 8);
-  expect(((performance.now() - started) * 1000) / chunks).toBeLessThan(25);
+  const { user, system } = process.cpuUsage(started);
+  expect((user + system) / chunks).toBeLessThan(25);
 });

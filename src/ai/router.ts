@@ -1,23 +1,21 @@
-import {
-  attempt,
-  type AttemptContext,
-  type AttemptRecord,
-  type Outcome,
-  type Timeouts,
-  type WithTimers,
-} from '#src/ai/attempt.ts';
-import {
-  type Candidate,
-  type Candidates,
-  candidatesFor,
-  type RouterOptions,
-  type Target,
-  targetOf,
-} from '#src/ai/candidates.ts';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleepFor } from 'node:timers/promises';
+import { Access } from '#src/ai/access.ts';
+import type { AttemptRecord, Timeouts, WithTimers } from '#src/ai/attempt.ts';
+import { candidatesFor, openCandidates, type RouterOptions, type Target, targetOf } from '#src/ai/candidates.ts';
+import type { Phase } from '#src/ai/circuit-breaker.ts';
+import { decide, type DecisionContext, defaultStrategy, possible } from '#src/ai/decide.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
-import { estimateTokens } from '#src/ai/tokens.ts';
+import { Estimates } from '#src/ai/estimates.ts';
+import { explain, type Explanation, type ProviderStatus, statusOf } from '#src/ai/explain.ts';
+import type { Ask } from '#src/ai/filter.ts';
+import { type Health, MemoryHealth } from '#src/ai/health.ts';
+import type { ChatRequest, FailureClass, FinishReason, Provider, Usage } from '#src/ai/model.ts';
+import { RetryBudget } from '#src/ai/retry.ts';
+import { fallbacksOf, nothingFits, Run, type RunResources } from '#src/ai/run.ts';
+import type { Strategy } from '#src/ai/strategies.ts';
+import { estimateRequestTokens, estimateTokens } from '#src/ai/tokens.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
-import type { FailureClass, FinishReason, Message, Provider, ProviderError, Usage } from '#src/ai/model.ts';
 
 /** Told while a job runs. Plain synchronous calls: the token loop waits for nobody. What one throws ends the run. */
 export interface RouterEvents {
@@ -70,18 +68,37 @@ export interface WorstCase {
   inputTokens: number;
 }
 
+/** What an operator watches. */
+export interface RouterObserver {
+  /** Milliseconds a decision took, with the look at the shared health. */
+  decided(ms: number): void;
+  breaker(target: Target, phase: Phase): void;
+  failedOver(failure: FailureClass): void;
+}
+
 export interface RouterDependencies {
   /** In order of preference. */
   providers: readonly Provider[];
   withTimers: WithTimers;
   log?: { warn(fields: object, message: string): void };
+  /** Of jobs that name none; left out, `defaultStrategy`. */
+  strategy?: Strategy | undefined;
+  /** Left out, breakers and parked keys are this process's own. */
+  health?: Health;
+  /** What calls have shown; left out, what this router sees. */
+  estimates?: Estimates;
+  observer?: RouterObserver;
+  /** Milliseconds since the epoch; only `MemoryHealth` made here and the times of calls use it. */
+  clock?: () => number;
+  random?: () => number;
+  sleep?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 export interface Router {
   /**
-   * Answers one job: the first candidate that can, silently before text was shown, with `restarted` after.
-   * @throws AppError 400 for an unknown choice, 503 `no_provider_available`; ProviderError when all failed, the one that allows the soonest
-   * retry; the signal's reason when it aborted.
+   * Answers one job by the strategy's best target, failing over silently before text was shown, with `restarted` after.
+   * @throws AppError 400 for an unknown choice, 422 `no_model_fits`, 503 `no_provider_available`; ProviderError when all failed or are
+   * paused, the one that allows the soonest retry; the signal's reason when it aborted.
    */
   run<Input, Result>(
     engine: Engine<Input, Result>,
@@ -96,162 +113,169 @@ export interface Router {
     options: RouterOptions,
     workspace?: WorkspaceAi,
   ): WorstCase;
+  /** What `run` would do now, target by target; nobody is asked. @throws as `run` for choices that cannot be met. */
+  explain<Input, Result>(
+    engine: Engine<Input, Result>,
+    input: Input,
+    options: RouterOptions,
+    workspace?: WorkspaceAi,
+  ): Promise<Explanation>;
+  /** Each provider's state, with the installation's keys. */
+  status(): Promise<ProviderStatus[]>;
 }
 
 const HINT_TOKENS = 300;
-// The input itself was refused: another model would be asked the same, and a refusal must not be shopped around.
-const ENDS_MODELS: ReadonlySet<FailureClass> = new Set(['caller_fault', 'content_refused']);
 
 function outputBound<Input, Result>(engine: Engine<Input, Result>, input: Input, options: RouterOptions): number {
   return Math.min(engine.maxOutputTokens(input), options.maxOutputTokens ?? Infinity);
 }
 
-function bounded<Input, Result>(engine: Engine<Input, Result>, input: Input, options: RouterOptions) {
-  return {
-    ...engine.ask(input),
-    maxOutputTokens: outputBound(engine, input, options),
-    task: { engine: engine.name, input },
-  };
+/** Of a repaired answer, whose input also has the first answer and the hint. */
+function inputBound<Input, Result>(engine: Engine<Input, Result>, input: Input, maxOutputTokens: number): number {
+  return estimateTokens(JSON.stringify(input)) + engine.promptTokens + maxOutputTokens + HINT_TOKENS;
 }
 
-/** A run's memory: what was shown, what was tried. */
-interface Run<Input, Result> {
-  context: AttemptContext<Input, Result>;
-  text: string;
-  attempts: AttemptRecord[];
-  failures: { candidate: Candidate; error: ProviderError }[];
-}
-
-function openRun<Input, Result>(
-  { withTimers }: RouterDependencies,
+function askOf<Input, Result>(
   engine: Engine<Input, Result>,
   input: Input,
   options: RouterOptions,
-  { signal, timeouts, on }: RunControls,
-): Run<Input, Result> {
-  const deadline = performance.now() + timeouts.totalMs;
-  const run: Run<Input, Result> = {
-    text: '',
-    attempts: [],
-    failures: [],
-    context: {
-      engine,
-      input,
-      request: bounded(engine, input, options),
-      signal,
-      timeouts,
-      remainingMs: () => Math.max(0, deadline - performance.now()),
-      withTimers,
-      show: (delta) => {
-        run.text += delta;
-        on?.text?.(delta);
-      },
-      record: (record) => {
-        run.attempts.push(record);
-        on?.attempted?.(record);
-      },
-    },
-  };
-  return run;
-}
-
-/** Asks one candidate; an answer that does not fit is sent back to it once, with the hint. */
-async function ask<Input, Result>(
-  run: Run<Input, Result>,
-  candidate: Candidate,
-  on: RouterEvents | undefined,
-): Promise<Outcome<Result>> {
-  restart(run, on);
-  on?.started?.(targetOf(candidate));
-  const first = await attempt(candidate, run.context);
-  if (first.ok || first.hint === undefined || candidate.provider.name === 'local' || run.context.remainingMs() === 0)
-    return first;
-  restart(run, on);
-  const repair: Message[] = [
-    ...(first.answer.trim() ? [{ role: 'assistant' as const, content: first.answer }] : []),
-    { role: 'user', content: first.hint },
-  ];
-  return attempt(candidate, run.context, repair);
-}
-
-// Told only when something follows: when all fail, what was shown stays, as the job's partial text.
-function restart<Input, Result>(run: Run<Input, Result>, on: RouterEvents | undefined): void {
-  const reason = run.attempts.at(-1)?.failure;
-  if (run.text === '' || reason === undefined || reason === 'cancelled') return;
-  run.text = '';
-  on?.restarted?.({ reason });
-}
-
-/** One line for each candidate that failed; the stack too of what no adapter classified. Never the prompt or the answer. */
-function report(log: RouterDependencies['log'], engine: string, candidate: Candidate, error: ProviderError): void {
-  const stack = error.failure === 'transient' && error.cause instanceof Error ? error.cause.stack : undefined;
-  log?.warn({ engine, ...targetOf(candidate), failure: error.failure, ...(stack && { stack }) }, 'a provider failed');
-}
-
-/** Whether the built-in rules may answer now: no model is there, none will be tried again, or none could be mended by a later try. */
-function lastResortIsDue(run: { failures: { error: ProviderError }[] }, finalAttempt: boolean): boolean {
-  return finalAttempt || run.failures.every(({ error }) => error.retry === 'never');
-}
-
-function waitOf({ retry, retryAfterMs }: ProviderError): number {
-  return retry === 'never' ? Number.MAX_SAFE_INTEGER : (retryAfterMs ?? 0);
-}
-
-function attemptsUsedBy({ retry }: ProviderError): number {
-  return retry === 'delay' ? 0 : 1;
-}
-
-/** Of all failures the one that can be tried again soonest; of equals one that uses up no attempt of the job. */
-function soonest(failures: { error: ProviderError }[]): ProviderError | undefined {
-  return failures
-    .map(({ error }) => error)
-    .toSorted((a, b) => waitOf(a) - waitOf(b) || attemptsUsedBy(a) - attemptsUsedBy(b))[0];
-}
-
-function inOrder({ models, lastResort }: Candidates): Candidate[] {
-  return models.length > 0 || !lastResort ? models : [lastResort];
-}
-
-/** Opens the router over the configured providers. It keeps no state between runs. */
-export function createRouter(dependencies: RouterDependencies): Router {
-  const { providers, log } = dependencies;
+  request: { tokens: number; needsTools: boolean; needsSchema: boolean },
+  remainingMs: number,
+): Ask {
+  const maxOutputTokens = outputBound(engine, input, options);
+  const isLowBand = engine.band === 'low' || engine.band === 'bulk';
   return {
-    worstCase(engine, input, options) {
+    engine: engine.name,
+    inputTokens: request.tokens,
+    maxInputTokens: options.maxCostUsd === undefined ? 0 : inputBound(engine, input, maxOutputTokens),
+    maxOutputTokens,
+    needsTools: request.needsTools,
+    needsSchema: request.needsSchema,
+    isStreamed: engine.streams,
+    remainingMs,
+    options,
+    isLowPriority: options.priority === undefined ? isLowBand : options.priority === 'batch',
+  };
+}
+
+const processClock = (): number => performance.timeOrigin + performance.now();
+
+async function processSleep(ms: number, signal: AbortSignal): Promise<void> {
+  await sleepFor(ms, undefined, { signal });
+}
+
+/** Opens the router over the configured providers. What it learns is kept in `health` and `estimates`. */
+export function createRouter(dependencies: RouterDependencies): Router {
+  const { providers, withTimers, observer, random = Math.random, clock = processClock } = dependencies;
+  const { health = new MemoryHealth(clock, random), estimates = new Estimates() } = dependencies;
+  const all = openCandidates(providers, estimates);
+  const shared: RunResources = {
+    health,
+    estimates,
+    budget: new RetryBudget(),
+    random,
+    clock,
+    sleep: dependencies.sleep ?? processSleep,
+    log: dependencies.log,
+    failedOver: (failure) => observer?.failedOver(failure),
+  };
+  const phases = new Map<string, Phase>();
+
+  const prepared = (engine: Engine, options: RouterOptions, workspace: WorkspaceAi | undefined) => {
+    const candidates = candidatesFor(all, engine.name, options, workspace);
+    const strategy = options.strategy ?? dependencies.strategy ?? defaultStrategy(candidates.models);
+    const context: DecisionContext = { health, estimates, access: new Access(health, workspace), random, strategy };
+    return { candidates, context };
+  };
+  /** One look at the shared health for all targets of a decision. */
+  const refresh = async (models: readonly (typeof all)[number][], access: Access): Promise<void> => {
+    const asked = [...new Set(models.map(({ provider }) => provider))];
+    const scopes = asked.flatMap((provider) => access.scopes(provider));
+    await health.refresh([...asked.map(({ name }) => name), ...models.map(({ id }) => id)], scopes);
+    if (!observer) return;
+    for (const candidate of models) {
+      const { phase } = health.gate(candidate.provider.name, candidate.id);
+      if (phases.get(candidate.id) === phase) continue;
+      phases.set(candidate.id, phase);
+      observer.breaker(targetOf(candidate), phase);
+    }
+  };
+
+  return {
+    worstCase(engine, input, options, workspace) {
+      const { candidates, context } = prepared(engine, options, workspace);
       const maxOutputTokens = outputBound(engine, input, options);
-      const candidates = inOrder(candidatesFor(providers, engine.name, options)).map(targetOf);
-      const askedTokens = estimateTokens(JSON.stringify(input)) + engine.promptTokens;
-      return { candidates, maxOutputTokens, inputTokens: askedTokens + maxOutputTokens + HINT_TOKENS };
+      const inputTokens = inputBound(engine, input, maxOutputTokens);
+      // The prompt is not written yet: what only it can tell is asked when the job runs.
+      const tokens = inputTokens - maxOutputTokens - HINT_TOKENS;
+      const ask = askOf(engine, input, options, { tokens, needsTools: false, needsSchema: false }, Infinity);
+      const models = possible(candidates.models, ask, context);
+      const { lastResort } = candidates;
+      if (models.length === 0 && !lastResort) throw nothingFits(decide(candidates, ask, context).excluded);
+      return {
+        candidates: (models.length > 0 || !lastResort ? models : [lastResort]).map(targetOf),
+        maxOutputTokens,
+        inputTokens,
+      };
     },
     async run(engine, input, options, controls) {
-      const { signal, finalAttempt, on } = controls;
+      const { signal, timeouts, finalAttempt, workspace, on } = controls;
+      const totalMs = Math.min(timeouts.totalMs, options.timeoutMs ?? Infinity);
       signal.throwIfAborted();
-      const startedAt = performance.now();
-      const candidates = candidatesFor(providers, engine.name, options);
-      const run = openRun(dependencies, engine, input, options, controls);
-      const queue = inOrder(candidates);
-      for (let candidate = queue.shift(); candidate; candidate = queue.shift()) {
-        const outcome = await ask(run, candidate, on);
-        if (outcome.ok) {
-          return {
-            result: outcome.result,
-            text: run.text,
-            ...targetOf(candidate),
-            usage: outcome.usage,
-            finishReason: outcome.finishReason,
-            fallbacks: run.failures.map((failed) => ({ ...targetOf(failed.candidate), reason: failed.error.failure })),
-            attempts: run.attempts,
-            timeToFirstTokenMs: outcome.firstContentAt === null ? null : Math.round(outcome.firstContentAt - startedAt),
-            degraded: candidate.provider.name === 'local',
-          };
-        }
-        run.failures.push({ candidate, error: outcome.error });
-        report(log, engine.name, candidate, outcome.error);
-        if (ENDS_MODELS.has(outcome.error.failure) || run.context.remainingMs() === 0) queue.length = 0;
-        const { lastResort } = candidates;
-        if (queue.length === 0 && lastResort && candidate !== lastResort && lastResortIsDue(run, finalAttempt))
-          queue.push(lastResort);
-      }
-      throw soonest(run.failures) ?? new Error('a run without candidates');
+      const startedAt = clock();
+      const { candidates, context } = prepared(engine, options, workspace);
+      const request = {
+        ...engine.ask(input),
+        maxOutputTokens: outputBound(engine, input, options),
+        task: { engine: engine.name, input },
+      };
+      const ask = askOf(engine, input, options, shapeOf(request), totalMs);
+      const looking = performance.now();
+      await refresh(candidates.models, context.access);
+      signal.throwIfAborted();
+      const decision = decide(candidates, ask, context);
+      observer?.decided(performance.now() - looking);
+      const run = new Run(shared, {
+        context: { engine, input, request, signal, withTimers, clock },
+        ask,
+        access: context.access,
+        timeouts,
+        deadlineAt: startedAt + totalMs,
+        finalAttempt,
+        runId: randomUUID().slice(0, 8),
+        on,
+      });
+      const { candidate, firstContentAt, ...answered } = await run.answer(decision, candidates.lastResort);
+      return {
+        result: answered.result,
+        text: run.text,
+        ...targetOf(candidate),
+        usage: answered.usage,
+        finishReason: answered.finishReason,
+        fallbacks: fallbacksOf(run.failures, candidate),
+        attempts: run.attempts,
+        timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - startedAt),
+        degraded: candidate.provider.name === 'local',
+      };
     },
+    async explain(engine, input, options, workspace) {
+      const { candidates, context } = prepared(engine, options, workspace);
+      await refresh(all, context.access);
+      const ask = askOf(engine, input, options, shapeOf(engine.ask(input)), options.timeoutMs ?? Infinity);
+      return explain(all, candidates, ask, context, workspace);
+    },
+    async status() {
+      const access = new Access(health, undefined);
+      await refresh(all, access);
+      return providers.map((provider) => statusOf(provider, all, { health, access }));
+    },
+  };
+}
+
+function shapeOf(request: Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema'>) {
+  return {
+    tokens: estimateRequestTokens(request),
+    needsTools: (request.tools?.length ?? 0) > 0,
+    needsSchema: request.responseSchema !== undefined,
   };
 }

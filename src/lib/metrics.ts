@@ -64,6 +64,26 @@ export function createMetrics(processName: string) {
       labelNames: ['reason'] as const,
       registers,
     }),
+    routerDecisionSeconds: new Histogram({
+      name: 'wh_router_decision_seconds',
+      help: 'To choose the targets of a job, with the look at the shared health',
+      buckets: [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1],
+      registers,
+    }),
+    breakerState: new Gauge({
+      name: 'wh_breaker_state',
+      help: 'Breaker of a model: 0 closed, 1 ramping, 2 half open, 3 open',
+      labelNames: ['provider', 'model'] as const,
+      // Processes see one state, some a moment later.
+      aggregator: 'max',
+      registers,
+    }),
+    failovers: new Counter({
+      name: 'wh_failover_total',
+      help: 'Targets that failed a job, by the class of the failure',
+      labelNames: ['class'] as const,
+      registers,
+    }),
     sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
     watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
   };

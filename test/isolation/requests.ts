@@ -103,6 +103,8 @@ export const REQUESTS: Record<string, Entry> = {
     ok: [200, 404],
   },
   'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
+  'GET /api/ai/providers': nothing,
+  'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
   'POST /api/ws/ticket': nothing,
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,

@@ -61,10 +61,15 @@ export function scripted(name: ProviderName, scripts: Script[], models = [`${nam
   return { provider, requests, state };
 }
 
-export const failing = (name: ProviderName, failure: FailureClass, retryAfterMs?: number, before: Chunk[] = []) =>
-  scripted(name, [
-    [...before, new ProviderError(name, failure, failure, retryAfterMs === undefined ? {} : { retryAfterMs })],
-  ]);
+/** Fails at every call. It has one model. */
+export const failing = (name: ProviderName, failure: FailureClass, retryAfterMs?: number, before: Chunk[] = []) => {
+  const error = new ProviderError(name, failure, failure, retryAfterMs === undefined ? {} : { retryAfterMs });
+  return scripted(
+    name,
+    Array.from({ length: 9 }, () => [...before, error]),
+    [`${name}-1`],
+  );
+};
 
 export const reply = [
   text('Olá,'),
@@ -91,9 +96,15 @@ export function controls(extra: Partial<RunControls> = {}) {
   return { events, controls: full };
 }
 
+/** Waits for nothing. */
+export const atOnce = async (): Promise<void> => {};
+
 export function run(providers: Provider[], options: RouterOptions = {}, extra: Partial<RunControls> = {}) {
   const { events, controls: full } = controls(extra);
-  return { events, done: createRouter({ providers, withTimers: timers }).run(engines.copilot, input, options, full) };
+  return {
+    events,
+    done: createRouter({ providers, withTimers: timers, sleep: atOnce }).run(engines.copilot, input, options, full),
+  };
 }
 
 export const failureOf = (done: Promise<unknown>) =>

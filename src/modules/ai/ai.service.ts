@@ -2,6 +2,7 @@ import { engines } from '#src/ai/engines/index.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { isUsable } from '#src/ai/candidates.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
+import type { Explanation, ProviderStatus } from '#src/ai/explain.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
 import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
@@ -39,6 +40,10 @@ export interface AiService {
     options: JobOptions,
     origin: { requestId: string; idempotencyKey: string | null },
   ): Promise<Submission>;
+  /** How a job would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
+  explain(engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
+  /** The state of each provider. */
+  status(): Promise<ProviderStatus[]>;
   /** The providers this installation can ask. */
   providers(): { name: string; models: string[] }[];
 }
@@ -84,6 +89,8 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
         idempotencyKey: origin.idempotencyKey,
       };
     },
+    explain: (engine, input, options) => router.explain(engine, input, options),
+    status: () => router.status(),
     providers: () => providers.filter(isUsable).map(({ name, models }) => ({ name, models: [...models] })),
   };
 }

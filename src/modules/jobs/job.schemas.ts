@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { STRATEGIES } from '#src/ai/strategies.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
 
 export { ProblemView };
@@ -62,8 +63,8 @@ export type JobAccepted = z.infer<typeof JobAccepted>;
 /** The options every engine takes beside its own input. */
 export const JobOptions = z.strictObject({
   priority: z.enum(['interactive', 'normal', 'batch']).optional(),
-  /** The candidates are tried in the order of the configuration. */
-  strategy: z.literal('failover').optional(),
+  /** What counts most in the choice of the target: docs/routing.md. */
+  strategy: z.enum(STRATEGIES).optional(),
   provider: z.string().max(40).optional(),
   model: z.string().max(100).optional(),
   maxCostUsd: z.number().positive().max(100).optional(),
