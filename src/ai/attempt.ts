@@ -14,6 +14,7 @@ import {
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
+import type { Protection } from '#src/ai/pii/protect.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -78,6 +79,8 @@ export interface AttemptContext<Input, Result> {
   input: Input;
   request: Omit<ChatRequest, 'model'>;
   signal: AbortSignal;
+  /** Masks what goes out, puts the values back into what comes. */
+  protection: Protection;
   withTimers: WithTimers;
   /** Milliseconds; what times are measured by. */
   clock: () => number;
@@ -189,7 +192,8 @@ export async function attempt<Input, Result>(
   };
   let outcome: Outcome<Result>;
   try {
-    const stream = context.withTimers(provider.name, (inner) => send(call, request, inner), timeouts, signal);
+    const { request: sent, read } = context.protection.call(provider.name, request);
+    const stream = context.withTimers(provider.name, (inner) => read(send(call, sent, inner)), timeouts, signal);
     await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)));
     const { end, toolCalls, firstContentAt } = received;
     if (!end) throw new ProviderError(provider.name, 'stream_truncated', `${provider.name} broke off its answer.`);
