@@ -2,6 +2,7 @@ import {
   type ApiKey,
   type ChatRequest,
   type Chunk,
+  type EngineName,
   ProviderError,
   type Progress,
   type ProviderName,
@@ -46,10 +47,15 @@ const MODERATION_RETRY_MS = 5000;
  * Refuses by policy alone, without asking anybody: for a job that is about to be accepted, and again before it runs.
  * @throws AppError 422 `pii_blocked`, `injection_suspected`
  */
-export function refuseByPolicy(request: Texts, privacy = DEFAULT_PRIVACY, safety = DEFAULT_SAFETY): SafetyNote[] {
+export function refuseByPolicy(
+  engine: EngineName,
+  request: Texts,
+  privacy = DEFAULT_PRIVACY,
+  safety = DEFAULT_SAFETY,
+): SafetyNote[] {
   if (Object.values(privacy.pii).includes('block')) {
     const found: PiiSpan[] = [];
-    inRequest(request, (text) => {
+    inRequest(written(engine, request), (text) => {
       found.push(...personalData(text, privacy));
       return text;
     });
@@ -77,9 +83,9 @@ export class Protection {
    * Reads a request before any provider is asked.
    * @throws AppError 422 `pii_blocked`, `injection_suspected`, `content_flagged`; 503 `moderation_unavailable` where the workspace waits for it
    */
-  async check(request: Texts, signal: AbortSignal): Promise<void> {
+  async check(request: Omit<ChatRequest, 'model'>, signal: AbortSignal): Promise<void> {
     const { safety = DEFAULT_SAFETY, note, moderate, moderationKey } = this.#options;
-    for (const one of refuseByPolicy(request, this.#privacy, safety)) note?.(one);
+    for (const one of refuseByPolicy(request.task.engine, request, this.#privacy, safety)) note?.(one);
     if (safety.moderation === 'off' || !moderate) return;
     const texts = materialOf(this.#mask(inRequest(request, sanitize)).messages);
     let flagged: string[];
@@ -105,18 +111,25 @@ export class Protection {
     return { request: sent, read: (answer) => this.#read(provider, clean, answer) };
   }
 
-  #mask<Request extends Texts>(request: Request): Request {
+  #mask<Request extends Omit<ChatRequest, 'model'>>(request: Request): Request {
     inRequest(request, (text) => {
       this.#vault.reserve(text);
       return text;
     });
-    return inRequest(request, (text) => {
+    const masked = inRequest(written(request.task.engine, request), (text) => {
       const known = this.#masked.get(text);
       if (known !== undefined) return known;
-      const masked = maskText(text, personalData(text, this.#privacy), this.#vault);
-      this.#masked.set(text, masked);
-      return masked;
+      const tokens = maskText(text, personalData(text, this.#privacy), this.#vault);
+      this.#masked.set(text, tokens);
+      return tokens;
     });
+    const rest = masked.messages.values();
+    return isPromptOurs(request.task.engine)
+      ? {
+          ...masked,
+          messages: request.messages.map((one) => (one.role === 'system' ? one : (rest.next().value ?? one))),
+        }
+      : masked;
   }
 
   async *#read(provider: ProviderName, { messages }: ChatRequest, answer: Answer): AsyncGenerator<Chunk | Progress> {
@@ -145,6 +158,10 @@ export class Protection {
     }
   }
 }
+
+/** A request without the system prompt where that is the platform's own: it quotes nobody, and its examples are no personal data. */
+const written = <Request extends Texts>(engine: EngineName, request: Request): Request =>
+  isPromptOurs(engine) ? { ...request, messages: request.messages.filter(({ role }) => role !== 'system') } : request;
 
 /** The mark goes to the end of the system prompt: what stands before it may be in a provider's cache. */
 function marked(request: ChatRequest, canary: string): ChatRequest {

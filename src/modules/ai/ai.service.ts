@@ -75,7 +75,8 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       mustHave(auth, 'ai:run');
       const workspace = await readWorkspaceAi(auth.workspaceId);
       const bound = bindTo(engine, input, workspace);
-      if (mayRefuse(workspace)) refuseByPolicy(bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
+      if (mayRefuse(workspace))
+        refuseByPolicy(engine.name, bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
       return {
         workspaceId: auth.workspaceId,
         userId: auth.userId,

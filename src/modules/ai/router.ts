@@ -41,7 +41,10 @@ export function openRouter(
     router: createRouter({
       providers,
       withTimers,
-      moderate: createModerate({ baseUrl: config.OPENAI_BASE_URL, keys: readApiKeys(config.OPENAI_API_KEY, 'installation') }),
+      moderate: createModerate({
+        baseUrl: config.OPENAI_BASE_URL,
+        keys: readApiKeys(config.OPENAI_API_KEY, 'installation'),
+      }),
       log,
       strategy: config.AI_STRATEGY,
       health,
