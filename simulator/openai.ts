@@ -63,33 +63,12 @@ function embeddings(body: Json): unknown {
   };
 }
 
-const CATEGORIES = ['harassment', 'hate', 'illicit', 'self-harm', 'sexual', 'violence'];
-
-/** Flags what the text says it should: `flag:violence`. */
-function moderations(body: Json): unknown {
-  const inputs = (Array.isArray(body['input']) ? body['input'] : [body['input']]).map(String);
-  return {
-    id: 'modr-1',
-    model: body['model'],
-    results: inputs.map((text) => {
-      const holds = CATEGORIES.map((name) => [name, text.includes(`flag:${name}`)] as const);
-      return {
-        flagged: holds.some(([, flagged]) => flagged),
-        categories: Object.fromEntries(holds),
-        category_scores: Object.fromEntries(holds.map(([name, flagged]) => [name, flagged ? 0.99 : 0.0001])),
-        category_applied_input_types: Object.fromEntries(CATEGORIES.map((name) => [name, ['text']])),
-      };
-    }),
-  };
-}
-
-/** OpenAI chat completions, embeddings, moderations and models. */
+/** OpenAI chat completions, embeddings and models. */
 export const openai: Wire = {
   name: 'openai',
   chat: 'POST /v1/chat/completions',
   others: {
     'POST /v1/embeddings': embeddings,
-    'POST /v1/moderations': moderations,
     'GET /v1/models': () => ({
       object: 'list',
       data: ['gpt-5.6-luna', 'gpt-5-nano', 'gpt-4.1-mini'].map((id) => ({

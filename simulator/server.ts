@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { ollama } from './ollama.ts';
+import { withModerations } from './moderations.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
@@ -8,7 +9,7 @@ import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama];
+const WIRES: readonly Wire[] = [withModerations(openai), ollama];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 
