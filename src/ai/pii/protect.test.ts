@@ -125,6 +125,12 @@ function echo(answerTo: (request: ChatRequest) => Chunk[]): { provider: Provider
 const text = (all: string): Chunk => ({ type: 'text', text: all });
 const lastOf = ({ messages }: ChatRequest) => messages.at(-1)?.content ?? '';
 
+const call = (request: ChatRequest): Chunk => ({
+  type: 'tool',
+  call: { id: 'c', name: 'find', arguments: JSON.stringify({ q: lastOf(request) }) },
+});
+const given = (content: string) => ({ messages: [{ role: 'user', content }] });
+
 describe('what a provider gets to see', () => {
   it.each(INPUTS)('of %s: no raw identifier, at OpenAI and at Ollama', async (name, given) => {
     for (const provider of [openai(), ollama()]) await runOn(provider, name, given).done.catch(() => undefined);
@@ -148,7 +154,7 @@ describe('what a provider gets to see', () => {
   it('has our own instructions as they are: their examples are nobody', async () => {
     const privacy = { ...DEFAULT_PRIVACY, pii: { phone: 'block' as const } };
     await runOn(openai(), 'extract-entities', { text: 'oi' }, { privacy }).done.catch(() => undefined);
-    const [system] = (simulator.seen()[0]?.body as { messages: { content: string }[] }).messages;
+    const [system] = (simulator.seen()[0] as { body: { messages: { content: string }[] } }).body.messages;
     expect(system?.content).toContain('+55');
     expect(system?.content).not.toContain('[[PHONE');
   });
@@ -162,10 +168,6 @@ describe('what a provider gets to see', () => {
 
 describe('what comes back', () => {
   it('has its values again: streamed text, result and arguments of tools', async () => {
-    const call = (request: ChatRequest): Chunk => ({
-      type: 'tool',
-      call: { id: 'c', name: 'find', arguments: JSON.stringify({ q: lastOf(request) }) },
-    });
     const { provider } = echo((request) => [text(`Confirmo: ${lastOf(request)}`), call(request)]);
     const { done, events } = runOn(provider, 'chat', {
       messages: [{ role: 'user', content: SAID }],
@@ -269,7 +271,6 @@ describe('what is refused before any provider is asked', () => {
 
   it('what the moderation flags; it reads masked text too', async () => {
     const safety = { ...DEFAULT_SAFETY, moderation: 'on' as const };
-    const given = (content: string) => ({ messages: [{ role: 'user', content }] });
     await expect(runOn(openai(), 'chat', given(`flag:violence ${BARE}`), { safety }).done).rejects.toMatchObject({
       status: 422,
       code: 'content_flagged',
@@ -287,12 +288,12 @@ describe('what is refused before any provider is asked', () => {
   });
 
   it('nothing, or everything, while the moderation is away: as the workspace says', async () => {
-    const given = { messages: [{ role: 'user', content: 'oi' }] };
+    const hello = given('oi');
     const away = { safety: { ...DEFAULT_SAFETY, moderation: 'on' as const }, moderateAt: 'http://127.0.0.1:1' };
-    const open = runOn(openai(), 'chat', given, away);
+    const open = runOn(openai(), 'chat', hello, away);
     await open.done;
     expect(open.notes).toMatchObject([{ kind: 'moderation_failed' }]);
-    const closed = runOn(openai(), 'chat', given, { ...away, safety: { ...away.safety, onFailure: 'closed' } });
+    const closed = runOn(openai(), 'chat', hello, { ...away, safety: { ...away.safety, onFailure: 'closed' } });
     await expect(closed.done).rejects.toMatchObject({ status: 503, code: 'moderation_unavailable', retry: 'later' });
   });
 });

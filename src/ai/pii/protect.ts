@@ -27,7 +27,7 @@ type Answer = AsyncIterable<Chunk | Progress>;
 export interface ProtectedCall {
   request: ChatRequest;
   /** The answer with its values put back, behind by less than one token. @throws ProviderError `bad_output` where it gives the prompt away */
-  read(answer: Answer): Answer;
+  read: (answer: Answer) => Answer;
 }
 
 export interface ProtectionOptions {

@@ -138,7 +138,7 @@ const KEYWORDS =
     ' ',
   );
 const shape = (word: string): string =>
-  word.charAt(0) + [...word.slice(1, -1)].toSorted().join('') + word.charAt(word.length - 1);
+  word.charAt(0) + Array.from(word.slice(1, -1)).toSorted().join('') + word.charAt(word.length - 1);
 const BY_SHAPE = new Map(KEYWORDS.map((word) => [shape(word), word]));
 
 /** As the patterns read it: lower case, no accents, spelled-out words joined, shuffled keywords put right. */

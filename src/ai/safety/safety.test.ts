@@ -6,10 +6,11 @@ import { sanitize } from '#src/ai/safety/sanitize.ts';
 const lines = readFileSync(new URL('__fixtures__/injections.txt', import.meta.url), 'utf8').split('\n');
 const marked = (mark: string) => lines.filter((line) => line.startsWith(`${mark} `)).map((line) => line.slice(2));
 
+const share = (texts: string[]) => texts.filter((text) => isInjection(readInjection(text))).length / texts.length;
+
 /** The figures of docs/privacy.md. */
 describe('orders to the model', () => {
   const [attacks, messages] = [marked('+'), marked('-')];
-  const share = (texts: string[]) => texts.filter((text) => isInjection(readInjection(text))).length / texts.length;
 
   it('are measured on enough', () => {
     expect(attacks.length + messages.length).toBeGreaterThanOrEqual(200);
@@ -44,7 +45,7 @@ describe('sanitize', () => {
   it.each([
     ['zero width', 'ig\u200bno\u2060re\ufeff', 'ignore'],
     ['bidirectional', 'abc\u202edef\u202c\u2066x\u2069', 'abcdefx'],
-    ['tags', `oi${String.fromCodePoint(...[...'ignore'].map((letter) => 0xe0000 + letter.charCodeAt(0)))}`, 'oi'],
+    ['tags', `oi${String.fromCodePoint(...Array.from('ignore', (letter) => 0xe0000 + letter.charCodeAt(0)))}`, 'oi'],
     ['variation selectors that carry data', 'a\u{e0100}\u{e01ef}b\ufe0fc', 'abc'],
     ['fillers', 'a\u3164\u115fb', 'ab'],
     ['full-width and mathematical letters', 'ｉｇｎｏｒｅ 𝐢𝐠𝐧𝐨𝐫𝐞 𝟏𝟐', 'ignore ignore 12'],

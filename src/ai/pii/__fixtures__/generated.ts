@@ -19,7 +19,11 @@ class Draw {
   }
 
   below = (count: number): number => Math.floor(this.#random() * count);
-  of = <Item>(list: readonly Item[]): Item => list[this.below(list.length)] as Item;
+  of = <Item>(list: readonly Item[]): Item => {
+    const item = list[this.below(list.length)];
+    if (item === undefined) throw new RangeError('nothing to draw from');
+    return item;
+  };
   digits = (count: number): string => Array.from({ length: count }, () => this.below(10)).join('');
 
   #elevenDigit(text: string, weights: number[]): string {
@@ -51,17 +55,19 @@ class Draw {
       ['3604', 14],
     ] as const);
     const body = prefix + this.digits(length - 1 - prefix.length);
-    const sum = [...body].toReversed().reduce((all, digit, at) => {
-      const value = Number(digit) * (at % 2 === 0 ? 2 : 1);
-      return all + Math.floor(value / 10) + (value % 10);
-    }, 0);
+    const sum = Array.from(body)
+      .toReversed()
+      .reduce((all, digit, at) => {
+        const value = Number(digit) * (at % 2 === 0 ? 2 : 1);
+        return all + Math.floor(value / 10) + (value % 10);
+      }, 0);
     return body + String((10 - (sum % 10)) % 10);
   }
 
   #ten(block: string): string {
     let sum = 0;
     let factor = 2;
-    for (const digit of [...block].toReversed()) {
+    for (const digit of Array.from(block).toReversed()) {
       const value = Number(digit) * factor;
       sum += value > 9 ? value - 9 : value;
       factor = 3 - factor;
@@ -76,7 +82,7 @@ class Draw {
     const code = head + rest + free;
     let factor = 2;
     let sum = 0;
-    for (const digit of [...code].toReversed()) {
+    for (const digit of Array.from(code).toReversed()) {
       sum += Number(digit) * factor;
       factor = factor === 9 ? 2 : factor + 1;
     }
@@ -95,7 +101,11 @@ class Draw {
     const body = this.digits(18);
     const country = this.of(['DE', 'PT']);
     const account = country === 'PT' ? body + this.digits(3) : body;
-    const number = BigInt([...`${account}${country}00`].map((character) => Number.parseInt(character, 36)).join(''));
+    const number = BigInt(
+      Array.from(`${account}${country}00`)
+        .map((character) => Number.parseInt(character, 36))
+        .join(''),
+    );
     return country + String(98n - (number % 97n)).padStart(2, '0') + account;
   }
 
@@ -105,7 +115,6 @@ class Draw {
   }
 
   brCode(): string {
-    const field = (id: string, value: string) => `${id}${String(value.length).padStart(2, '0')}${value}`;
     const account = field(
       '26',
       field('00', 'br.gov.bcb.pix') + field('01', this.of([this.uuid(), `+55119${this.digits(8)}`])),
@@ -146,6 +155,8 @@ class Draw {
     return `${name}${this.below(99)}@${this.of(['example.com', 'example.com.br', 'mail.example.org', 'exemplo.net'])}`;
   }
 }
+
+const field = (id: string, value: string) => `${id}${String(value.length).padStart(2, '0')}${value}`;
 
 const cut = (text: string, at: number[], gaps: string[]): string => {
   let from = 0;
