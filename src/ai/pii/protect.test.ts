@@ -213,7 +213,7 @@ describe('what comes back', () => {
       ];
     });
     const { result } = await runOn(provider, 'extract-entities', { text: sent }).done;
-    const { entities } = result as unknown as { entities: Record<string, { start: number; end: number }[]> };
+    const { entities } = engines['extract-entities'].result.parse(result);
     expect(
       Object.values(entities)
         .flat()
