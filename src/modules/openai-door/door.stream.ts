@@ -42,7 +42,7 @@ export class CompletionFrames {
       case 'job.failed':
       case 'job.cancelled':
         throw jobError(event.data.problem);
-      default:
+      case 'job.queued':
         return [];
     }
   }
