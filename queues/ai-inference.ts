@@ -3,7 +3,8 @@ import { JobRef } from '#queues/job-ref.ts';
 
 export const aiInference = defineQueue({
   name: 'ai-inference',
-  description: 'Copilot, smart replies and chat: the text streams to the client while it is made',
+  description:
+    'Copilot, smart replies, intent, entities, summaries, translations and chat: text streams to the client while it is made',
   data: JobRef,
   band: 'interactive',
   retry: { attempts: 3, baseMs: 1000, capMs: 20_000 },

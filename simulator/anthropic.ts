@@ -12,7 +12,7 @@ import {
 
 const event = (type: string, more: Json = {}) => `event: ${type}\ndata: ${JSON.stringify({ type, ...more })}\n\n`;
 const idOf = (reply: Reply) => reply.id.replace('chatcmpl', 'msg');
-const thinks = (reply: Reply) => (reply.usage?.reasoningTokens ?? 0) > 0;
+const thinks = (reply: Reply) => reply.reasoning.length > 0;
 
 const TYPES: Record<number, string> = {
   400: 'invalid_request_error',
@@ -55,18 +55,12 @@ function counts(usage: Usage | undefined): Json {
   };
 }
 
-function stopOf({ finish }: Reply): string {
-  switch (finish) {
-    case 'length':
-      return 'max_tokens';
-    case 'tool_calls':
-      return 'tool_use';
-    case 'content_filter':
-      return 'refusal';
-    default:
-      return 'end_turn';
-  }
-}
+const STOPS: Record<Reply['finish'], string> = {
+  stop: 'end_turn',
+  length: 'max_tokens',
+  tool_calls: 'tool_use',
+  content_filter: 'refusal',
+};
 
 const message = (reply: Reply, more: Json): Json => ({
   id: idOf(reply),
@@ -83,10 +77,12 @@ const textIndex = (reply: Reply) => (thinks(reply) ? 1 : 0);
 const textStop = (reply: Reply) =>
   reply.parts.length > 0 ? [event('content_block_stop', { index: textIndex(reply) })] : [];
 
-function thoughtFrames(): string[] {
+function thoughtFrames(reply: Reply): string[] {
   return [
     event('content_block_start', { index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } }),
-    event('content_block_delta', { index: 0, delta: { type: 'thinking_delta', thinking: 'Let me see.' } }),
+    ...reply.reasoning.map((thinking) =>
+      event('content_block_delta', { index: 0, delta: { type: 'thinking_delta', thinking } }),
+    ),
     event('content_block_delta', { index: 0, delta: { type: 'signature_delta', signature: 'c2ln' } }),
     event('content_block_stop', { index: 0 }),
   ];
@@ -159,7 +155,7 @@ export const anthropic: Wire = {
   opening: (reply) => [
     event('message_start', { message: message(reply, counts(reply.usage && { ...reply.usage, outputTokens: 1 })) }),
     event('ping'),
-    ...(thinks(reply) ? thoughtFrames() : []),
+    ...(thinks(reply) ? thoughtFrames(reply) : []),
     ...(reply.parts.length > 0
       ? [event('content_block_start', { index: textIndex(reply), content_block: { type: 'text', text: '' } })]
       : []),
@@ -172,13 +168,16 @@ export const anthropic: Wire = {
   ],
   closing: (reply) => [
     ...(reply.toolCalls.length > 0 ? [] : textStop(reply)),
-    event('message_delta', { delta: { stop_reason: stopOf(reply), stop_sequence: null }, ...counts(reply.usage) }),
+    event('message_delta', {
+      delta: { stop_reason: STOPS[reply.finish], stop_sequence: null },
+      ...counts(reply.usage),
+    }),
     event('message_stop'),
   ],
   whole: (reply) =>
     message(reply, {
       content: [
-        ...(thinks(reply) ? [{ type: 'thinking', thinking: 'Let me see.', signature: 'c2ln' }] : []),
+        ...(thinks(reply) ? [{ type: 'thinking', thinking: reply.reasoning.join(''), signature: 'c2ln' }] : []),
         ...(reply.parts.length > 0 ? [{ type: 'text', text: reply.parts.join('') }] : []),
         ...reply.toolCalls.map((call) => ({
           type: 'tool_use',
@@ -187,7 +186,7 @@ export const anthropic: Wire = {
           input: parsed(call.arguments),
         })),
       ],
-      stop_reason: stopOf(reply),
+      stop_reason: STOPS[reply.finish],
       ...counts(reply.usage),
     }),
   failure,

@@ -24,11 +24,11 @@ function counts({ usage }: Reply): Json {
   };
 }
 
-const thinks = (reply: Reply) => (reply.usage?.reasoningTokens ?? 0) > 0;
+const thinks = (reply: Reply) => reply.reasoning.length > 0;
 
-const thoughtFrames = (): string[] => [
+const thoughtFrames = (reply: Reply): string[] => [
   event('content-start', { index: 0, ...delta({ content: { type: 'thinking', thinking: '' } }) }),
-  event('content-delta', { index: 0, ...delta({ content: { thinking: 'Let me see.' } }) }),
+  ...reply.reasoning.map((thinking) => event('content-delta', { index: 0, ...delta({ content: { thinking } }) })),
   event('content-end', { index: 0 }),
 ];
 
@@ -100,7 +100,7 @@ export const cohere: Wire = {
       id: reply.id,
       ...delta({ role: 'assistant', content: [], tool_plan: '', tool_calls: [], citations: [] }),
     }),
-    ...(thinks(reply) ? thoughtFrames() : []),
+    ...(thinks(reply) ? thoughtFrames(reply) : []),
     ...(reply.parts.length > 0
       ? [event('content-start', { index: textIndex(reply), ...delta({ content: { type: 'text', text: '' } }) })]
       : []),
@@ -120,7 +120,10 @@ export const cohere: Wire = {
     finish_reason: FINISHES[reply.finish],
     message: {
       role: 'assistant',
-      ...(reply.parts.length > 0 ? { content: [{ type: 'text', text: reply.parts.join('') }] } : {}),
+      content: [
+        ...(thinks(reply) ? [{ type: 'thinking', thinking: reply.reasoning.join('') }] : []),
+        ...(reply.parts.length > 0 ? [{ type: 'text', text: reply.parts.join('') }] : []),
+      ],
       ...(reply.toolCalls.length > 0
         ? {
             tool_plan: 'I will look it up.',

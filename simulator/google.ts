@@ -92,8 +92,7 @@ function last(reply: Reply, parts: Json[]): Json {
   return response(reply, parts, { finishReason });
 }
 
-const thoughts = (reply: Reply): Json[] =>
-  (reply.usage?.reasoningTokens ?? 0) > 0 ? [{ text: 'Let me see.', thought: true }] : [];
+const thoughts = (reply: Reply): Json[] => reply.reasoning.map((text) => ({ text, thought: true }));
 
 function schemaOf(config: Json): Json | undefined {
   const schema = config['responseJsonSchema'] ?? config['responseSchema'];

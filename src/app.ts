@@ -16,6 +16,7 @@ import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
 import { routingRoutes } from '#src/modules/ai/routing.routes.ts';
+import { batchRoutes } from '#src/modules/ai/batch.routes.ts';
 import { usageRoutes } from '#src/modules/ai/usage.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
 import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
@@ -28,6 +29,7 @@ import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/l
 import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
+import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
@@ -83,6 +85,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(routingRoutes(rt));
+  await app.register(batchRoutes(rt));
+  await app.register(promptRoutes(rt));
   await app.register(usageRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(openaiDoor(rt));

@@ -26,6 +26,25 @@ const namedKeys = list.default([]).transform((items, context) =>
   }),
 );
 
+const amount = z.int().min(1).max(1_000_000_000);
+const RateLimit = z.strictObject({
+  by: z.enum(['ip', 'user', 'workspace']).optional(),
+  windowSeconds: z.int().min(1).max(86_400).optional(),
+  /** For all plans alike, or by plan. */
+  quota: z.union([amount, z.strictObject({ free: amount, pro: amount, business: amount }).partial()]).optional(),
+});
+const rateLimits = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.record(z.string(), RateLimit));
+
 /** Every variable the platform reads, with its default; `.env.example` explains each to operators. */
 const Env = z.object({
   HOST: z.string().default('127.0.0.1'),
@@ -71,6 +90,8 @@ const Env = z.object({
   PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   DEFAULT_WAIT_SECONDS: z.coerce.number().min(0).max(25).default(0),
   JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
+  /** For answers of deterministic engines. */
+  AI_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
@@ -85,6 +106,8 @@ const Env = z.object({
   MAX_EVENT_LOOP_UTILIZATION: z.coerce.number().min(0).max(1).default(0),
   MAX_HEAP_MB: z.coerce.number().int().min(32).optional(),
   MAX_RSS_MB: z.coerce.number().int().min(0).default(0),
+  /** Changes of single limits, by their name or by a route; `readPolicies` checks the names. */
+  RATE_LIMITS: rateLimits.default({}),
   RATE_LIMIT_SCALE: z.coerce.number().positive().max(1_000_000).default(1),
   /** Of jobs that name none. */
   AI_STRATEGY: z.enum(['cost_optimized', 'speed_optimized', 'quality_optimized', 'balanced', 'failover']).optional(),

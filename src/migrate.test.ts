@@ -70,10 +70,15 @@ describe('migrations', () => {
   });
 });
 
-const seed = async (password: string) => {
-  const { stdout } = await migrate(['up', '--seed'], { DEMO_EMAIL: 'Demo@Example.com', DEMO_PASSWORD: password });
+const seed = async (password: string, how = '--seed', env: Record<string, string> = {}) => {
+  const demo = { DEMO_EMAIL: 'Demo@Example.com', DEMO_PASSWORD: password };
+  const { stdout } = await migrate(['up', how], { ...demo, ...env });
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 };
+
+const openKeys = () => query('select id from api_key where revoked_at is null');
+const seedKey = async (kept = '') =>
+  (await seed('other-password', '--seed-key', kept === '' ? {} : { DEMO_API_KEY: kept })).apiKey;
 
 describe('--seed', () => {
   it('makes the demo account once, also when two seed at once, and follows a changed password', async () => {
@@ -88,6 +93,18 @@ describe('--seed', () => {
     expect(await seed('other-password')).toEqual(first);
     expect(await hash()).not.toEqual(before);
     expect(await query('select name from workspace')).toEqual([{ name: 'Loja Demo' }]);
+  });
+
+  it('gives an API key when asked for: the kept one while it works, else a new one, never two that work', async () => {
+    const first = await seedKey();
+    expect(first).toMatch(/^wh_live_/);
+    const [made] = await openKeys();
+    expect(await seedKey(first)).toBe(first);
+    expect(await openKeys()).toEqual([made]);
+    expect(await seedKey(`${first}x`)).not.toBe(first);
+    expect(await openKeys()).toHaveLength(1);
+    expect(await seedKey(first)).not.toBe(first);
+    expect(await openKeys()).toHaveLength(1);
   });
 
   it('says what it needs', async () => {

@@ -13,6 +13,7 @@ import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
 import { entities } from '#src/modules/entities.ts';
@@ -90,7 +91,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     producer,
     jobs,
     reader,
-    ai: createAiService(router, providers),
+    ai: createAiService({ router, providers, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
     models,
     tokenizer,
     accessTokens,

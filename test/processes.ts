@@ -167,7 +167,11 @@ export async function createInstallation(overrides: Record<string, string> = {})
     },
     async startWorker(...pools) {
       const worker = track(
-        start('worker', ['workers/index.ts', ...(pools.length ? pools : ['ai-inference', 'sentiment'])], env),
+        start(
+          'worker',
+          ['workers/index.ts', ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring'])],
+          env,
+        ),
       );
       await worker.line((line) => line['msg'] === 'Working');
       return worker;

@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
@@ -14,6 +15,10 @@ import { deriveKey } from '#src/lib/secrets.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
+import { createBatches } from '#src/modules/jobs/batches.ts';
+import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
+import { createEmit } from '#src/streams/emit.ts';
+import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
 import { sendDueMails } from '#src/modules/mail/sender.ts';
 import { purgeMails } from '#src/modules/mail/sender.query.ts';
@@ -24,6 +29,8 @@ const RELAY_LOCK = 7_203_001;
 /** People wait for their mail. */
 const MAIL_EVERY_MS = 500;
 const PURGE_EVERY_MS = 60_000;
+/** Batches end with their last item; this is for those whose worker died between. */
+const BATCH_EVERY_MS = 2000;
 const ROTATE_EVERY_MS = 10_000;
 
 /**
@@ -66,7 +73,12 @@ async function main(): Promise<void> {
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeAccounts(pool)) + (await purgeMails(pool)) > 0);
   };
+  const onError = (error: unknown) => log.debug({ err: error }, 'Left to the next sweep');
+  const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
+  const tellEnd = createTellEnd({ emit: createEmit(redis), prefix, master, onError });
+  const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
   const chores = [
+    every(BATCH_EVERY_MS, 'ending batches', batches.sweep, stopping.signal, log),
     every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),

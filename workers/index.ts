@@ -7,6 +7,7 @@ import { startPool } from '#workers/run.ts';
 const pools = {
   'ai-inference': () => import('#workers/ai-inference.ts'),
   sentiment: () => import('#workers/sentiment.ts'),
+  'lead-scoring': () => import('#workers/lead-scoring.ts'),
 };
 
 const isPool = (name: string): name is keyof typeof pools => Object.hasOwn(pools, name);

@@ -9,10 +9,15 @@ import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createAnswer } from '#src/modules/ai/answer.ts';
+import { createAnswerCache } from '#src/modules/ai/answer-cache.ts';
 import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
+import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
+import { createVault } from '#src/modules/vault/vault.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish } from '#src/modules/jobs/finish.query.ts';
+import { type Batches, createBatches } from '#src/modules/jobs/batches.ts';
+import { createFinish, type Finish, type Finished } from '#src/modules/jobs/finish.query.ts';
+import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamWriter } from '#src/streams/writer.ts';
@@ -40,6 +45,10 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const { router, providers, warm } = openRouter(config, log, streamRedis, metrics);
   await warm();
 
+  const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
+  const tellEnd = createTellEnd({ emit, prefix, master, onError });
+  const batches = createBatches({ pool, redis: streamRedis, prefix, tellEnd, onError });
+
   return {
     config,
     log,
@@ -52,10 +61,21 @@ export async function openWorkerRuntime(config: Config, role: string) {
     concurrency: config.WORKER_CONCURRENCY,
     leases,
     claim: createClaim(pool, config.JOB_LEASE_MS),
-    finish: createFinish(pool),
+    finish: endingBatches(createFinish(pool), batches),
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
-    answer: createAnswer(router, providers, metrics),
+    answer: createAnswer({
+      router,
+      providers,
+      metrics,
+      readWorkspaceAi: createWorkspaceAi(pool, createVault(pool, config)),
+      cache: createAnswerCache({
+        redis: streamRedis,
+        prefix,
+        appSecret: config.APP_SECRET,
+        ttlMs: config.AI_CACHE_TTL_SECONDS * 1000,
+      }),
+    }),
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
       const handOverAt = performance.now() + config.DRAIN_MS;
@@ -73,3 +93,14 @@ export async function openWorkerRuntime(config: Config, role: string) {
     },
   };
 }
+
+/** A finish that has the batch of an item looked at once the item is over. */
+const endingBatches =
+  (finish: (one: Finish) => Promise<Finished>, batches: Batches) =>
+  async (one: Finish): Promise<Finished> => {
+    const finished = await finish(one);
+    if (finished.kind === 'done' && finished.row.parent_id !== null && finished.row.finished_at !== null) {
+      batches.itemEnded({ workspaceId: finished.row.workspace_id, id: finished.row.parent_id });
+    }
+    return finished;
+  };

@@ -74,7 +74,12 @@ async function run(settings, env, lock, isStopping) {
     MAIL_DIR: env.MAIL_DIR || join(dataDir, 'mail'),
     PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${env.PATH ?? ''}`,
   };
-  const seedEnv = { ...config, DEMO_EMAIL: demoEmail, DEMO_PASSWORD, DEMO_API_KEY: keptDemoKey(dataDir) };
+  const seedEnv = {
+    ...config,
+    DEMO_EMAIL: demoEmail,
+    DEMO_PASSWORD,
+    DEMO_API_KEY: env.DEMO_API_KEY || keptDemoKey(dataDir),
+  };
   const demo = await migrateAndSeed({ node, root: ROOT, lock, env: seedEnv, say });
   keepDemoKey(dataDir, demo.apiKey);
   clock.lap('migrations');

@@ -44,9 +44,10 @@ test('a configured name outside the catalogue costs as much as the dearest known
   }
 });
 
+const at = (day: string) => factsOf('openai', 'gpt-5.6-sol', Date.parse(day));
+
 describe('a price', () => {
   it('is the one in force at the moment that is asked for', () => {
-    const at = (day: string) => factsOf('openai', 'gpt-5.6-sol', Date.parse(day));
     expect(at('2026-08-15')).toMatchObject({ inputUsdPerMtok: 5, outputUsdPerMtok: 30 });
     expect(at('2026-09-22T23:59:59.999Z').inputUsdPerMtok).toBe(5);
     expect(at('2026-09-23')).toMatchObject({ inputUsdPerMtok: 4, outputUsdPerMtok: 20, cacheWriteUsdPerMtok: 5 });

@@ -56,7 +56,7 @@ function listed(entry: CatalogEntry): Listed {
   const versions = prices
     .map(({ effectiveFrom, source, ...price }) => {
       const digest = createHash('sha256')
-        .update(JSON.stringify(Object.entries(price).toSorted()))
+        .update(JSON.stringify(Object.entries(price).toSorted(([a], [b]) => (a < b ? -1 : 1))))
         .digest('hex');
       const facts: ModelFacts = {
         ...known,
@@ -154,8 +154,8 @@ export function livingName(provider: ProviderName, name: string, at = Date.now()
   let now = name;
   // More steps than any chain has: operators can close one to a ring.
   for (let step = 0; step < 8; step++) {
-    const aliased = (catalog.byAlias.get(now) ?? []).filter(({ entry }) => entry.provider === provider);
-    const { entry } = catalog.byName.get(nameOf(provider, now)) ?? aliased[0] ?? {};
+    const aliased = catalog.byAlias.get(now)?.find(({ entry }) => entry.provider === provider);
+    const { entry } = catalog.byName.get(nameOf(provider, now)) ?? aliased ?? {};
     if (!entry) return now;
     const { deprecatedOn, replacedBy } = entry;
     const isGone = replacedBy !== null && (deprecatedOn === null || Date.parse(deprecatedOn) <= at);

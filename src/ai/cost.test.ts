@@ -19,14 +19,15 @@ test('costs what the price list says', () => {
   expect(worstCaseNanoUsd(known('gpt-4o'), 1_000_000, 0)).toBe(2_500_000_000);
 });
 
+const input = (inputTokens: number, outputTokens = 0) => ({
+  inputTokens,
+  cachedInputTokens: 0,
+  cacheWriteTokens: 0,
+  outputTokens,
+});
+
 test('above its threshold the whole call costs the long price', () => {
   const luna = known('gpt-5.6-luna');
-  const input = (inputTokens: number, outputTokens = 0) => ({
-    inputTokens,
-    cachedInputTokens: 0,
-    cacheWriteTokens: 0,
-    outputTokens,
-  });
   expect(costNanoUsd(luna, input(272_000))).toBe(272_000 * 200);
   expect(costNanoUsd(luna, input(272_001, 10))).toBe(272_001 * 400 + 10 * 1800);
   // No long output price is published: it rises as the input's does.

@@ -15,20 +15,26 @@ const REMEMBERED_PIECES = 10_000;
 /** Text that spells a special token (`<|endoftext|>`) is text like any other. */
 const AS_TEXT = { disallowedSpecial: new Set<string>() };
 
-parentPort?.on(
-  'message',
-  async ({ id, vocabulary, texts }: { id: number; vocabulary: keyof typeof load; texts: string[] }) => {
-    const { countTokens, setMergeCacheSize } = await load[vocabulary]();
-    setMergeCacheSize(REMEMBERED_PIECES);
-    let tokens = 0;
-    for (const text of texts) {
-      let from = 0;
-      for (const { index, 0: run } of text.matchAll(LONG_RUN)) {
-        tokens += countTokens(text.slice(from, index + run.length), AS_TEXT);
-        from = index + run.length;
-      }
-      tokens += countTokens(text.slice(from), AS_TEXT);
+interface Question {
+  id: number;
+  vocabulary: keyof typeof load;
+  texts: string[];
+}
+
+async function answer({ id, vocabulary, texts }: Question): Promise<void> {
+  const { countTokens, setMergeCacheSize } = await load[vocabulary]();
+  setMergeCacheSize(REMEMBERED_PIECES);
+  let tokens = 0;
+  for (const text of texts) {
+    let from = 0;
+    for (const { index, 0: run } of text.matchAll(LONG_RUN)) {
+      tokens += countTokens(text.slice(from, index + run.length), AS_TEXT);
+      from = index + run.length;
     }
-    parentPort?.postMessage({ id, tokens });
-  },
-);
+    tokens += countTokens(text.slice(from), AS_TEXT);
+  }
+  parentPort?.postMessage({ id, tokens }, []);
+}
+
+// What is thrown here ends the thread, and with it every question that waits.
+parentPort?.on('message', (question: Question) => void answer(question));

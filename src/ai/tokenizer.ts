@@ -42,7 +42,7 @@ export function createTokenizer(idleMs = IDLE_MS): Tokenizer {
       waiting.get(id)?.resolve(tokens);
       waiting.delete(id);
       if (waiting.size > 0) return;
-      idle = setTimeout(end, idleMs);
+      idle = setTimeout(() => void end(), idleMs);
       idle.unref();
     });
     fresh.on('error', (error) => lost(fresh, error));
@@ -57,7 +57,7 @@ export function createTokenizer(idleMs = IDLE_MS): Tokenizer {
       const id = (asked += 1);
       const answer = Promise.withResolvers<number>();
       waiting.set(id, answer);
-      thread.postMessage({ id, vocabulary, texts });
+      thread.postMessage({ id, vocabulary, texts }, []);
       return answer.promise;
     },
     close: end,

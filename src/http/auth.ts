@@ -2,10 +2,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
+import { ConfigError } from '#src/config.ts';
 import { forbidden, unauthenticated } from '#src/errors.ts';
 import { isPermission, mustHave, type Permission } from '#src/http/permissions.ts';
 import { LimitedError } from '#src/http/rate-limit/limiter.ts';
-import { OF_KNOWN, OF_PUBLIC, OF_REFUSED, type PolicyName } from '#src/http/rate-limit/policies.ts';
+import { isRouteName, OF_KNOWN, OF_PUBLIC, OF_REFUSED, type PolicyName } from '#src/http/rate-limit/policies.ts';
 import { isUuid } from '#src/lib/ids.ts';
 import { isRecord } from '#src/lib/record.ts';
 
@@ -30,7 +31,7 @@ declare module 'fastify' {
   }
 }
 
-type Needs = Pick<Runtime, 'access' | 'limiter'>;
+type Needs = Pick<Runtime, 'access' | 'limiter' | 'config'>;
 
 /** Routes of plugins, which say nothing of themselves. */
 const OF_PLUGINS: [RegExp, RouteAccess][] = [
@@ -41,16 +42,26 @@ const OF_PLUGINS: [RegExp, RouteAccess][] = [
 /**
  * Guards every route that is registered after it by what its `config.access` says, and counts its requests against the limits. Both are
  * done before the body is read.
- * @throws when a route says nothing
+ * @throws when a route says nothing; before the server is ready, ConfigError when `RATE_LIMITS` names a route that there is not
  */
 export function guardRoutes(app: App, rt: Needs): void {
   app.decorateRequest('auth', null);
+  const limited = new Set(Object.keys(rt.config.RATE_LIMITS).filter(isRouteName));
+  const unknown = new Set(limited);
+  app.addHook('onReady', async () => {
+    const [name] = unknown;
+    if (name !== undefined) throw new ConfigError(`RATE_LIMITS: there is no route "${name}"`);
+  });
   app.addHook('onRoute', (route) => {
     if (route.method === 'OPTIONS') return;
     const access = route.config?.access ?? OF_PLUGINS.find(([paths]) => paths.test(route.url))?.[1];
     if (!access) throw new Error(`${String(route.method)} ${route.url}: config.access does not say who may call it`);
     route.config = { ...route.config, access };
-    const { limits = [] } = route.config;
+    const names = [route.method].flat().map((method) => `${method === 'HEAD' ? 'GET' : method} ${route.url}`);
+    const own = names.filter(isRouteName).filter((name) => limited.has(name));
+    for (const name of own) unknown.delete(name);
+    const { limits: said = [] } = route.config;
+    const limits = said === 'none' ? said : [...said, ...own];
     const before = route.onRequest === undefined ? [] : [route.onRequest].flat();
     if (access === 'public' || access === 'ops') {
       if (limits !== 'none') route.onRequest = [count(rt, [...OF_PUBLIC, ...limits]), ...before];

@@ -18,8 +18,6 @@ export const OpenaiErrorView = z
 export type OpenaiErrorView = z.infer<typeof OpenaiErrorView>;
 
 const CODES: Record<string, string> = {
-  unauthenticated: 'invalid_api_key',
-  invalid_token: 'invalid_api_key',
   insufficient_credits: 'insufficient_quota',
   rate_limited: 'rate_limit_exceeded',
   unknown_model: 'model_not_found',
@@ -36,6 +34,7 @@ const TYPES: Record<number, string> = {
 
 /** What OpenAI's clients are told of an error: as much as `toProblem` tells ours. */
 export function toOpenaiError({ status, code, message, errors }: AppError): OpenaiErrorView {
+  const known = status === 401 ? 'invalid_api_key' : (CODES[code] ?? code);
   const type = TYPES[status] ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
-  return { error: { message, type, param: errors?.[0]?.path ?? null, code: CODES[code] ?? code } };
+  return { error: { message, type, param: errors?.[0]?.path ?? null, code: known } };
 }

@@ -16,6 +16,7 @@ export interface Entry {
 
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
+const somePrompt = () => ({ engine: 'copilot', language: 'pt' });
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
@@ -23,6 +24,11 @@ const INPUTS: Record<string, object> = {
   copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
   'smart-replies': { message: 'Quanto custa?' },
   sentiment: { text: 'Adorei!' },
+  intent: { text: 'Quanto custa?' },
+  'extract-entities': { text: 'Sou a Ana' },
+  summarize: { messages: [{ role: 'user', content: 'Oi' }] },
+  translate: { text: 'Oi', targetLanguage: 'en' },
+  'score-lead': { features: { pediu_preço: true } },
   chat: { messages: [{ role: 'user', content: 'Oi' }] },
 };
 
@@ -91,6 +97,20 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/credits': nothing,
   'GET /api/ai/providers': nothing,
   'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
+  'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
+  'GET /api/ai/prompts': nothing,
+  'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
+  'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },
+  'PUT /api/ai/prompts/:engine/:language': {
+    params: somePrompt,
+    body: () => ({ text: 'Responda como a nossa loja responde.' }),
+  },
+  'POST /api/ai/prompts/:engine/:language/activate': {
+    params: somePrompt,
+    body: () => ({ version: 1 }),
+    ok: [200, 404],
+  },
+  'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },

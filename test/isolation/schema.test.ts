@@ -175,6 +175,7 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     if (type === 'uuid') return 'gen_random_uuid()';
     if (type === 'bytea') return `'\\x00'`;
     if (type === 'json') return `'{}'`;
+    if (type === 'boolean') return 'true';
     if (String(type).endsWith('[]')) return `'{}'`;
     if (/^(integer|bigint)$/.test(String(type))) return '1';
     if (String(type).startsWith('timestamp')) return 'now()';

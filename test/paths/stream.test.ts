@@ -63,6 +63,26 @@ function createCutter() {
   };
 }
 
+interface Booked {
+  outcome: string;
+  failure: string | null;
+  cost: number;
+  credits: number;
+}
+/** What a job was charged, and the calls that were booked for it, in order; in micro-credits. */
+async function bookedFor(jobId: string): Promise<{ charged: number; calls: Booked[] }> {
+  const { pool } = installation;
+  const job = await pool.query<{ charged: number }>('select credit_charged::int as charged from job where id = $1', [
+    jobId,
+  ]);
+  const { rows: calls } = await pool.query<Booked>(
+    `select outcome, failure, cost_nano::int as cost, credits::int as credits from ai_usage_log where job_id = $1
+     order by attempt_no, call_no`,
+    [jobId],
+  );
+  return { charged: job.rows[0]?.charged ?? -1, calls };
+}
+
 describe('a job submitted at one API', () => {
   it('streams at another, and its text is the result', async () => {
     const text = 'Olá! O frete para Campinas é R$ 12,90 e chega em dois dias. 🚚 Posso separar para você?';
@@ -164,6 +184,15 @@ describe('a job submitted at one API', () => {
     expect((await run.result).result).toMatchObject({ text: 'um dois três quatro cinco' });
     expect(shown).toBe('um dois três quatro cinco');
     expect(restarts).toHaveLength(1);
+    // Both calls are booked; the workspace pays the one that was delivered.
+    const { charged, calls } = await bookedFor(await run.jobId);
+    expect(calls.map(({ outcome, failure }) => [outcome, failure])).toEqual([
+      ['failed', 'transient'],
+      ['delivered', null],
+    ]);
+    expect(calls.map(({ credits }) => credits)).toEqual([0, charged]);
+    expect(charged).toBe(calls[1]?.cost);
+    expect(charged).toBeGreaterThan(0);
   });
 
   it('is cancelled while it runs: the provider sees the close within 200 ms', async () => {
@@ -182,6 +211,8 @@ describe('a job submitted at one API', () => {
       await run.jobId,
     ]);
     expect(Number(rows[0].credit_charged)).toBeGreaterThan(0);
+    const { charged, calls } = await bookedFor(await run.jobId);
+    expect(calls).toEqual([{ outcome: 'cancelled', failure: 'cancelled', cost: charged, credits: charged }]);
     expect(rows[0].usage).toMatchObject({ estimated: true });
   });
 });

@@ -27,6 +27,7 @@ export const echo = defineEngine<object, string>({
   input: z.object({}),
   result: z.string(),
   streams: true,
+  deterministic: false,
   promptTokens: 10,
   maxOutputTokens: () => 250,
   ask: () => ({ messages: [{ role: 'user', content: 'palavra '.repeat(WORDS) }] }),

@@ -162,6 +162,7 @@ export const chat = defineEngine<ChatInput, ChatResult>({
   result: ChatResult,
   streams: true,
   promptTokens: 50,
+  deterministic: false,
   maxOutputTokens: (input) => input.maxOutputTokens ?? DEFAULT_OUTPUT,
   ask(input) {
     const schema = responseSchema(input.responseFormat);

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { cuts } from '#src/ai/__fixtures__/read.ts';
 import { copilot, CopilotInput, type CopilotResult } from '#src/ai/engines/copilot.ts';
 import { AnswerError } from '#src/ai/engines/define.ts';
 import { SEPARATOR } from '#src/ai/prompts/copilot.ts';
@@ -28,13 +29,6 @@ function attempt(pieces: string[]) {
     throw error;
   }
 }
-
-/** Cuts a text at arbitrary UTF-16 positions, also inside a surrogate pair. */
-const cuts = (text: string) =>
-  fc.array(fc.nat(text.length), { maxLength: 12 }).map((places) => {
-    const edges = [0, ...places.toSorted((a, b) => a - b), text.length];
-    return edges.slice(1).map((edge, at) => text.slice(edges[at], edge));
-  });
 
 const tails = [
   `\n${SEPARATOR}\n${JSON.stringify(assessment)}`,

@@ -1,12 +1,14 @@
 import { z } from 'zod';
-import { sameness, TextGate } from '#src/ai/engines/answer-text.ts';
+import { sameness } from '#src/ai/engines/answer-text.ts';
 import { AnswerError, type AnswerReader, defineEngine } from '#src/ai/engines/define.ts';
 import { Confidence, ContextField, contextText, LanguageField, textField, ToneField } from '#src/ai/engines/fields.ts';
 import { jsonIn } from '#src/ai/engines/json-answer.ts';
+import { BLOCK, TrailerGate } from '#src/ai/engines/trailer.ts';
 import { groundingOf } from '#src/ai/local/grounding.ts';
 import { type Language, languageOf } from '#src/ai/local/language.ts';
 import type { Talk } from '#src/ai/local/slots.ts';
-import { copilotPrompt, SEPARATOR, UNASSESSED } from '#src/ai/prompts/copilot.ts';
+import { copilotPrompt, SEPARATOR, TONES, UNASSESSED } from '#src/ai/prompts/copilot.ts';
+import { renderPrompt, replyIn } from '#src/ai/prompts/define.ts';
 import { fence } from '#src/ai/prompts/fence.ts';
 
 const MAX_TURNS = 100;
@@ -65,27 +67,7 @@ function material(input: CopilotInput): string {
   return [...(context ? [`context: ${JSON.stringify(context)}`] : []), ...turns].join('\n');
 }
 
-// White space before the separator is not part of the reply, so it waits; so does a block that may be an assessment without a separator.
-const BLOCK = /(?:^|\n)[ \t]*(?:\{|```)/u;
 const DANGLING_BLOCK = /(?:^|\n)[ \t]*```\w*\s*$/u;
-const HALF_BLOCK = /(?:^|\n)[ \t]*`{1,2}$/u;
-
-/** How much of `held` is certainly reply: before a whole or half-arrived separator or block, without white space at its end. */
-function certain(held: string, atStart: boolean): { length: number; closed: boolean } {
-  const separator = held.indexOf(SEPARATOR);
-  const text = atStart ? held : `.${held}`;
-  const block = BLOCK.exec(text)?.index ?? -1;
-  const stops = [separator, block < 0 ? -1 : atStart ? block : block - 1].filter((at) => at >= 0);
-  const closed = stops.length > 0;
-  if (!closed) {
-    const half = HALF_BLOCK.exec(text)?.index;
-    if (half !== undefined) stops.push(atStart ? half : half - 1);
-    for (let length = Math.min(SEPARATOR.length - 1, held.length); length > 0; length -= 1) {
-      if (held.endsWith(SEPARATOR.slice(0, length))) stops.push(held.length - length);
-    }
-  }
-  return { length: held.slice(0, Math.min(held.length, ...stops)).trimEnd().length, closed };
-}
 
 const Assessment = z.object({
   confidence: Confidence,
@@ -136,25 +118,12 @@ function resultOf(answer: string, input: CopilotInput): CopilotResult {
 }
 
 function readCopilot(input: CopilotInput): AnswerReader<CopilotResult> {
-  const gate = new TextGate();
-  let shown = '';
-  let held = '';
-  let closed = false;
+  const gate = new TrailerGate({ separator: SEPARATOR, blocks: true });
   return {
-    push(text) {
-      held += gate.push(text);
-      if (closed) return '';
-      if (shown === '') held = held.trimStart();
-      const safe = certain(held, shown === '');
-      closed = safe.closed;
-      const piece = held.slice(0, safe.length);
-      held = held.slice(safe.length);
-      shown += piece;
-      return piece;
-    },
+    push: (text) => gate.push(text),
     end() {
-      const result = resultOf(shown + held + gate.end(), input);
-      return { rest: result.suggestion.text.slice(shown.length), result };
+      const result = resultOf(gate.end(), input);
+      return { rest: result.suggestion.text.slice(gate.shown.length), result };
     },
   };
 }
@@ -168,14 +137,26 @@ export const copilot = defineEngine<CopilotInput, CopilotResult>({
   result: CopilotResult,
   streams: true,
   promptTokens: 350,
+  prompt: copilotPrompt,
+  deterministic: false,
+  withDefaults: (input, { tone, language }) => ({
+    ...input,
+    tone: input.tone ?? tone,
+    language: input.language ?? language,
+  }),
+  language: copilotLanguage,
   maxOutputTokens: () => 800,
-  ask(input) {
+  ask(input, own) {
     const language = copilotLanguage(input);
     const { mark, fenced } = fence(material(input));
-    const system = copilotPrompt(language, mark, input.tone ?? 'friendly', input.language);
+    const values = {
+      mark,
+      tone: TONES[language][input.tone ?? 'friendly'],
+      language: replyIn(language, input.language),
+    };
     return {
       messages: [
-        { role: 'system', content: system },
+        { role: 'system', content: renderPrompt(copilotPrompt, language, values, own) },
         { role: 'user', content: fenced },
       ],
     };

@@ -1,5 +1,8 @@
 import type { z } from 'zod';
+import type { Language } from '#src/ai/local/language.ts';
+import type { Tone } from '#src/ai/local/templates.ts';
 import type { ChatRequest, EngineName, FinishReason, ToolCall } from '#src/ai/model.ts';
+import type { OwnPrompt, Prompt } from '#src/ai/prompts/define.ts';
 import type { Band } from '#queues/define.ts';
 import type { QueueName } from '#queues/index.ts';
 
@@ -12,6 +15,13 @@ export interface AnswerReader<Result> {
    * @throws AnswerError when the answer does not meet the engine's result schema.
    */
   end(answer: { finishReason: FinishReason; toolCalls: ToolCall[] }): { rest: string; result: Result };
+}
+
+/** What a workspace wants where a job says nothing. */
+export interface InputDefaults {
+  tone?: Tone | undefined;
+  /** BCP 47. */
+  language?: string | undefined;
 }
 
 /** One AI task: what goes in, how a model is asked, how its answer becomes a result. Pure: no provider, no database, no clock. */
@@ -27,8 +37,19 @@ export interface Engine<Input = unknown, Result = unknown> {
   promptTokens: number;
   /** Bounds what the answer can cost. */
   maxOutputTokens(input: Input): number;
-  /** The turn to send, without the model. */
-  ask(input: Input): Omit<ChatRequest, 'model' | 'task' | 'maxOutputTokens'>;
+  /** Absent where the client brings the turns itself. */
+  prompt?: Prompt;
+  /** Whether equal inputs may share one answer. */
+  deterministic: boolean;
+  /** The language the prompt is written in. Comes with `prompt`. */
+  language?(input: Input): Language;
+  /** Fills in what the workspace has chosen. Absent where the input has neither tone nor language. */
+  withDefaults?(input: Input, defaults: InputDefaults): Input;
+  /**
+   * The turn to send, without the model.
+   * @param own the workspace's instruction in the place of ours
+   */
+  ask(input: Input, own?: OwnPrompt): Omit<ChatRequest, 'model' | 'task' | 'maxOutputTokens'>;
   read(input: Input): AnswerReader<Result>;
 }
 

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { AnswerError } from '#src/ai/engines/define.ts';
 import { storable } from '#src/ai/engines/answer-text.ts';
 
@@ -28,4 +29,13 @@ export function requireJson(answer: string, finishReason: string): unknown {
       ? 'The answer was cut at the token limit before its JSON was whole. Answer with shorter texts.'
       : 'Answer with one JSON object of the asked shape and nothing else.',
   );
+}
+
+/** @returns the value as the schema reads it. @throws AnswerError naming the first place that does not fit */
+export function checked<Value>(schema: z.ZodType<Value>, value: unknown, where = ''): Value {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const path = [where, ...(issue?.path ?? [])].filter((part) => part !== '').join('.');
+  throw new AnswerError(`${path || 'The JSON'}: ${issue?.message}. Keep the asked shape.`);
 }

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { AnswerError, type AnswerReader, defineEngine } from '#src/ai/engines/define.ts';
 import { Confidence, textField } from '#src/ai/engines/fields.ts';
-import { requireJson } from '#src/ai/engines/json-answer.ts';
-import { detectLanguage } from '#src/ai/local/language.ts';
+import { checked, requireJson } from '#src/ai/engines/json-answer.ts';
+import { detectLanguage, type Language } from '#src/ai/local/language.ts';
 import { EMOTIONS } from '#src/ai/local/lexicons/emotions.ts';
 import { fence } from '#src/ai/prompts/fence.ts';
-import { sentimentPrompt } from '#src/ai/prompts/sentiment.ts';
+import { renderPrompt } from '#src/ai/prompts/define.ts';
+import { askedItems, sentimentPrompt } from '#src/ai/prompts/sentiment.ts';
 
 const MAX_TEXTS = 100;
 
@@ -46,15 +47,6 @@ const Written = SentimentItem.extend({
   message: 'must agree with sentiment (positive: above 0, negative: below 0)',
 });
 
-function checked(value: unknown, where: string): SentimentItem {
-  const item = Written.safeParse(value);
-  if (item.success) return item.data;
-  const [issue] = item.error.issues;
-  throw new AnswerError(
-    `${[where, ...(issue?.path ?? [])].filter((part) => part !== '').join('.')}: ${issue?.message}. Keep the asked shape.`,
-  );
-}
-
 function itemsOf(value: unknown, count: number): SentimentItem[] {
   const items = Array.isArray(value)
     ? value
@@ -64,7 +56,7 @@ function itemsOf(value: unknown, count: number): SentimentItem[] {
   if (!Array.isArray(items)) throw new AnswerError('The JSON must be an object with the list "items".');
   if (items.length !== count)
     throw new AnswerError(`Give exactly ${count} items, one for each text: there were ${items.length}.`);
-  return items.map((item: unknown, at) => checked(item, `items[${at}]`));
+  return items.map((item: unknown, at) => checked(Written, item, `items[${at}]`));
 }
 
 function readSentiment(input: SentimentInput): AnswerReader<SentimentResult> {
@@ -76,9 +68,16 @@ function readSentiment(input: SentimentInput): AnswerReader<SentimentResult> {
     },
     end({ finishReason }) {
       const value = requireJson(answer, finishReason);
-      return { rest: '', result: input.texts ? { items: itemsOf(value, input.texts.length) } : checked(value, '') };
+      return {
+        rest: '',
+        result: input.texts ? { items: itemsOf(value, input.texts.length) } : checked(Written, value),
+      };
     },
   };
+}
+
+function sentimentLanguage(input: SentimentInput): Language {
+  return detectLanguage(input.texts?.join('\n') ?? input.text ?? '');
 }
 
 /** The sentiment of one text, or of each of up to a hundred. */
@@ -90,15 +89,21 @@ export const sentiment = defineEngine<SentimentInput, SentimentResult>({
   result: SentimentResult,
   streams: false,
   promptTokens: 900,
+  prompt: sentimentPrompt,
+  deterministic: true,
+  language: sentimentLanguage,
   maxOutputTokens: (input) => 150 + 80 * (input.texts?.length ?? 1),
-  ask(input) {
+  ask(input, own) {
     const count = input.texts?.length;
-    const all = input.texts?.join('\n') ?? input.text ?? '';
+    const language = sentimentLanguage(input);
     const listed = input.texts?.map((text, at) => `${at + 1}: ${JSON.stringify(text)}`).join('\n');
     const { mark, fenced } = fence(listed ?? JSON.stringify(input.text));
     return {
       messages: [
-        { role: 'system', content: sentimentPrompt(detectLanguage(all), mark, count) },
+        {
+          role: 'system',
+          content: renderPrompt(sentimentPrompt, language, { mark, ...askedItems(language, count) }, own),
+        },
         { role: 'user', content: fenced },
       ],
       responseSchema: { name: 'sentiment', schema: sentimentSchema(count) },

@@ -7,6 +7,7 @@ import { groundingOf } from '#src/ai/local/grounding.ts';
 import { type Language, languageOf } from '#src/ai/local/language.ts';
 import type { Tone } from '#src/ai/local/templates.ts';
 import { fence } from '#src/ai/prompts/fence.ts';
+import { renderPrompt, replyIn } from '#src/ai/prompts/define.ts';
 import { smartRepliesPrompt } from '#src/ai/prompts/smart-replies.ts';
 
 const COUNT = 'must be a whole number from 3 to 5';
@@ -105,17 +106,23 @@ export const smartReplies = defineEngine<SmartRepliesInput, SmartRepliesResult>(
   result: SmartRepliesResult,
   streams: false,
   promptTokens: 500,
+  prompt: smartRepliesPrompt,
+  deterministic: false,
+  withDefaults: (input, { language }) => ({ ...input, language: input.language ?? language }),
+  language: repliesLanguage,
   maxOutputTokens: (input) => 200 + 150 * input.count,
-  ask(input) {
+  ask(input, own) {
+    const language = repliesLanguage(input);
     const context = contextText(input.context);
     const { mark, fenced } = fence(
       [...(context ? [`context: ${JSON.stringify(context)}`] : []), `customer: ${JSON.stringify(input.message)}`].join(
         '\n',
       ),
     );
+    const values = { mark, count: String(input.count), language: replyIn(language, input.language) };
     return {
       messages: [
-        { role: 'system', content: smartRepliesPrompt(repliesLanguage(input), mark, input.count, input.language) },
+        { role: 'system', content: renderPrompt(smartRepliesPrompt, language, values, own) },
         { role: 'user', content: fenced },
       ],
       responseSchema: { name: 'smart_replies', schema: replySchema(input.count) },

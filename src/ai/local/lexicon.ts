@@ -21,49 +21,81 @@ export interface PhraseTable<Value> {
 }
 
 const SHORTEST_STEM = 3;
+const LONGEST_STEM = 16;
+
+/** A phrase's words from the third on, and what it is worth. */
+interface Phrase<Value> {
+  rest: string[];
+  value: Value;
+}
+
+/** Phrases by their first word, then by their second, whole or as a stem with `*`; the longest first. */
+type Phrases<Value> = Map<string, Map<string, Phrase<Value>[]>>;
 
 /** Builds the table from lists of entries; of two equal entries the first given stays. */
 export function phraseTable<Value>(lists: Iterable<readonly [Value, string]>): PhraseTable<Value> {
   const exact = new Map<string, Value>();
   const stems = new Map<string, Value>();
-  const phrases = new Map<string, { words: string[]; value: Value }[]>();
+  const phrases: Phrases<Value> = new Map();
   let size = 0;
   for (const [value, list] of lists) {
     for (const entry of list.split(',').map((text) => text.trim().split(/\s+/u))) {
-      const [first = ''] = entry;
+      const [first = '', second, ...rest] = entry;
       if (first === '') continue;
       size += 1;
-      if (entry.length > 1) phrases.set(first, [...(phrases.get(first) ?? []), { words: entry, value }]);
-      else if (!first.endsWith('*')) exact.set(first, exact.get(first) ?? value);
+      if (second !== undefined) {
+        const seconds = phrases.get(first) ?? new Map<string, Phrase<Value>[]>();
+        phrases.set(first, seconds.set(second, [...(seconds.get(second) ?? []), { rest, value }]));
+      } else if (!first.endsWith('*')) exact.set(first, exact.get(first) ?? value);
       else stems.set(first.slice(0, -1), stems.get(first.slice(0, -1)) ?? value);
     }
   }
-  for (const list of phrases.values()) list.sort((a, b) => b.words.length - a.words.length);
-  return { size, find: (words, at) => findPhrase(phrases, words, at) ?? findWord(exact, stems, words[at] ?? '') };
+  for (const seconds of phrases.values())
+    for (const list of seconds.values()) list.sort((a, b) => b.rest.length - a.rest.length);
+  const byStart = stemsBy(stems, SHORTEST_STEM);
+  return { size, find: (words, at) => findPhrase(phrases, words, at) ?? findWord(exact, byStart, words[at] ?? '') };
 }
 
 function findPhrase<Value>(
-  phrases: Map<string, { words: string[]; value: Value }[]>,
+  phrases: Phrases<Value>,
   words: readonly string[],
   at: number,
 ): { value: Value; length: number } | undefined {
-  const found = phrases.get(words[at] ?? '')?.find((phrase) =>
-    phrase.words.every((part, offset) => {
+  const seconds = phrases.get(words[at] ?? '');
+  const second = words[at + 1];
+  if (!seconds || second === undefined) return undefined;
+  let best = restOf(seconds.get(second), words, at + 2);
+  for (let length = Math.min(second.length, LONGEST_STEM); length > 0; length -= 1) {
+    const found = restOf(seconds.get(`${second.slice(0, length)}*`), words, at + 2);
+    if (found && (!best || found.length > best.length)) best = found;
+  }
+  return best;
+}
+
+/** The longest phrase of a list whose rest stands at a place. */
+function restOf<Value>(list: Phrase<Value>[] | undefined, words: readonly string[], at: number) {
+  const found = list?.find(({ rest }) =>
+    rest.every((part, offset) => {
       const word = words[at + offset];
       return part.endsWith('*') ? word?.startsWith(part.slice(0, -1)) : word === part;
     }),
   );
-  return found && { value: found.value, length: found.words.length };
+  return found && { value: found.value, length: found.rest.length + 2 };
 }
 
-function findWord<Value>(exact: Map<string, Value>, stems: Map<string, Value>, word: string) {
+/** Stems by their first letters, the longest first: one look-up a word instead of one a letter. */
+type Stems<Value> = Map<string, { stem: string; value: Value }[]>;
+
+function stemsBy<Value>(stems: Map<string, Value>, letters: number): Stems<Value> {
+  const list = [...stems].map(([stem, value]) => ({ stem, value })).toSorted((a, b) => b.stem.length - a.stem.length);
+  return Map.groupBy(list, ({ stem }) => stem.slice(0, letters));
+}
+
+function findWord<Value>(exact: Map<string, Value>, stems: Stems<Value>, word: string) {
   const whole = exact.get(word);
   if (whole !== undefined) return { value: whole, length: 1 };
-  for (let length = Math.min(word.length, 16); length >= SHORTEST_STEM; length -= 1) {
-    const value = stems.get(word.slice(0, length));
-    if (value !== undefined) return { value, length: 1 };
-  }
-  return undefined;
+  const found = stems.get(word.slice(0, SHORTEST_STEM))?.find(({ stem }) => word.startsWith(stem));
+  return found && { value: found.value, length: 1 };
 }
 
 /** A language's list, ready to be looked up. */

@@ -1,11 +1,16 @@
+const ASCII = /^[ -~\n]*$/u;
+const THRICE = /(.)\1\1/u;
+
 /** Text as its rules see it: lower case, no accents, letters typed three times or more cut to one ("ameeei" → "amei", "booom" → "bom"). */
 export function fold(text: string): string {
-  return text
-    .toLowerCase()
-    .replaceAll('’', "'")
-    .normalize('NFD')
-    .replace(/\p{M}+/gu, '')
-    .replace(/(\p{L})\1{2,}/gu, '$1');
+  const lower = text.toLowerCase();
+  const plain = ASCII.test(lower)
+    ? lower
+    : lower
+        .replaceAll('’', "'")
+        .normalize('NFD')
+        .replace(/\p{M}+/gu, '');
+  return THRICE.test(plain) ? plain.replace(/(\p{L})\1{2,}/gu, '$1') : plain;
 }
 
 const WORD = /\p{L}[\p{L}\p{N}]*(?:['’]\p{L}+)?|\p{N}+(?:[.,:/]\p{N}+)*/gu;

@@ -18,7 +18,7 @@ interface Counts {
  * Anthropic's stop reasons as ours.
  * @throws ProviderError `content_refused` (what was said before a refusal is to be thrown away) or `context_overflow`
  */
-export function anthropicFinish(reason: string | null): FinishReason {
+export function anthropicFinish(reason: string): FinishReason {
   switch (reason) {
     case 'max_tokens':
       return 'length';
@@ -54,13 +54,13 @@ export function anthropicCompletion(request: ChatRequest, message: Anthropic.Mes
     toolCalls: message.content.flatMap((block) =>
       block.type === 'tool_use' ? [{ id: block.id, name: block.name, arguments: argumentsIn(block.input) }] : [],
     ),
-    finishReason: anthropicFinish(message.stop_reason),
+    finishReason: anthropicFinish(message.stop_reason ?? ''),
     reported: reportedOf(message.usage ?? {}),
   });
 }
 
 /** What the model wrote that is no object stays as it is, to be seen as such. */
-const argumentsIn = (input: unknown) => (typeof input === 'object' ? JSON.stringify(input ?? {}) : String(input));
+const argumentsIn = (input: unknown): string => (typeof input === 'string' ? input : JSON.stringify(input ?? {}));
 
 /** Puts one answer together from the events of a streamed message. */
 export class AnthropicAnswer implements StreamedAnswer<Anthropic.RawMessageStreamEvent> {
@@ -92,6 +92,7 @@ export class AnthropicAnswer implements StreamedAnswer<Anthropic.RawMessageStrea
       case 'message_stop':
         this.ended = true;
         return undefined;
+      case 'content_block_stop':
       default:
         return undefined;
     }
@@ -134,7 +135,7 @@ export class AnthropicAnswer implements StreamedAnswer<Anthropic.RawMessageStrea
           name,
           arguments: pieces || argumentsIn(whole ?? {}),
         })),
-        finishReason: anthropicFinish(this.#reason),
+        finishReason: anthropicFinish(this.#reason ?? ''),
         reported: reportedOf(this.#counts),
       }),
     );

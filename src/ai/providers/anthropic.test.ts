@@ -157,9 +157,10 @@ describe('a stream', () => {
   });
 });
 
+const delta = (one: object): unknown => Object.assign({ type: 'content_block_delta', index: 0 }, { delta: one });
+
 test('thoughts, signatures and calls are progress; pings are nothing', () => {
   const answer = new AnthropicAnswer({ ...ASK, model: MODEL });
-  const delta = (one: object): unknown => Object.assign({ type: 'content_block_delta', index: 0 }, { delta: one });
   const push = (one: unknown): Chunk | Progress | undefined => answer.push(Object(one));
   expect(push(delta({ type: 'thinking_delta', thinking: 'hm' }))).toEqual({ type: 'progress' });
   expect(push(delta({ type: 'signature_delta', signature: 's' }))).toEqual({ type: 'progress' });
@@ -211,7 +212,7 @@ describe('on the wire', () => {
     const asked = {
       ...ASK,
       model: MODEL,
-      messages: [{ role: 'user' as const, content: `#sim ${JSON.stringify({ usage })}` }],
+      messages: [{ role: 'user' as const, content: `#sim ${JSON.stringify({ usage, reasoning: 'Let me see.' })}` }],
     };
     const answer =
       mode === 'plain'

@@ -3,7 +3,7 @@ import { failed, failedAs } from '#src/ai/providers/failure.ts';
 import { openUpstream, type Upstream, type UpstreamOptions } from '#src/ai/providers/upstream.ts';
 
 /** Whom to call, and until when. */
-export interface Call extends Pick<UpstreamOptions, 'fetch' | 'wholeLines' | 'mend'> {
+export interface Call extends Pick<UpstreamOptions, 'fetch' | 'wholeLines' | 'mend' | 'mendEnd'> {
   provider: ProviderName;
   /** The caller's: aborting it ends the call and closes its connection. */
   signal: AbortSignal;

@@ -97,6 +97,12 @@ export class CohereAnswer implements StreamedAnswer<Cohere.V2ChatStreamResponse>
       case 'message-end':
         this.#end = event.delta;
         return undefined;
+      case 'message-start':
+      case 'content-end':
+      case 'tool-call-end':
+      case 'citation-start':
+      case 'citation-end':
+      case 'debug':
       default:
         return undefined;
     }

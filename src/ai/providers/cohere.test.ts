@@ -14,6 +14,8 @@ const turn = (more: Partial<ChatRequest> = {}) => cohereBody({ ...TURN, model: M
 const of = (fetch: typeof globalThis.fetch): Provider =>
   createCohere({ keys: KEYS, baseUrl: 'https://cohere.example', models: [], fetch });
 
+const format = (more: Partial<ChatRequest>) => turn({ tools: [], ...more });
+
 describe('cohereBody', () => {
   test('says a whole turn in the words of version 2', () => {
     expect(turn()).toEqual({
@@ -55,7 +57,6 @@ describe('cohereBody', () => {
     properties: { list: { type: 'array', items: item, maxItems: 3 } },
     required: ['list'],
   };
-  const format = (more: Partial<ChatRequest>) => turn({ tools: [], ...more });
 
   test('a schema is sent without bounds, and JSON is asked for in words too', () => {
     const body = format({ responseSchema: { name: 'a', schema } });
@@ -167,10 +168,10 @@ test('plans, thoughts and calls are progress', () => {
   ).toBeUndefined();
 });
 
-describe('a plain answer', () => {
-  const plain = (body: string, init: ResponseInit = {}) =>
-    of(answering(body, init).fetch).complete({ ...ASK, model: MODEL }, signal);
+const plain = (body: string, init: ResponseInit = {}) =>
+  of(answering(body, init).fetch).complete({ ...ASK, model: MODEL }, signal);
 
+describe('a plain answer', () => {
   test.each([
     ['half an answer', '{"id": "1", "finish_reason"', {}, 'stream_truncated'],
     ['an error in a 200', '{"message": "too many tokens"}', {}, 'context_overflow'],
@@ -186,6 +187,14 @@ describe('a plain answer', () => {
   });
 });
 
+const asked = (script: object): ChatRequest => ({
+  ...ASK,
+  model: MODEL,
+  messages: [{ role: 'user', content: `#sim ${JSON.stringify(script)}` }],
+});
+
+const timers = () => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
+
 describe('on the wire', () => {
   let simulator: Simulator;
   beforeAll(async () => void (simulator = await createSimulator()));
@@ -194,11 +203,6 @@ describe('on the wire', () => {
     await simulator.close();
   });
   const provider = () => createCohere({ keys: KEYS, baseUrl: `${simulator.url}/cohere`, models: [] });
-  const asked = (script: object): ChatRequest => ({
-    ...ASK,
-    model: MODEL,
-    messages: [{ role: 'user', content: `#sim ${JSON.stringify(script)}` }],
-  });
 
   test('the SDK takes nothing from the environment', async () => {
     vi.stubEnv('CO_API_KEY', 'key-env');
@@ -208,7 +212,6 @@ describe('on the wire', () => {
   });
 
   test('the timer of the SDK neither ends a slow call nor outlives a failed one', async () => {
-    const timers = () => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
     expect((await provider().complete(asked({ headersMs: 60 }), signal)).text).not.toBe('');
     expect((await gather('cohere', provider().stream(asked({ headersMs: 60 }), signal))).text).not.toBe('');
     const before = timers();
@@ -218,7 +221,10 @@ describe('on the wire', () => {
 
   test('thoughts are in no text', async () => {
     const usage = { inputTokens: 10, outputTokens: 30, reasoningTokens: 20 };
-    const answer = await gather('cohere', provider().stream(asked({ usage, text: 'Hi' }), signal));
+    const answer = await gather(
+      'cohere',
+      provider().stream(asked({ usage, text: 'Hi', reasoning: 'Let me see.' }), signal),
+    );
     expect(answer).toMatchObject({ text: 'Hi', usage: { inputTokens: 10, outputTokens: 30 } });
   });
 

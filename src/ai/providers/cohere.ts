@@ -4,7 +4,7 @@ import { CohereAnswer, cohereCompletion } from '#src/ai/providers/cohere-answer.
 import { cohereBody } from '#src/ai/providers/cohere-request.ts';
 import { embeddingsOf } from '#src/ai/providers/completion.ts';
 import { embedInBatches } from '#src/ai/providers/embed-batches.ts';
-import { type LineRewriter, rewriteLines } from '#src/ai/providers/rewrite-lines.ts';
+import type { Upstream } from '#src/ai/providers/upstream.ts';
 
 export interface CohereOptions {
   keys: readonly ApiKey[];
@@ -21,11 +21,11 @@ const loadSdk = () => import('cohere-ai');
 /** Cohere by version 2 of its API. */
 export function createCohere({ keys, baseUrl, models, fetch }: CohereOptions): Provider {
   const call = (signal: AbortSignal) => ({ provider: 'cohere' as const, signal, fetch });
-  const clientOf = async (fetch: typeof globalThis.fetch, key: ApiKey | undefined) => {
+  const clientOf = async (upstream: Upstream, key: ApiKey | undefined) => {
     const token = secretOf('cohere', keys, key);
     const { CohereClientV2 } = await loadSdk();
     // Our signal ends calls, through our fetch. The SDK leaves its timer running when a call fails, so it is to run out at once.
-    return new CohereClientV2({ token, baseUrl, maxRetries: 0, timeoutInSeconds: 0, fetch });
+    return new CohereClientV2({ token, baseUrl, maxRetries: 0, timeoutInSeconds: 0, fetch: upstream.fetch });
   };
   return {
     name: 'cohere',
@@ -35,19 +35,19 @@ export function createCohere({ keys, baseUrl, models, fetch }: CohereOptions): P
     supports: () => true,
     warm: async () => void (await loadSdk()),
     stream: (request, signal, key) =>
-      runStream(call(signal), new CohereAnswer(request), async (upstream) => {
-        const client = await clientOf(rewriteLines(upstream.fetch, wholeText), key);
+      runStream({ ...call(signal), mend: mendCohere }, new CohereAnswer(request), async (upstream) => {
+        const client = await clientOf(upstream, key);
         return client.chatStream(cohereBody(request));
       }),
     complete: (request, signal, key) =>
       runPlain(call(signal), async (upstream) => {
-        const client = await clientOf(upstream.fetch, key);
+        const client = await clientOf(upstream, key);
         return cohereCompletion(request, await client.chat(cohereBody(request)));
       }),
     embed: (request, signal, key) =>
       embedInBatches(request, EMBED_TEXTS_MAX, (batch) =>
         runPlain(call(signal), async (upstream) => {
-          const client = await clientOf(upstream.fetch, key);
+          const client = await clientOf(upstream, key);
           const { model, texts, dimensions } = batch;
           const { embeddings, meta } = await client.embed({
             model,
@@ -63,8 +63,5 @@ export function createCohere({ keys, baseUrl, models, fetch }: CohereOptions): P
 }
 
 /** The SDK ends a stream at any line that has `[DONE]` in it, also in what the model writes: there the bracket is sent as its escape. */
-const wholeText: LineRewriter = {
-  line: (line) => `${line.startsWith('data: {') ? line.replaceAll('[DONE]', '\\u005bDONE]') : line}\n`,
-  // Half a line is dropped by the SDK too.
-  end: () => '',
-};
+const mendCohere = (text: string) =>
+  text.replace(/^data: ?\{.*$/gm, (line) => line.replaceAll('[DONE]', String.raw`\u005bDONE]`));

@@ -183,15 +183,16 @@ test.each([
   ['OTHER', undefined],
 ])('finish reason %s → %s', (reason, expected) => expect(googleFinish(reason, false)).toBe(expected));
 
+const failing = async (status: number, error: object): Promise<ProviderError> => {
+  const { fetch } = answering(JSON.stringify({ error: { code: status, ...error } }), { status });
+  const thrown: unknown = await of(fetch)
+    .complete({ ...ASK, model: MODEL }, signal)
+    .catch((caught: unknown) => caught);
+  if (thrown instanceof ProviderError) return thrown;
+  throw new Error('The call must fail.', { cause: thrown });
+};
+
 describe('an error', () => {
-  const failing = async (status: number, error: object): Promise<ProviderError> => {
-    const { fetch } = answering(JSON.stringify({ error: { code: status, ...error } }), { status });
-    const thrown: unknown = await of(fetch)
-      .complete({ ...ASK, model: MODEL }, signal)
-      .catch((caught: unknown) => caught);
-    if (thrown instanceof ProviderError) return thrown;
-    throw new Error('The call must fail.', { cause: thrown });
-  };
   const exhausted = { status: 'RESOURCE_EXHAUSTED', message: 'You exceeded your current quota, see billing details.' };
 
   test('of the minute asks to wait, in its body', async () => {
@@ -223,11 +224,12 @@ describe('an error', () => {
   });
 });
 
+const wholeBody = (text: string) => JSON.stringify(said(text, { finishReason: 'STOP' }));
+
 test('calls at the same time use their own fetch each, and the global one stays', async () => {
   const { fetch: usual } = globalThis;
-  const body = (text: string) => JSON.stringify(said(text, { finishReason: 'STOP' }));
   const texts = Array.from({ length: 20 }, (_, at) => `answer ${at}`);
-  const answers = texts.map((text) => of(answering(body(text)).fetch).complete({ ...ASK, model: MODEL }, signal));
+  const answers = texts.map((text) => of(answering(wholeBody(text)).fetch).complete({ ...ASK, model: MODEL }, signal));
   expect(globalThis.fetch).toBe(usual);
   expect((await Promise.all(answers)).map(({ text }) => text)).toEqual(texts);
   expect(globalThis.fetch).toBe(usual);
@@ -248,7 +250,7 @@ describe('on the wire', () => {
 
   test.each(['stream', 'plain'])('counts and thoughts (%s)', async (mode) => {
     const usage = { inputTokens: 1000, cachedInputTokens: 800, outputTokens: 300, reasoningTokens: 250 };
-    const content = `#sim ${JSON.stringify({ usage })}`;
+    const content = `#sim ${JSON.stringify({ usage, reasoning: 'Let me see.' })}`;
     const asked: ChatRequest = { ...ASK, model: MODEL, messages: [{ role: 'user', content }] };
     const answer =
       mode === 'plain'

@@ -6,7 +6,6 @@ import { GoogleAnswer } from '#src/ai/providers/google-answer.ts';
 import { callWithFetch, readStream } from '#src/ai/providers/google-sdk.ts';
 import { GoogleLines } from '#src/ai/providers/google-lines.ts';
 import { googleBody, googleEmbedRequest } from '#src/ai/providers/google-request.ts';
-import { rewriteLines } from '#src/ai/providers/rewrite-lines.ts';
 
 export interface GoogleOptions {
   keys: readonly ApiKey[];
@@ -35,12 +34,14 @@ export function createGoogle({ keys, baseUrl, models, fetch }: GoogleOptions): P
     keys,
     supports: () => true,
     warm: async () => void (await loadSdk()),
-    stream: (request, signal, key) =>
-      runStream(call(signal), new GoogleAnswer(request), async (upstream) => {
+    stream(request, signal, key) {
+      const lines = new GoogleLines();
+      const mending = { mend: (text: string) => lines.mend(text), mendEnd: (rest: string) => lines.end(rest) };
+      return runStream({ ...call(signal), ...mending }, new GoogleAnswer(request), async (upstream) => {
         const model = await modelOf(request.model, key);
-        const fetch = rewriteLines(upstream.fetch, new GoogleLines());
-        return readStream(await callWithFetch(fetch, () => model.generateContentStream(googleBody(request))));
-      }),
+        return readStream(await callWithFetch(upstream.fetch, () => model.generateContentStream(googleBody(request))));
+      });
+    },
     complete: (request, signal, key) =>
       runPlain(call(signal), async (upstream) => {
         const model = await modelOf(request.model, key);

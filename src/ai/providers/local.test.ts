@@ -64,6 +64,53 @@ it('reads the sentiment of one and of a hundred', async () => {
   expect(result).toHaveProperty('items[99].sentiment', 'negative');
 });
 
+it('tells an intent, also among labels of one’s own', async () => {
+  const { result } = await resultOf(engines.intent, { text: 'quanto custa o plano mensal?' });
+  expect(result).toMatchObject({ intent: 'pricing' });
+  const own = { text: 'minha encomenda não chegou, cadê o rastreio?', labels: ['Financeiro', 'Entrega'] };
+  expect((await resultOf(engines.intent, own)).result).toMatchObject({ intent: 'Entrega' });
+});
+
+it('extracts entities with their places, dates told from its clock', async () => {
+  const clock = { now: () => new Date('2026-03-11T10:00:00-03:00'), timeZone: 'America/Sao_Paulo' };
+  const text = 'Sou Marina Alves, cpf 390.533.447-05, pago cinquenta reais amanhã às 15h';
+  const chunks = await Array.fromAsync(
+    createLocal(clock).stream(turn('extract-entities', { text }), new AbortController().signal),
+  );
+  const reader = engines['extract-entities'].read({ text });
+  for (const chunk of chunks) if (chunk.type === 'text') reader.push(chunk.text);
+  expect(reader.end({ finishReason: 'stop', toolCalls: [] }).result).toMatchObject({
+    entities: {
+      person: [{ value: 'Marina Alves', start: 4, end: 16 }],
+      document: [{ normalized: '39053344705' }],
+      money: [{ value: 'cinquenta reais', normalized: 'BRL 50.00' }],
+      date: [{ value: 'amanhã às 15h', normalized: '2026-03-12T15:00:00-03:00' }],
+    },
+  });
+});
+
+it('sums a conversation up out of its own sentences, word by word', async () => {
+  const { shown, result } = await resultOf(engines.summarize, {
+    messages: [
+      { role: 'user', content: 'O fogão chegou amassado. Quero a troca.' },
+      { role: 'assistant', content: 'Vou verificar o estoque e te aviso amanhã.' },
+    ],
+  });
+  expect(shown).toContain('O fogão chegou amassado.');
+  expect(result).toMatchObject({ summary: shown, actionItems: ['Vou verificar o estoque e te aviso amanhã.'] });
+});
+
+it('scores a lead by points that add up', async () => {
+  const features = { intent: 'purchase', budget: 1000, diasSemContato: 2 };
+  const { result } = await resultOf(engines['score-lead'], { features });
+  const points = result.contributions.reduce((sum, contribution) => sum + contribution.points, 0);
+  expect(result.score).toBeCloseTo(points);
+  expect(result).toMatchObject({
+    modelVersion: 'rules-2026-11',
+    contributions: [{ feature: 'intent', points: 20 }, {}, {}],
+  });
+});
+
 describe('the stream', () => {
   it('ends once, with a count of words marked as estimated', async () => {
     const chunks = await chunksOf(turn('sentiment', { text: 'muito bom mesmo' }));

@@ -46,6 +46,8 @@ export interface UpstreamOptions {
    * SDK that breaks on what its provider sends. May throw, HttpFailure for an error it finds.
    */
   mend?: ((text: string) => string) | undefined;
+  /** Sees what comes after the stream's last line end; without it, that is dropped wherever only whole lines are passed on. */
+  mendEnd?: ((rest: string) => string) | undefined;
 }
 
 /** Opens the upstream of one call under the caller's signal. */
@@ -101,11 +103,11 @@ function isFailure(body: unknown): boolean {
 /**
  * A stream over the reader whose `cancel` does nothing: SDKs cancel the body as soon as they have seen the end marker, and a
  * cancelled body costs the connection, with TLS a whole handshake for the next call.
- * Where only whole lines are passed on, the half one at the end of the stream is dropped.
+ * Where only whole lines are passed on, the half one at the end of the stream is dropped, unless `mendEnd` makes something of it.
  */
 function lent(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  { wholeLines, mend }: UpstreamOptions,
+  { wholeLines, mend, mendEnd }: UpstreamOptions,
 ): ReadableStream<Uint8Array> {
   const end = wholeLines || mend ? lastNewline : lastByte;
   let kept: Uint8Array[] = [];
@@ -114,7 +116,11 @@ function lent(
       async pull(stream) {
         for (;;) {
           const { done, value } = await reader.read();
-          if (done) return stream.close();
+          if (done) {
+            const rest = mendEnd?.(Buffer.concat(kept).toString('utf8'));
+            if (rest) stream.enqueue(Buffer.from(rest));
+            return stream.close();
+          }
           const at = end(value);
           if (at < 0) {
             kept.push(value);

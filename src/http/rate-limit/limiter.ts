@@ -12,7 +12,7 @@ import {
   type Charge,
   type Verdict,
 } from '#src/http/rate-limit/gcra.ts';
-import { POLICIES, type Policy, type PolicyName } from '#src/http/rate-limit/policies.ts';
+import { readPolicies, type Policy, type PolicyName } from '#src/http/rate-limit/policies.ts';
 import { networkOf } from '#src/lib/network.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 
@@ -77,9 +77,9 @@ function headersOf(counted: readonly Counted[], { buckets }: Verdict): LimitHead
   };
 }
 
-/** @returns the limiter of this process; all processes with the same Redis and prefix count together. */
+/** @returns the limiter of this process; all processes with the same Redis and prefix count together. @throws ConfigError */
 export function createLimiter(
-  config: Pick<Config, 'APP_SECRET' | 'REDIS_PREFIX' | 'RATE_LIMIT_SCALE' | 'RATE_LIMIT_INSTANCES'>,
+  config: Pick<Config, 'APP_SECRET' | 'REDIS_PREFIX' | 'RATE_LIMITS' | 'RATE_LIMIT_SCALE' | 'RATE_LIMIT_INSTANCES'>,
   redis: Redis,
 ): Limiter {
   redis.defineCommand('rateLimit', { lua: GCRA_LUA });
@@ -87,6 +87,7 @@ export function createLimiter(
   const limited = redis as Redis & {
     rateLimit(...keysAndAmounts: (string | number)[]): Promise<number[]>;
   };
+  const policies = readPolicies(config);
   const ipKey = deriveKey(config.APP_SECRET, 'rate-limit-ip.v1', 32);
   const networks = new Map<string, string>();
   const local = new Map<string, number>();
@@ -105,7 +106,8 @@ export function createLimiter(
   };
   const countedOf = (names: readonly PolicyName[], caller: Caller): Counted[] =>
     names.map((name) => {
-      const policy: Policy = POLICIES[name];
+      const policy = policies.get(name);
+      if (!policy) throw new Error(`There is no limit "${name}"`);
       const quota = Math.max(
         1,
         Math.floor(policy.quota[caller.auth?.plan ?? PLAN_OF_NOBODY] * config.RATE_LIMIT_SCALE),

@@ -1,3 +1,4 @@
+import { ConfigError, type Config } from '#src/config.ts';
 import type { Plan } from '#src/http/access-token.ts';
 
 /** Whose requests a policy counts together: those of a network, of a person or key, of a workspace. */
@@ -14,7 +15,7 @@ export interface Policy {
 
 const always = (quota: number): Record<Plan, number> => ({ free: quota, pro: quota, business: quota });
 
-/** Every limit there is. `RATE_LIMIT_SCALE` multiplies them all. */
+/** Every limit there is. `RATE_LIMITS` changes single ones, `RATE_LIMIT_SCALE` multiplies them all. */
 export const POLICIES = {
   ip: { by: 'ip', windowSeconds: 60, quota: always(1200) },
   user: { by: 'user', windowSeconds: 60, quota: { free: 300, pro: 600, business: 1200 } },
@@ -29,7 +30,44 @@ export const POLICIES = {
   unknown: { by: 'ip', windowSeconds: 60, quota: always(120), isGuarded: true },
 } as const satisfies Record<string, Policy>;
 
-export type PolicyName = keyof typeof POLICIES;
+/** A route as an operator names it to give it a limit of its own: `GET /api/contacts/:id`. */
+type RouteName = `${string} /${string}`;
+const ROUTE = /^(GET|POST|PUT|PATCH|DELETE) \/[\w\-/:.*]*$/;
+export const isRouteName = (name: string): name is RouteName => ROUTE.test(name);
+
+type BuiltIn = keyof typeof POLICIES;
+const isBuiltIn = (name: string): name is BuiltIn => Object.hasOwn(POLICIES, name);
+
+export type PolicyName = BuiltIn | RouteName;
+
+/**
+ * The limits there are, with what the operator has changed by `RATE_LIMITS`.
+ * @throws ConfigError naming the entry that cannot be
+ */
+export function readPolicies({ RATE_LIMITS }: Pick<Config, 'RATE_LIMITS'>): ReadonlyMap<PolicyName, Policy> {
+  const policies = new Map<PolicyName, Policy>();
+  for (const name of Object.keys(POLICIES)) if (isBuiltIn(name)) policies.set(name, POLICIES[name]);
+  for (const [name, { by, windowSeconds, quota }] of Object.entries(RATE_LIMITS)) {
+    const wrong = (what: string) =>
+      new ConfigError(`The configuration is not usable:\n  RATE_LIMITS: "${name}" ${what}`);
+    const plans = typeof quota === 'number' ? always(quota) : quota;
+    if (isBuiltIn(name)) {
+      const own: Policy = POLICIES[name];
+      if (by !== undefined && by !== own.by) throw wrong(`counts by ${own.by}, which cannot be changed`);
+      policies.set(name, {
+        ...own,
+        windowSeconds: windowSeconds ?? own.windowSeconds,
+        quota: { ...own.quota, ...plans },
+      });
+    } else if (isRouteName(name)) {
+      const { free, pro = free, business = pro } = plans ?? {};
+      if (windowSeconds === undefined || free === undefined || pro === undefined || business === undefined)
+        throw wrong('is a route: it needs windowSeconds and a quota, at least for free');
+      policies.set(name, { by: by ?? 'user', windowSeconds, quota: { free, pro, business } });
+    } else throw wrong(`is neither a route, like "GET /api/jobs", nor one of ${Object.keys(POLICIES).join(', ')}`);
+  }
+  return policies;
+}
 
 /** What every request of a known caller counts against, and of an unknown one. */
 export const OF_KNOWN = ['ip', 'user', 'workspace'] as const satisfies PolicyName[];

@@ -6,6 +6,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { newId } from '#src/lib/ids.ts';
 import { idempotencyKeyOf, waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
+import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import { JobAccepted, JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
 import { findCredits } from '#src/modules/jobs/jobs.query.ts';
 import { jobLinks } from '#src/modules/jobs/jobs.routes.ts';
@@ -32,23 +33,28 @@ function withOptions(input: z.ZodType): z.ZodType<{ options?: JobOptions }> {
   throw new TypeError('The input of an engine must be an object or a union of objects');
 }
 
-type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing'>;
+export type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing'>;
+
+/** A job to be accepted under an id known before. */
+interface Pending {
+  workspaceId: string;
+  accept: (id: string) => Promise<Accepted>;
+}
 
 /** Answers 202, or 200 with the job if it ends within the seconds the client waits. */
-async function acceptAndWait(
+export async function acceptAndWait(
   rt: Jobs,
-  submission: Submission,
+  { workspaceId, accept }: Pending,
   seconds: number,
   request: FastifyRequest,
   reply: FastifyReply,
 ) {
-  const { workspaceId } = submission;
   const id = newId();
   const { promise: over, resolve } = Promise.withResolvers<'over'>();
   const sink = { deliver: () => true, over: () => resolve('over') };
   const watching = seconds > 0 ? rt.reader.watch({ workspaceId, id }, null, sink, true) : null;
   try {
-    const { jobId, isReplay } = await rt.jobs.accept(submission, id);
+    const { jobId, isReplay } = await accept(id);
     if (isReplay) reply.header('idempotent-replayed', 'true');
     reply.header('location', jobLinks(jobId).self);
     const replayed = isReplay && watching ? await rt.reader.watch({ workspaceId, id: jobId }, null, sink) : null;
@@ -112,9 +118,13 @@ export function aiRoutes(rt: Runtime) {
         async (request, reply) => {
           const { options = {}, ...input } = request.body;
           const origin = { requestId: request.id, idempotencyKey: idempotencyKeyOf(request) };
-          const submission = rt.ai.prepare(authOf(request), engine, input, options, origin);
+          const submission = await rt.ai.prepare(authOf(request), engine, input, options, origin);
           if (wantsEvents(request)) return acceptAndStream(rt, submission, reply);
-          return acceptAndWait(rt, submission, waitSecondsOf(request, rt.config.DEFAULT_WAIT_SECONDS), request, reply);
+          const pending = {
+            workspaceId: submission.workspaceId,
+            accept: (id: string) => rt.jobs.accept(submission, id),
+          };
+          return acceptAndWait(rt, pending, waitSecondsOf(request, rt.config.DEFAULT_WAIT_SECONDS), request, reply);
         },
       );
     }

@@ -7,6 +7,8 @@ import type { Engine } from '#src/ai/engines/define.ts';
 import type { Explanation, ProviderStatus } from '#src/ai/explain.ts';
 import type { Provider } from '#src/ai/model.ts';
 import type { Router } from '#src/ai/router.ts';
+import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
+import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { badRequest } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
@@ -23,6 +25,12 @@ const BAND_OF: Record<NonNullable<JobOptions['priority']>, Band> = {
   batch: 'bulk',
 };
 
+/** Which request it came with. */
+export interface Origin {
+  requestId: string;
+  idempotencyKey: string | null;
+}
+
 export interface AiService {
   /**
    * Checks an engine's input from a socket, where no route schema has done it.
@@ -33,15 +41,20 @@ export interface AiService {
    * Turns a checked request into what can be accepted: its queue, band and the most it can cost.
    * @throws AppError 403 for a viewer, 400 for an unknown provider or model, 422 `max_cost_too_low`, 503 `no_provider_available`.
    */
-  prepare(
+  prepare(auth: Auth, engine: Engine, input: unknown, options: JobOptions, origin: Origin): Promise<Submission>;
+  /**
+   * Turns a checked batch into what can be accepted: the job above, and each item with the most it can cost.
+   * @throws AppError as `prepare` does, for whichever item comes first
+   */
+  prepareBatch(
     auth: Auth,
     engine: Engine,
-    input: unknown,
+    items: unknown[],
     options: JobOptions,
-    origin: { requestId: string; idempotencyKey: string | null },
-  ): Submission;
+    origin: Origin,
+  ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
   /** How a job would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
-  explain(engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
+  explain(auth: Auth, engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
   /** The state of each provider. */
   status(): Promise<ProviderStatus[]>;
   /** The providers this installation can ask. */
@@ -50,8 +63,24 @@ export interface AiService {
   targets(): Target[];
 }
 
-export function createAiService(router: Router, providers: readonly Provider[]): AiService {
+export interface AiResources {
+  router: Router;
+  providers: readonly Provider[];
+  readWorkspaceAi: ReadWorkspaceAi;
+}
+
+export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
   const usable = providers.filter(isUsable);
+  const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
+    const bound = bindTo(engine, input, workspace);
+    return budgetOf(
+      router,
+      bound.engine,
+      bound.input,
+      withMaxCost(withLivingModel(providers, options), workspace),
+      workspace,
+    ).hold;
+  };
   return {
     parse(engineName, input) {
       const engine = engineNamed(engineName);
@@ -64,27 +93,49 @@ export function createAiService(router: Router, providers: readonly Provider[]):
       const errors = fieldErrors(parsed.error.issues, 'input');
       throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
     },
-    prepare(auth, engine, input, options, origin) {
+    async prepare(auth, engine, input, options, origin) {
       mustHave(auth, 'ai:run');
-      return {
-        workspaceId: auth.workspaceId,
-        userId: auth.userId,
-        requestId: origin.requestId,
-        engine: engine.name,
-        queue: engine.queue,
-        band: options.priority ? BAND_OF[options.priority] : engine.band,
-        input,
-        options,
-        hold: budgetOf(router, engine, input, withLivingModel(providers, options)).hold,
-        idempotencyKey: origin.idempotencyKey,
-      };
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      return submissionOf(auth, engine, input, options, origin, holdOf(engine, input, options, workspace));
     },
-    explain: (engine, input, options) => router.explain(engine, input, options),
+    async prepareBatch(auth, engine, inputs, options, origin) {
+      mustHave(auth, 'ai:run');
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
+      return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
+    },
+    async explain(auth, named, given, asked) {
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      const { engine, input } = bindTo(named, given, workspace);
+      return router.explain(engine, input, withMaxCost(withLivingModel(providers, asked), workspace), workspace);
+    },
     status: () => router.status(),
     providers: () => usable.map(({ name, models }) => ({ name, models: [...models] })),
     targets: () =>
       usable.flatMap(({ name, models }) =>
         models.filter((model) => !isHidden(name, model)).map((model) => ({ provider: name, model })),
       ),
+  };
+}
+
+function submissionOf(
+  auth: Auth,
+  engine: Engine,
+  input: unknown,
+  options: JobOptions,
+  origin: Origin,
+  hold: number,
+): Submission {
+  return {
+    workspaceId: auth.workspaceId,
+    userId: auth.userId,
+    requestId: origin.requestId,
+    engine: engine.name,
+    queue: engine.queue,
+    band: options.priority ? BAND_OF[options.priority] : engine.band,
+    input,
+    options,
+    hold,
+    idempotencyKey: origin.idempotencyKey,
   };
 }

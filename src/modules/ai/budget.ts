@@ -2,6 +2,7 @@ import { factsOf } from '#src/ai/catalog.ts';
 import { worstCaseNanoUsd } from '#src/ai/cost.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Router } from '#src/ai/router.ts';
+import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { AppError } from '#src/errors.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 
@@ -18,8 +19,14 @@ export interface Budget {
  * Bounds a job's cost before it runs: every input token, every output token the engine (or `maxCostUsd`) allows, at each candidate.
  * @throws AppError 422 `max_cost_too_low` when `maxCostUsd` does not even pay for the input; what `router.worstCase` throws.
  */
-export function budgetOf(router: Router, engine: Engine, input: unknown, options: JobOptions): Budget {
-  const worst = router.worstCase(engine, input, options);
+export function budgetOf(
+  router: Router,
+  engine: Engine,
+  input: unknown,
+  options: JobOptions,
+  workspace?: WorkspaceAi,
+): Budget {
+  const worst = router.worstCase(engine, input, options, workspace);
   const { inputTokens } = worst;
   let { maxOutputTokens } = worst;
   const facts = worst.candidates.map(({ provider, model }) => factsOf(provider, model));

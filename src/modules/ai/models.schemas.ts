@@ -46,6 +46,7 @@ export const OperatorModelList = z.object({ data: z.array(OperatorModelView) });
 export const ModelParams = z.strictObject({ provider: z.string().max(40), model: ModelName });
 export const ModelPut = ModelOverrideBody.refine((body) => Object.keys(body).length > 0, {
   message: 'must say something of the model',
+  when: ({ issues }) => issues.length === 0,
 });
 
 export function toModelView(facts: ModelFacts): ModelView {

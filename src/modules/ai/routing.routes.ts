@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
+import { authOf } from '#src/http/auth.ts';
 import { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -65,9 +66,10 @@ export function routingRoutes(rt: Runtime) {
           response: { 200: ExplainView },
         },
       },
-      async ({ body }) => {
+      async (request) => {
+        const { body } = request;
         const { engine, input } = rt.ai.parse(body.engine, body.input);
-        return rt.ai.explain(engine, input, body.options ?? {});
+        return rt.ai.explain(authOf(request), engine, input, body.options ?? {});
       },
     );
     app.get(

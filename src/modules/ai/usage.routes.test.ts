@@ -72,6 +72,9 @@ async function done(
 const get = async (url: string, { headers }: { headers: TestUser['headers'] }, workspace = owner.workspace.id) =>
   test.app.inject({ url, headers: { ...headers, 'x-workspace-id': workspace } });
 
+const count = (payload: object) =>
+  test.app.inject({ method: 'POST', url: '/api/ai/count-tokens', headers: owner.headers, payload });
+
 describe('GET /api/ai/usage', () => {
   const period = 'from=2026-02-01&to=2026-04-01';
   beforeAll(async () => {
@@ -150,7 +153,7 @@ describe('GET /api/ai/usage', () => {
       'from=yesterday',
       'groupBy=mood',
     ])
-      expect((await get(`/api/ai/usage?${query}`, owner)).statusCode, query).toBe(400);
+      expect([query, (await get(`/api/ai/usage?${query}`, owner)).statusCode]).toEqual([query, 400]);
   });
 });
 
@@ -176,9 +179,6 @@ describe('GET /api/ai/models', () => {
 });
 
 describe('POST /api/ai/count-tokens', () => {
-  const count = (payload: object) =>
-    test.app.inject({ method: 'POST', url: '/api/ai/count-tokens', headers: owner.headers, payload });
-
   it('counts by the vocabulary where one is published, else estimates and says so', async () => {
     expect((await count({ model: 'gpt-4o', text: 'Hello, world!' })).json()).toEqual({
       tokens: 4,

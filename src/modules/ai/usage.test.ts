@@ -5,11 +5,9 @@ import { usageCall } from '#src/modules/ai/usage.ts';
 const record = (fields: Partial<AttemptRecord> = {}): AttemptRecord => ({
   provider: 'openai',
   model: 'gpt-5.6-sol',
-  startedAt: Date.parse('2026-10-01'),
   strategy: 'failover',
-  latencyMs: 20,
-  timeToFirstTokenMs: 5,
-  keyOwner: 'installation',
+  totalMs: 20.4,
+  firstContentMs: 5.2,
   usage: {
     inputTokens: 100,
     cachedInputTokens: 0,
@@ -22,8 +20,16 @@ const record = (fields: Partial<AttemptRecord> = {}): AttemptRecord => ({
 });
 
 test('is costed by the price in force when it began, reasoning as the output it is part of', () => {
-  expect(usageCall(record(), 'failover', [])).toMatchObject({ cost_nano: 100 * 4000 + 10 * 20_000, call_no: 1 });
-  const before = usageCall(record({ startedAt: Date.parse('2026-08-02') }), 'failover', []);
+  const later = Date.parse('2026-10-01');
+  expect(usageCall(record(), 'failover', [], later)).toMatchObject({
+    latency_ms: 20,
+    ttft_ms: 5,
+    started_at_ms: later - 20,
+    key_owner: 'installation',
+    cost_nano: 100 * 4000 + 10 * 20_000,
+    call_no: 1,
+  });
+  const before = usageCall(record({ totalMs: 60_000 }), 'failover', [], Date.parse('2026-09-23') + 59_999);
   expect(before).toMatchObject({ cost_nano: 100 * 5000 + 10 * 30_000 });
   expect(before.price_version).toMatch(/^2026-08-01#/);
 });

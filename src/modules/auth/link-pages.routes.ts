@@ -37,6 +37,10 @@ const POLICY = `default-src 'none'; script-src ${hashOf(SCRIPT)}; style-src ${ha
 
 const words = (tag: string, pt: string, en: string) => `<${tag} data-pt="${pt}" data-en="${en}">${en}</${tag}>`;
 
+/** An input with its label: named by it also for who does not see the page. */
+const field = (name: string, pt: string, en: string, attributes: string) =>
+  `<label for="${name}" data-pt="${pt}" data-en="${en}">${en}</label><input id="${name}" name="${name}" ${attributes}>`;
+
 const page = (api: string, content: string) => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>WhatsHybrid</title><style>${STYLE}</style></head>
@@ -50,8 +54,12 @@ const VERIFY = page(
 const RESET = page(
   '/api/auth/reset-password',
   words('h1', 'Escolha uma nova senha', 'Choose a new password') +
-    words('label', 'Nova senha, com 8 caracteres ou mais', 'New password, 8 characters or more') +
-    '<input name="password" type="password" minlength="8" maxlength="128" autocomplete="new-password" required>' +
+    field(
+      'password',
+      'Nova senha, com 8 caracteres ou mais',
+      'New password, 8 characters or more',
+      'type="password" minlength="8" maxlength="128" autocomplete="new-password" required',
+    ) +
     words('button', 'Salvar', 'Save'),
 );
 
@@ -63,12 +71,14 @@ const ACCEPT = page(
       'Entre com a conta do endereço que recebeu o convite.',
       'Sign in with the account of the address that got it.',
     ) +
-    words('label', 'E-mail', 'E-mail') +
-    '<input name="email" type="email" autocomplete="username" required>' +
-    words('label', 'Senha', 'Password') +
-    '<input name="password" type="password" autocomplete="current-password" required>' +
-    words('label', 'Código, se você usa verificação em duas etapas', 'Code, if you use two-step verification') +
-    '<input name="totp" inputmode="numeric" autocomplete="one-time-code">' +
+    field('email', 'E-mail', 'E-mail', 'type="email" autocomplete="username" required') +
+    field('password', 'Senha', 'Password', 'type="password" autocomplete="current-password" required') +
+    field(
+      'totp',
+      'Código, se você usa verificação em duas etapas',
+      'Code, if you use two-step verification',
+      'inputmode="numeric" autocomplete="one-time-code"',
+    ) +
     words('button', 'Aceitar', 'Accept'),
 );
 

@@ -28,7 +28,7 @@ export interface Accepted {
   isReplay: boolean;
 }
 
-interface AcceptRow {
+export interface AcceptRow {
   i: number;
   outcome: 'accepted' | 'replayed' | 'mismatch' | 'gone' | 'too_dear';
   job_id: string;
@@ -37,7 +37,8 @@ interface AcceptRow {
 
 const CREDIT = 1_000_000;
 
-function toOutcome(row: AcceptRow | undefined, job: NewJob): BatchOutcome<Accepted> {
+/** What the database said of one job. */
+export function toOutcome(row: AcceptRow | undefined, job: Pick<NewJob, 'id' | 'hold'>): BatchOutcome<Accepted> {
   if (!row) return new Error('The accept statement lost a row');
   switch (row.outcome) {
     case 'accepted':

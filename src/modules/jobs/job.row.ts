@@ -23,11 +23,13 @@ export interface JobRow {
   problem: Problem | null;
   streamed_text: string | null;
   usage: JobUsage | null;
+  /** The batch it is an item of. */
+  parent_id: string | null;
 }
 
 /** The columns of `JobRow`, for a select. */
 export const JOB_COLUMNS =
-  'workspace_id, id, engine, queue, band, status, attempt, created_at, started_at, finished_at, result, problem, streamed_text, usage';
+  'workspace_id, id, engine, queue, band, status, attempt, created_at, started_at, finished_at, result, problem, streamed_text, usage, parent_id';
 
 /** A job in a worker's hands: the row as it was claimed, with the lease that proves it. */
 export interface ClaimedJob extends JobKey {

@@ -24,6 +24,10 @@ export const JobUsage = z.object({
   fallbacks: z.array(z.object({ provider: z.string(), model: z.string(), reason: z.string() })),
   degraded: z.boolean(),
   estimated: z.boolean(),
+  /** Which prompt asked; with `+<language>.<n>` the workspace's own text number n. Null where the client brought its own turns. */
+  promptVersion: z.string().nullable().optional(),
+  /** The answer to an equal job of the last minutes; it costs nothing. */
+  cached: z.boolean().optional(),
 });
 export type JobUsage = z.infer<typeof JobUsage>;
 
@@ -69,6 +73,8 @@ export const JobOptions = z.strictObject({
   timeoutMs: z.int().min(100).max(120_000).optional(),
   /** With false, the text comes only with the result. */
   stream: z.boolean().optional(),
+  /** With false, the answer to an equal job is neither used nor kept (sentiment, intent, extract-entities, translate, score-lead). */
+  cache: z.boolean().optional(),
 });
 export type JobOptions = z.infer<typeof JobOptions>;
 

@@ -2,28 +2,22 @@ import { createHash, type KeyObject } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Pool } from 'pg';
-import { AppError, notFound, toProblem } from '#src/errors.ts';
+import { notFound } from '#src/errors.ts';
 import { newId } from '#src/lib/ids.ts';
 import type { Producer } from '#queues/producer.ts';
 import { queues, type QueueName } from '#queues/index.ts';
 import type { Band } from '#queues/define.ts';
 import { createAccept, type Accepted } from '#src/modules/jobs/accept.query.ts';
+import { acceptBatch, findProgress } from '#src/modules/jobs/batch.query.ts';
+import { cancelledOnRequest, createBatches } from '#src/modules/jobs/batches.ts';
 import { createAfterAccept, createDispatcher } from '#src/modules/jobs/dispatch.ts';
-import { toJobView, type JobKey, type JobRow } from '#src/modules/jobs/job.row.ts';
+import { toJobView, type JobKey } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
 import { cancelJob, findJob, findOver, type OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Emission, Emitted } from '#src/streams/emit.ts';
 import type { EndedJob } from '#src/streams/cursor.ts';
-import {
-  controlChannel,
-  createFrameBox,
-  formatPosition,
-  LAST_SEQ,
-  streamChannel,
-  streamKey,
-} from '#src/streams/frame.ts';
-
-const ENDED_MS = 120_000;
+import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
+import { controlChannel } from '#src/streams/frame.ts';
 
 /** A validated request for a job. */
 export interface Submission {
@@ -47,6 +41,12 @@ export interface Jobs {
    * @throws AppError 402 `insufficient_credits`, 422 `idempotency_mismatch`, 503 `overloaded`.
    */
   accept(submission: Submission, id?: string): Promise<Accepted>;
+  /**
+   * Makes a batch durable: a job for each item, one above them, and all their holds, or nothing of it.
+   * @param submission of all items; its `input`, `hold` and `band` are not read
+   * @throws AppError as `accept` does
+   */
+  acceptBatch(submission: Submission, items: { input: unknown; hold: number }[], id?: string): Promise<Accepted>;
   /** @throws AppError 404 for an unknown job, and so for another workspace's. */
   view(key: OwnJobKey): Promise<JobView>;
   /** Asks for the end of a job; a waiting one ends at once, a running one as soon as its worker hears of it. @throws AppError 404. */
@@ -87,19 +87,8 @@ export function createJobs(resources: JobsResources): Jobs {
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the relay');
   const afterAccept = createAfterAccept(resources.systemPool, createDispatcher(resources.producer), onError);
 
-  /** Tells listeners of an end that no worker writes. Best effort: they also find it in Postgres. */
-  const tellEnd = (row: JobRow, status: EndedJob['status']): void => {
-    const id = formatPosition({ attempt: row.attempt, seq: LAST_SEQ });
-    const frame = createFrameBox(resources.master, row.id).seal({ type: 'ended', status, view: toJobView(row) }, id);
-    resources
-      .emit({
-        key: streamKey(prefix, row.id),
-        channel: streamChannel(prefix, row.id),
-        entries: [{ id, frame }],
-        lifeMs: ENDED_MS,
-      })
-      .catch(onError);
-  };
+  const tellEnd = createTellEnd({ ...resources, onError });
+  const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
 
   return {
     async accept(submission, id = newId()) {
@@ -123,19 +112,44 @@ export function createJobs(resources: JobsResources): Jobs {
       }
       return accepted;
     },
+    async acceptBatch(submission, items, id = newId()) {
+      const { workspaceId, userId, requestId, engine, queue, options } = submission;
+      const made = items.map((item) => ({ id: newId(), ...item }));
+      const body = { ...submission, engine: 'batch', input: [engine, items.map(({ input }) => input)] };
+      const accepted = await acceptBatch(pool, {
+        workspaceId,
+        id,
+        userId,
+        queue,
+        engine,
+        options,
+        requestId,
+        maxAttempts: attemptsOf.get(queue) ?? 1,
+        idempotency: idempotencyOf(body),
+        items: made,
+      });
+      if (accepted.isReplay) return accepted;
+      for (const item of made) afterAccept.push({ workspaceId, id: item.id, queue, band: 'bulk', delayMs: 0 });
+      return accepted;
+    },
     async view(key) {
       const row = await findJob(pool, key);
       if (!row) throw notFound('The job');
-      return toJobView(row);
+      if (row.engine !== 'batch' || row.finished_at !== null) return toJobView(row);
+      return { ...toJobView(row), progress: await findProgress(pool, key) };
     },
     async cancel(key) {
-      const problem = toProblem(new AppError(499, 'cancelled', 'The job was cancelled on request.'));
-      const cancelled = await cancelJob(pool, key, problem);
+      const cancelled = await cancelJob(pool, key, cancelledOnRequest());
       if (cancelled.kind === 'unknown') throw notFound('The job');
-      if (cancelled.kind === 'cancelled') tellEnd(cancelled.row, 'cancelled');
+      if (cancelled.kind === 'cancelled') {
+        const { row } = cancelled;
+        tellEnd(row, 'cancelled');
+        if (row.parent_id !== null) batches.itemEnded({ workspaceId: row.workspace_id, id: row.parent_id });
+      }
       if (cancelled.kind === 'running') {
         // A worker that misses this finds the mark in the row when it renews its lease.
         redis.publish(controlChannel(prefix), JSON.stringify({ op: 'cancel', jobId: key.id })).catch(onError);
+        if ((await findJob(pool, key))?.engine === 'batch') await batches.cancel(key);
       }
       return this.view(key);
     },

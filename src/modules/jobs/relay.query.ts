@@ -115,7 +115,7 @@ export async function queueDepths(
   const { rows } = await pool.query<{ queue: string; waiting: number; active: number; oldest_age_ms: number }>(
     `select queue, count(*) filter (where status <> 'active')::int as waiting, count(*) filter (where status = 'active')::int as active,
        coalesce(max(greatest(0, extract(epoch from now() - run_at) * 1000)) filter (where status <> 'active'), 0)::float8 as oldest_age_ms
-     from job where status in ('queued', 'retrying', 'active') group by queue`,
+     from job where status in ('queued', 'retrying', 'active') and engine <> 'batch' group by queue`,
   );
   return rows;
 }

@@ -135,7 +135,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     await resources.admit(auth);
     const { engine, input } = ai.parse(frame.engine, frame.input);
     const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
-    const submission = ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    const submission = await ai.prepare(auth, engine, input, frame.options ?? {}, origin);
     // A job that could not be followed must not be accepted: it would run, and be paid for, unseen.
     checkRoom();
     const id = newId();

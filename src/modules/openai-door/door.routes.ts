@@ -16,10 +16,10 @@ import { chatInputOf, completionView, optionsOf, unknownModel } from '#src/modul
 import type { Runtime } from '#src/runtime.ts';
 
 /** @throws AppError 404 `model_not_found` beside what a chat job is refused with */
-function submissionOf(rt: Runtime, request: FastifyRequest, body: ChatCompletionBody): Submission {
+async function submissionOf(rt: Runtime, request: FastifyRequest, body: ChatCompletionBody): Promise<Submission> {
   const origin = { requestId: request.id, idempotencyKey: idempotencyKeyOf(request) };
   try {
-    return rt.ai.prepare(authOf(request), chat, chatInputOf(body), optionsOf(body.model), origin);
+    return await rt.ai.prepare(authOf(request), chat, chatInputOf(body), optionsOf(body.model), origin);
   } catch (error) {
     if (error instanceof AppError && error.code === 'unknown_model') throw unknownModel(body.model);
     throw error;
@@ -89,7 +89,7 @@ export function openaiDoor(rt: Runtime) {
       },
       async (request, reply) => {
         const { body } = request;
-        const followed = await acceptAndFollow(rt, submissionOf(rt, request, body), request);
+        const followed = await acceptAndFollow(rt, await submissionOf(rt, request, body), request);
         if (followed.isReplay) reply.header('idempotent-replayed', 'true');
         if (!body.stream) return whole(followed);
         await stream(followed, body, reply);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ProviderName } from '#src/ai/model.ts';
 import { LanguageTag } from '#src/http/fields.ts';
 import type { Permission } from '#src/http/permissions.ts';
 
@@ -57,6 +58,18 @@ const Domain = z
   .max(253)
   .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain like example.com');
 
+const PROVIDERS = [
+  'openai',
+  'anthropic',
+  'google',
+  'groq',
+  'mistral',
+  'cohere',
+  'together',
+  'ollama',
+  'local',
+] as const satisfies readonly ProviderName[];
+
 /** Every setting there is. A key that is not here is refused. */
 export const SETTINGS = {
   'registration.open': setting('global', z.boolean(), true, 'Whether people can make an account', { isPublic: true }),
@@ -83,7 +96,19 @@ export const SETTINGS = {
     null,
     'What one AI request may cost at most, in US dollars; null: no limit of its own',
   ),
-  'ai.providerKey.openai': secret("The workspace's own key at OpenAI", 'api-keys:manage'),
+  'ai.allowedProviders': setting(
+    'workspace',
+    z.array(z.enum(PROVIDERS)).min(1).max(PROVIDERS.length).nullable(),
+    null,
+    'The only providers that may see what the workspace asks; null: all. "local" is this installation itself',
+  ),
+  'ai.providerKey.openai': secret("The workspace's own key at OpenAI; several, with commas", 'api-keys:manage'),
+  'ai.providerKey.anthropic': secret("The workspace's own key at Anthropic", 'api-keys:manage'),
+  'ai.providerKey.google': secret("The workspace's own key at Google", 'api-keys:manage'),
+  'ai.providerKey.groq': secret("The workspace's own key at Groq", 'api-keys:manage'),
+  'ai.providerKey.mistral': secret("The workspace's own key at Mistral", 'api-keys:manage'),
+  'ai.providerKey.cohere': secret("The workspace's own key at Cohere", 'api-keys:manage'),
+  'ai.providerKey.together': secret("The workspace's own key at Together", 'api-keys:manage'),
   'privacy.retentionDays': setting('workspace', z.int().min(30).max(3650), 730, 'How many days messages are kept', {
     permission: 'workspace:update',
   }),
@@ -116,4 +141,33 @@ export function settingsOf(scope: SettingScope, wanted: (key: string, setting: D
 export function areValues<Scope extends SettingScope>(scope: Scope, values: unknown): values is ValuesOf<Scope> {
   const shape = [...settingsOf(scope, (_, one) => !one.isSecret)].map(([key, one]) => [key, one.schema] as const);
   return z.object(Object.fromEntries(shape)).safeParse(values).success;
+}
+
+/** Each provider's setting for the workspace's own keys. */
+export const PROVIDER_KEYS: [SecretKey, ProviderName][] = [
+  ['ai.providerKey.openai', 'openai'],
+  ['ai.providerKey.anthropic', 'anthropic'],
+  ['ai.providerKey.google', 'google'],
+  ['ai.providerKey.groq', 'groq'],
+  ['ai.providerKey.mistral', 'mistral'],
+  ['ai.providerKey.cohere', 'cohere'],
+  ['ai.providerKey.together', 'together'],
+];
+
+/** A setting's value. What an older version of the schema allowed and this one does not is as if it were not set. @param stored JSON */
+export function readStored({ schema, byDefault }: Definition, stored: string | null | undefined): unknown {
+  if (stored === null || stored === undefined) return byDefault;
+  const parsed = schema.safeParse(JSON.parse(stored));
+  return parsed.success ? parsed.data : byDefault;
+}
+
+/** The values of a scope's settings from what is stored of it, JSON by key, without its secrets. */
+export function valuesOf<Scope extends SettingScope>(
+  scope: Scope,
+  stored: ReadonlyMap<string, string | null>,
+): ValuesOf<Scope> {
+  const shown = settingsOf(scope, (_, one) => !one.isSecret);
+  const values = Object.fromEntries([...shown].map(([key, one]) => [key, readStored(one, stored.get(key))]));
+  if (!areValues(scope, values)) throw new Error(`The settings of the scope ${scope} do not fit their own schemas`);
+  return values;
 }

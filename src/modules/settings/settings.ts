@@ -7,13 +7,14 @@ import { sealText } from '#src/lib/sealed.ts';
 import type { Vault } from '#src/modules/vault/vault.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import {
-  areValues,
-  settingsOf,
+  readStored,
+  valuesOf,
   type Definition,
   type SecretKey,
   type SettingScope,
   type ValuesOf,
 } from '#src/modules/settings/registry.ts';
+import { secretPlace } from '#src/modules/settings/secret-place.ts';
 import {
   findSettings,
   lockSettings,
@@ -102,10 +103,8 @@ export function createSettings({
   };
 
   const read = async <Where extends SettingScope>(scope: Where, place: Place): Promise<ValuesOf<Where>> => {
-    const shown = settingsOf(scope, (_, setting) => !setting.isSecret);
-    const { values } = viewOf(await readRows(place), shown);
-    if (!areValues(scope, values)) throw new Error(`The settings of the scope ${scope} do not fit their own schemas`);
-    return values;
+    const rows = await readRows(place);
+    return valuesOf(scope, new Map(rows.map(({ key, value }) => [key, value])));
   };
 
   const put = async (em: EntityManager, { owner }: Place, key: string, value: unknown, isSecret: boolean) => {
@@ -159,12 +158,7 @@ const nameOf = ({ scope, id }: Owner) => `${scope}:${id}`;
 /** Where a secret is kept; sealed bytes that are moved to another place do not open there. */
 const placeOf = (owner: Owner, key: string) => `${TABLES[owner.scope]}.sealed:${owner.id}/${key}`;
 
-const vaultPlace = ({ id }: Owner, key: string) => ({
-  table: TABLES.workspace,
-  column: 'sealed',
-  workspaceId: id ?? '',
-  rowId: key,
-});
+const vaultPlace = ({ id }: Owner, key: string) => secretPlace(id ?? '', key);
 
 const pick = (values: Record<string, unknown>, keys: string[]) =>
   Object.fromEntries(keys.map((key) => [key, values[key]]));
@@ -185,8 +179,5 @@ function viewOf(rows: SettingRow[], shown: Map<string, Definition>): SettingsVie
 
 function valueOf(setting: Definition, row: SettingRow | undefined): unknown {
   if (setting.isSecret) return { isSet: row !== undefined, updatedAt: row?.changed ?? null };
-  if (!row || row.value === null) return setting.byDefault;
-  // What an older version of the schema allowed and this one does not is as if it were not set.
-  const parsed = setting.schema.safeParse(JSON.parse(row.value));
-  return parsed.success ? parsed.data : setting.byDefault;
+  return readStored(setting, row?.value);
 }
