@@ -15,8 +15,8 @@ import { answerBrokenHttp, answerProblems, sendProblem } from '#src/http/problem
 import { nameAndLogRequests, requestId } from '#src/http/requests.ts';
 import { refuseUnknownQueries, validateWithZod } from '#src/http/validation.ts';
 import { aiRoutes } from '#src/modules/ai/ai.routes.ts';
-import { routingRoutes } from '#src/modules/ai/routing.routes.ts';
 import { batchRoutes } from '#src/modules/ai/batch.routes.ts';
+import { routingRoutes } from '#src/modules/ai/routing.routes.ts';
 import { usageRoutes } from '#src/modules/ai/usage.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
 import { auditRoutes } from '#src/modules/audit/audit.routes.ts';
@@ -84,9 +84,9 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(aiRoutes(rt));
-  await app.register(routingRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
+  await app.register(routingRoutes(rt));
   await app.register(usageRoutes(rt));
   await app.register(jobRoutes(rt));
   await app.register(openaiDoor(rt));

@@ -78,7 +78,7 @@ async function main(): Promise<void> {
   const tellEnd = createTellEnd({ emit: createEmit(redis), prefix, master, onError });
   const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
   const chores = [
-    every(BATCH_EVERY_MS, 'ending batches', batches.sweep, stopping.signal, log),
+    every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),
     every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),

@@ -36,13 +36,16 @@ export type WithTimers = (
 
 /** One provider call as it is booked: also a failed or cancelled one may cost. */
 export interface AttemptRecord extends Target {
-  /** Whose key it was made with; absent where none is needed. */
-  key?: Pick<ApiKey, 'id' | 'owner'>;
-  /** Milliseconds to the first content (null: none came) and to the end. */
-  firstContentMs: number | null;
-  totalMs: number;
+  /** Milliseconds since 1970. */
+  startedAt: number;
+  latencyMs: number;
+  timeToFirstTokenMs: number | null;
+  /** Whose key it was asked with: on a workspace's own the provider sends the bill there. */
+  keyOwner: ApiKey['owner'];
   /** By which the target was chosen. */
   strategy: Strategy;
+  /** Absent where no key is needed. */
+  keyId?: string;
   failure?: FailureClass | 'cancelled';
   /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
   usage?: Usage;
@@ -171,6 +174,7 @@ export async function attempt<Input, Result>(
   const { provider, model, key, timeouts } = call;
   const { engine, input, signal, clock } = context;
   const startedAt = clock();
+  const began = Date.now();
   const keyOwner = key?.owner ?? 'installation';
   const request = { ...context.request, messages: [...context.request.messages, ...extra], model };
   const reader = engine.read(input);
@@ -181,9 +185,11 @@ export async function attempt<Input, Result>(
     const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
     context.record({
       ...targetOf(call),
-      ...(key && { key: { id: key.id, owner: key.owner } }),
-      firstContentMs: firstContentAt === null ? null : firstContentAt - startedAt,
-      totalMs: clock() - startedAt,
+      startedAt: began,
+      latencyMs: Math.round(clock() - startedAt),
+      timeToFirstTokenMs: firstContentAt === null ? null : Math.round(firstContentAt - startedAt),
+      keyOwner,
+      ...(key && { keyId: key.id }),
       ...(failure && { failure }),
       ...(usage && { usage }),
     });

@@ -35,7 +35,7 @@ it('parks a dead key, asks the other, and does not come back to the dead one', a
   const router = open([provider]);
   const { controls: full } = controls();
   const first = await router.run(engines.copilot, input, {}, full);
-  expect(first.attempts.map(({ key, failure }) => [key?.id, failure])).toEqual([
+  expect(first.attempts.map(({ keyId, failure }) => [keyId, failure])).toEqual([
     ['dead', 'auth'],
     ['good', undefined],
   ]);
@@ -49,7 +49,7 @@ it('asks with a workspace’s own keys alone, whatever the installation has', as
   const { controls: full } = controls({ workspace });
   const { attempts } = await open([provider]).run(engines.copilot, input, {}, full);
   expect(asked).toEqual(['theirs']);
-  expect(attempts[0]).toMatchObject({ key: { owner: 'workspace', id: 'theirs' } });
+  expect(attempts[0]).toMatchObject({ keyOwner: 'workspace', keyId: 'theirs' });
 });
 
 it('delays the job to the soonest time when all are limited, asking nobody', async () => {

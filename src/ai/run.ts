@@ -261,8 +261,8 @@ export class Run<Input, Result> {
       inputTokens: ask.inputTokens,
       outputTokens: record.usage?.outputTokens ?? 0,
       maxOutputTokens: ask.maxOutputTokens,
-      firstMs: record.firstContentMs,
-      totalMs: record.totalMs,
+      firstMs: record.timeToFirstTokenMs,
+      totalMs: record.latencyMs,
       outcome,
     };
     const { firstMs } = sample;
@@ -315,7 +315,7 @@ export class Run<Input, Result> {
   /** One line for each target that failed; the stack too of what no adapter classified. Never the prompt or the answer. */
   #report(candidate: Candidate, error: ProviderError): void {
     const stack = error.failure === 'transient' && error.cause instanceof Error ? error.cause.stack : undefined;
-    const key = this.attempts.at(-1)?.key?.id;
+    const key = this.attempts.at(-1)?.keyId;
     const fields = { engine: this.#order.ask.engine, ...targetOf(candidate), failure: error.failure };
     this.#shared.log?.warn({ ...fields, ...(key && { key }), ...(stack && { stack }) }, 'a provider failed');
   }

@@ -23,7 +23,7 @@ beforeAll(async () => {
   const client = new BackendClient({ baseUrl: api.url });
   ({ token } = await client.register({ email: 'ana@example.com', password: 'a long enough password', name: 'Ana' }));
   client.close();
-});
+}, 180_000);
 afterAll(async () => {
   await installation.close();
   await simulator.close();
@@ -137,7 +137,7 @@ describe('a batch', () => {
     const dear = await call('POST', '/api/ai/batch', { engine: 'chat', items });
     expect(dear).toMatchObject({ status: 402, body: { code: 'insufficient_credits' } });
     const wrong = await call('POST', '/api/ai/batch', { engine: 'sentiment', items: [{ text: 'bom' }, { text: 5 }] });
-    expect(wrong).toMatchObject({ status: 400, body: { errors: [{ path: 'items.1.text' }] } });
+    expect(wrong).toMatchObject({ status: 400, body: { errors: [{ path: 'items[1].text' }] } });
     expect(await available()).toEqual(before);
   });
 

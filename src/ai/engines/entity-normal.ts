@@ -27,15 +27,16 @@ function keepsDigits(value: string, written: string): boolean {
   return own.length >= MIN_PHONE_DIGITS ? digitsOf(written).endsWith(own.slice(-MIN_PHONE_DIGITS)) : false;
 }
 
+const whole = (digits: string): string => digits.replace(/^0+/u, '');
+const significant = (digits: string): string => whole(digits).replace(/0+$/u, '');
+
 function isSameAmount(value: string, written: string): boolean {
-  const whole = (digits: string) => digits.replace(/^0+/u, '');
   const [units = '', cents = ''] = written.slice(4).split('.');
   const own = whole(digitsOf(value));
   // "Cinquenta reais" has no digits to be kept.
   if (!/\d/u.test(value)) return true;
   // "5 mil", "R$ 1,5 milhão", "20k": the digits agree but for zeros at their end.
   if (MULTIPLE.test(value)) {
-    const significant = (digits: string) => whole(digits).replace(/0+$/u, '');
     return own !== '' && significant(own) === significant(units + cents);
   }
   return own === whole(units) || own === whole(units + cents.padEnd(2, '0'));
@@ -72,7 +73,11 @@ export function normalizedOf(type: EntityType, value: string, written = ''): str
       return ISO_DATE.test(written) ? written : value;
     case 'money':
       return MONEY.test(written) && isSameAmount(value, written) ? written : value;
-    default:
+    case 'person':
+    case 'company':
+    case 'address':
       return (sameness(written) === sameness(value) ? written : value).trim().replaceAll(/\s+/gu, ' ');
+    default:
+      return type satisfies never;
   }
 }

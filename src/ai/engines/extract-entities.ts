@@ -54,6 +54,9 @@ function found(type: EntityType, written: z.infer<typeof Written>[], text: strin
   return entities.toSorted((a, b) => a.start - b.start);
 }
 
+const isEmpty = (lists: Partial<Record<EntityType, unknown[]>>): boolean =>
+  Object.values(lists).every((list) => list.length === 0);
+
 function readEntities({ text }: ExtractEntitiesInput): AnswerReader<ExtractEntitiesResult> {
   let answer = '';
   return {
@@ -75,8 +78,6 @@ function readEntities({ text }: ExtractEntitiesInput): AnswerReader<ExtractEntit
         address: of('address'),
         url: of('url'),
       };
-      const isEmpty = (lists: Partial<Record<EntityType, unknown[]>>) =>
-        Object.values(lists).every((list) => list.length === 0);
       if (isEmpty(entities) && !isEmpty(written)) {
         throw new AnswerError('value: each must stand in the text exactly as you write it; none does.');
       }

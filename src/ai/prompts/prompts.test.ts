@@ -33,17 +33,18 @@ const inputs: Record<string, object> = {
   'score-lead': { features: { preço: 1 } },
 };
 
+const tail = (content = '') => content.slice(content.indexOf('O material está entre <<<'));
+
 it.each(prompted)("%s puts the workspace's words in the place of ours, and keeps the fence and the format", (name) => {
   const engine = all.find((one) => one.name === name);
-  const input = engine?.input.parse(inputs[name]);
-  if (!engine) return expect.unreachable();
+  if (!engine) throw new Error('no such engine');
+  const input = engine.input.parse(inputs[name]);
   const own = { language: 'pt' as const, version: 7, text: 'Só as nossas palavras, {{mark}} e {{nada}}.' };
   const workspace = { keys: {}, prompts: new Map([[promptKey(engine.name, 'pt'), own]]) };
   const bound = bindTo(engine, input, workspace);
   const ours = engine.ask(input).messages;
   const [system, user] = bound.engine.ask(bound.input).messages;
   expect(system?.content).toContain('Só as nossas palavras');
-  const tail = (content = '') => content.slice(content.indexOf('O material está entre <<<'));
   expect(tail(system?.content)).toBe(tail(ours[0]?.content));
   expect(user).toEqual(ours[1]);
   expect(bound.promptVersion).toBe(`${engine.prompt?.version}+pt.7`);

@@ -53,8 +53,8 @@ export interface AiService {
     options: JobOptions,
     origin: Origin,
   ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
-  /** How a job would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
-  explain(auth: Auth, engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
+  /** How a job of the workspace would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
+  explain(workspaceId: string, engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
   /** The state of each provider. */
   status(): Promise<ProviderStatus[]>;
   /** The providers this installation can ask. */
@@ -104,10 +104,11 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
       return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
     },
-    async explain(auth, named, given, asked) {
-      const workspace = await readWorkspaceAi(auth.workspaceId);
-      const { engine, input } = bindTo(named, given, workspace);
-      return router.explain(engine, input, withMaxCost(withLivingModel(providers, asked), workspace), workspace);
+    async explain(workspaceId, engine, input, options) {
+      const workspace = await readWorkspaceAi(workspaceId);
+      const bound = bindTo(engine, input, workspace);
+      const chosen = withMaxCost(withLivingModel(providers, options), workspace);
+      return router.explain(bound.engine, bound.input, chosen, workspace);
     },
     status: () => router.status(),
     providers: () => usable.map(({ name, models }) => ({ name, models: [...models] })),

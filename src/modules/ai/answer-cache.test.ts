@@ -126,7 +126,7 @@ it('shows Redis neither the text nor the answer', async () => {
   const redis = connections.at(-1);
   await later(null, 50);
   const keys = (await redis?.keys(`${prefix}:*`)) ?? [];
-  const values = await Promise.all(keys.map((key) => redis?.get(key)));
+  const values = await Promise.all(keys.map(async (key) => redis?.get(key)));
   expect(keys.length).toBeGreaterThan(0);
   expect(`${keys.join()}${values.join()}`).not.toContain('456');
 });

@@ -63,6 +63,8 @@ export interface AnswerCacheOptions {
   leaseMs?: number;
 }
 
+const ignore = () => undefined;
+
 /** Opens the cache over a connection that fails fast. */
 export function createAnswerCache(options: AnswerCacheOptions): AnswerCache {
   const { redis, prefix, appSecret, ttlMs, leaseMs = LEASE_MS } = options;
@@ -72,7 +74,6 @@ export function createAnswerCache(options: AnswerCacheOptions): AnswerCache {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- defineCommand has just added them
   const caching = redis as Caching;
   const key = deriveKey(appSecret, 'answer-cache.v1', 32);
-  const ignore = () => undefined;
 
   /** Makes the answer as the one that all others wait for. */
   const lead = async <Outcome>(names: Names, token: string, { run, toKept }: Lookup<Outcome>): Promise<Outcome> => {

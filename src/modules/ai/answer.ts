@@ -69,7 +69,7 @@ export function createAnswer({ router, providers, metrics, readWorkspaceAi, cach
     const { model: asked } = job.options;
     const calls: UsageCall[] = [];
     const book = (record: AttemptRecord): UsageCall => {
-      const call = usageCall(record, record.strategy, calls);
+      const call = usageCall(record, calls);
       calls.push(call);
       attempt.called(call);
       return call;

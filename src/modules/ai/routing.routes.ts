@@ -69,7 +69,7 @@ export function routingRoutes(rt: Runtime) {
       async (request) => {
         const { body } = request;
         const { engine, input } = rt.ai.parse(body.engine, body.input);
-        return rt.ai.explain(authOf(request), engine, input, body.options ?? {});
+        return rt.ai.explain(authOf(request).workspaceId, engine, input, body.options ?? {});
       },
     );
     app.get(

@@ -16,17 +16,10 @@ const NOTHING: Usage = {
 /**
  * One provider call as it is booked, costed by the price in force when it began. Nothing arrived: nothing is booked.
  * @param before the calls of the same attempt so far
- * @param endedAt milliseconds since 1970
  */
-export function usageCall(
-  record: AttemptRecord,
-  strategy: string,
-  before: readonly UsageCall[],
-  endedAt = Date.now(),
-): UsageCall {
-  const { provider, model, failure, usage = NOTHING } = record;
-  const startedAt = Math.round(endedAt - record.totalMs);
-  const facts = factsOf(provider, model, startedAt);
+export function usageCall(record: AttemptRecord, before: readonly UsageCall[]): UsageCall {
+  const { provider, model, strategy, failure, usage = NOTHING } = record;
+  const facts = factsOf(provider, model, record.startedAt);
   const last = before.at(-1);
   const isFallback = last && (last.provider !== provider || last.model !== model);
   return {
@@ -34,7 +27,7 @@ export function usageCall(
     strategy,
     provider,
     model,
-    key_owner: record.key?.owner ?? 'installation',
+    key_owner: record.keyOwner,
     outcome: failure === undefined ? 'delivered' : failure === 'cancelled' ? 'cancelled' : 'failed',
     failure: failure ?? null,
     fallback_from: isFallback ? `${last.provider}/${last.model}` : null,
@@ -48,8 +41,8 @@ export function usageCall(
     // What a broken server counts must not keep the job from being ended.
     cost_nano: Math.min(Number.MAX_SAFE_INTEGER, costNanoUsd(facts, usage)),
     price_version: facts.priceVersion,
-    latency_ms: Math.round(record.totalMs),
-    ttft_ms: record.firstContentMs === null ? null : Math.round(record.firstContentMs),
-    started_at_ms: startedAt,
+    latency_ms: record.latencyMs,
+    ttft_ms: record.timeToFirstTokenMs,
+    started_at_ms: record.startedAt,
   };
 }

@@ -73,23 +73,24 @@ export async function listVersions(orm: Orm, place: PromptPlace): Promise<Prompt
   return rows.map(versionView);
 }
 
+const badText = (code: string, message: string) =>
+  badRequest(code, `text: ${message}`, [{ path: 'text', code, message }]);
+
 /** @returns the variables of a text. @throws AppError 400 for one the engine does not know, one it needs and the text lacks, and stray braces */
 export function checkText(engine: string, text: string): string[] {
   const { variables } = promptOf(engine);
   const { names, broken } = variablesIn(text);
   const known = Object.keys(variables);
-  const fail = (code: string, message: string) =>
-    badRequest(code, `text: ${message}`, [{ path: 'text', code, message }]);
   const unknown = names.find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    throw fail(
+    throw badText(
       'unknown_variable',
       `{{${unknown}}} is no variable of "${engine}"; there is: ${known.join(', ') || 'none'}`,
     );
   }
-  if (broken) throw fail('invalid_variable', 'braces {{ }} may only enclose the name of a variable');
+  if (broken) throw badText('invalid_variable', 'braces {{ }} may only enclose the name of a variable');
   const missing = known.find((name) => variables[name]?.required && !names.includes(name));
-  if (missing !== undefined) throw fail('missing_variable', `must contain {{${missing}}}`);
+  if (missing !== undefined) throw badText('missing_variable', `must contain {{${missing}}}`);
   return names;
 }
 

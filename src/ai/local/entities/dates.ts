@@ -42,7 +42,7 @@ function timesIn(flat: string): TimeFound[] {
     // The words "até", "por volta das" are about the time, not part of it, but for "às".
     const kept = lead && !/^(?:as|at|a las)\s$/u.test(lead) ? lead.length : 0;
     const start = match.index + kept;
-    if (noon) return [{ start, end, hour: 12, minute: /meia$/u.test(noon) ? 30 : 0, needsDay: false }];
+    if (noon) return [{ start, end, hour: 12, minute: noon.endsWith('meia') ? 30 : 0, needsDay: false }];
     if (midnight) return [{ start, end, hour: 0, minute: 0, needsDay: false }];
     const hour = hourOf(Number(match.groups?.['hour']), part);
     const minutes = Number(minute ?? 0);

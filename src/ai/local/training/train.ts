@@ -32,12 +32,13 @@ function fitted(examples: Example[], options: Omit<FitOptions, 'dense'>): Fitted
   return fit(examples, { ...options, dense: examples[0]?.dense.length ?? 0 });
 }
 
+const short = (value: number) => Math.round(value * 1e4) / 1e4;
+
 /** A model as `openModel` reads it: weights as signed bytes, the largest being 127. */
 export function stored(labels: readonly string[], { weights, bias, dense }: Fitted): string {
   const largest = weights.reduce((top, weight) => Math.max(top, Math.abs(weight)), 0);
   const scale = largest / 127;
   const bytes = Int8Array.from(weights, (weight) => Math.round(weight / scale));
-  const short = (value: number) => Math.round(value * 1e4) / 1e4;
   return `${JSON.stringify({
     labels,
     buckets: BUCKETS,
