@@ -5,6 +5,7 @@ import { anthropic } from './anthropic.ts';
 import { cohere } from './cohere.ts';
 import { google } from './google.ts';
 import { ollama } from './ollama.ts';
+import { withModerations } from './moderations.ts';
 import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
@@ -14,7 +15,7 @@ import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
 
 /** Every provider simulated. */
-const WIRES: readonly Wire[] = [openai, ollama, groq, mistral, together, anthropic, google, cohere];
+const WIRES: readonly Wire[] = [withModerations(openai), anthropic, google, groq, mistral, cohere, together, ollama];
 const BODY_MAX = 16 * 1024 * 1024;
 const KEPT_BODY_MAX = 64 * 1024;
 

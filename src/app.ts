@@ -30,6 +30,7 @@ import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
 import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
+import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
@@ -86,6 +87,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
+  await app.register(maskRoutes(rt));
   await app.register(routingRoutes(rt));
   await app.register(usageRoutes(rt));
   await app.register(jobRoutes(rt));

@@ -17,6 +17,7 @@ import {
 import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
 import { arrivedUsage } from '#src/ai/tokens.ts';
 import type { Strategy } from '#src/ai/strategies.ts';
+import type { Protection } from '#src/ai/pii/protect.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 
 /** The most time to the first content, between contents, and for the whole call, in milliseconds. */
@@ -72,6 +73,8 @@ export interface AttemptContext<Input, Result> {
   input: Input;
   request: Omit<ChatRequest, 'model'>;
   signal: AbortSignal;
+  /** Masks what goes out, puts the values back into what comes. */
+  protection: Protection;
   withTimers: WithTimers;
   /** Milliseconds; what times are measured by. */
   clock: () => number;
@@ -196,8 +199,9 @@ export async function attempt<Input, Result>(
   };
   let outcome: Outcome<Result>;
   try {
-    const stream = context.withTimers(provider.name, (inner) => send(call, request, inner), timeouts, signal);
-    const meter = createMeter({ provider: provider.name, keyOwner, request }, context.costLimits ?? {});
+    const { request: sent, read } = context.protection.call(provider.name, request);
+    const stream = context.withTimers(provider.name, (inner) => read(send(call, sent, inner)), timeouts, signal);
+    const meter = createMeter({ provider: provider.name, keyOwner, request: sent }, context.costLimits ?? {});
     await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)), meter);
     if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };
     const { end, toolCalls, firstContentAt } = received;

@@ -187,7 +187,8 @@ it('gives each call what is left of the run’s time, and asks nobody after it',
   });
   const { controls: full } = controls({ timeouts: { firstContentMs: 9, idleMs: 9, totalMs: 2000 } });
   await router.run(engines.copilot, input, {}, full);
-  expect(seen[0]).toBe(2000);
+  expect(seen[0]).toBeGreaterThan(1900);
+  expect(seen[0]).toBeLessThanOrEqual(2000);
   expect(seen[1]).toBeLessThanOrEqual(1970);
   const short = controls({ timeouts: { firstContentMs: 9, idleMs: 9, totalMs: 20 } });
   expect(await failureOf(router.run(engines.copilot, input, {}, short.controls))).toMatchObject({

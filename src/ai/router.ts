@@ -16,6 +16,8 @@ import { RetryBudget } from '#src/ai/retry.ts';
 import { fallbacksOf, nothingFits, Run, type RunResources } from '#src/ai/run.ts';
 import type { Strategy } from '#src/ai/strategies.ts';
 import { estimateRequestTokens, estimateTokens } from '#src/ai/tokens.ts';
+import { Protection } from '#src/ai/pii/protect.ts';
+import type { Moderate } from '#src/ai/safety/moderation.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 
 /** Told while a job runs. Plain synchronous calls: the token loop waits for nobody. What one throws ends the run. */
@@ -91,6 +93,8 @@ export interface RouterDependencies {
   /** What calls have shown; left out, what this router sees. */
   estimates?: Estimates;
   observer?: RouterObserver;
+  /** Asked for workspaces that want it; left out, nothing is moderated. */
+  moderate?: Moderate | undefined;
   /** Milliseconds since the epoch; only `MemoryHealth` made here and the times of calls use it. */
   clock?: () => number;
   random?: () => number;
@@ -241,6 +245,14 @@ export function createRouter(dependencies: RouterDependencies): Router {
         maxOutputTokens: outputBound(engine, input, options),
         task: { engine: engine.name, input },
       };
+      const protection = new Protection({
+        privacy: workspace?.privacy,
+        safety: workspace?.safety,
+        moderate: dependencies.moderate,
+        moderationKey: workspace?.keys.openai?.[0],
+        note: (note) => dependencies.log?.warn({ engine: engine.name, ...note }, 'the texts of a job are suspicious'),
+      });
+      await protection.check(request, signal);
       const ask = askOf(engine, input, options, shapeOf(request), totalMs);
       const looking = performance.now();
       await refresh(candidates.models, context.access);
@@ -248,7 +260,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       const decision = decide(candidates, ask, context);
       observer?.decided(performance.now() - looking);
       const run = new Run(shared, {
-        context: { engine, input, request, signal, withTimers, clock, costLimits },
+        context: { engine, input, request, signal, protection, withTimers, clock, costLimits },
         ask,
         access: context.access,
         timeouts,

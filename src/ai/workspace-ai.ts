@@ -1,7 +1,9 @@
 import type { Engine, InputDefaults } from '#src/ai/engines/define.ts';
 import type { Language } from '#src/ai/local/language.ts';
 import type { ApiKey, EngineName, ProviderName } from '#src/ai/model.ts';
+import type { Privacy } from '#src/ai/pii/policy.ts';
 import type { OwnPrompt } from '#src/ai/prompts/define.ts';
+import type { Safety } from '#src/ai/safety/policy.ts';
 import { estimateTokens } from '#src/ai/tokens.ts';
 
 /** What a workspace has chosen for its AI jobs. */
@@ -14,6 +16,10 @@ export interface WorkspaceAi extends InputDefaults {
   prompts?: ReadonlyMap<string, OwnPrompt>;
   /** What one job may cost at most. */
   maxCostUsd?: number;
+  /** What happens to personal data before a provider sees it. */
+  privacy?: Privacy;
+  /** What happens to material that may be hostile. */
+  safety?: Safety;
 }
 
 export const promptKey = (engine: EngineName, language: Language): string => `${engine}/${language}`;

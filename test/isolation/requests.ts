@@ -96,6 +96,7 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/ai/credits': nothing,
   'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
+  'POST /api/ai/mask': { body: () => ({ text: 'cpf 529.982.247-25' }) },
   'GET /api/ai/prompts': nothing,
   'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
   'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },

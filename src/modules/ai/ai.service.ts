@@ -10,6 +10,7 @@ import type { Router } from '#src/ai/router.ts';
 import { bindTo, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { badRequest } from '#src/errors.ts';
+import { refuseByPolicy } from '#src/ai/pii/protect.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
@@ -69,6 +70,16 @@ export interface AiResources {
   readWorkspaceAi: ReadWorkspaceAi;
 }
 
+/** Whether a policy can refuse a job for its text. Only then is the prompt written before the job is accepted. */
+const mayRefuse = ({ privacy, safety }: WorkspaceAi): boolean =>
+  safety?.injection === 'block' || Object.values(privacy?.pii ?? {}).includes('block');
+
+function refuseByWorkspace(engine: Engine, input: unknown, workspace: WorkspaceAi): void {
+  if (!mayRefuse(workspace)) return;
+  const bound = bindTo(engine, input, workspace);
+  refuseByPolicy(engine.name, bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
+}
+
 export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
   const usable = providers.filter(isUsable);
   const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
@@ -96,6 +107,7 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
     async prepare(auth, engine, input, options, origin) {
       mustHave(auth, 'ai:run');
       const workspace = await readWorkspaceAi(auth.workspaceId);
+      refuseByWorkspace(engine, input, workspace);
       return submissionOf(auth, engine, input, options, origin, holdOf(engine, input, options, workspace));
     },
     async prepareBatch(auth, engine, inputs, options, origin) {

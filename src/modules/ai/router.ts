@@ -1,10 +1,12 @@
 import type { Redis } from 'ioredis';
+import { readApiKeys } from '#src/ai/api-keys.ts';
 import { isUsable } from '#src/ai/candidates.ts';
 import type { Phase } from '#src/ai/circuit-breaker.ts';
 import { Estimates } from '#src/ai/estimates.ts';
 import { RedisHealth } from '#src/ai/health-redis.ts';
 import type { Provider } from '#src/ai/model.ts';
 import { createProvider } from '#src/ai/providers/index.ts';
+import { createModerate } from '#src/ai/safety/moderation.ts';
 import { createRouter, type Router, type RouterObserver } from '#src/ai/router.ts';
 import { withTimers } from '#src/ai/timers.ts';
 import type { Config } from '#src/config.ts';
@@ -39,6 +41,10 @@ export function openRouter(
     router: createRouter({
       providers,
       withTimers,
+      moderate: createModerate({
+        baseUrl: config.OPENAI_BASE_URL,
+        keys: readApiKeys(config.OPENAI_API_KEY, 'installation'),
+      }),
       log,
       strategy: config.AI_STRATEGY,
       health,

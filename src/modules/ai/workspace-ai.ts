@@ -2,9 +2,10 @@ import type { Pool } from 'pg';
 import { readApiKeys } from '#src/ai/api-keys.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import type { ApiKey, ProviderName } from '#src/ai/model.ts';
+import type { Privacy } from '#src/ai/pii/policy.ts';
 import { promptKey, type WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { type ChoiceRow, findChoices } from '#src/modules/ai/workspace-ai.query.ts';
-import { PROVIDER_KEYS, valuesOf } from '#src/modules/settings/registry.ts';
+import { PROVIDER_KEYS, type ValuesOf, valuesOf } from '#src/modules/settings/registry.ts';
 import { secretPlace } from '#src/modules/settings/secret-place.ts';
 import type { Vault } from '#src/modules/vault/vault.ts';
 
@@ -52,10 +53,23 @@ async function read(pool: Pool, vault: Pick<Vault, 'open'>, workspaceId: string)
     tone: values['ai.tone'],
     language: values['ai.language'] ?? undefined,
     prompts: promptsOf(rows),
+    privacy: privacyOf(values),
+    safety: {
+      injection: values['safety.injection'],
+      moderation: values['safety.moderation'],
+      onFailure: values['safety.onFailure'],
+    },
     ...(allowedProviders && { allowedProviders }),
     ...(maxCostUsd !== null && { maxCostUsd }),
   };
 }
+
+/** A workspace's settings of personal data, as the masker reads them. */
+export const privacyOf = (values: ValuesOf<'workspace'>): Privacy => ({
+  pii: values['privacy.pii'],
+  allow: values['privacy.allow'],
+  maskOllama: values['privacy.maskOllama'],
+});
 
 function promptsOf(rows: ChoiceRow[]): WorkspaceAi['prompts'] {
   return new Map(

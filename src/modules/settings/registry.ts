@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { ProviderName } from '#src/ai/model.ts';
+import { PiiPolicy } from '#src/ai/pii/policy.ts';
 import { LanguageTag } from '#src/http/fields.ts';
 import type { Permission } from '#src/http/permissions.ts';
 
@@ -109,6 +110,50 @@ export const SETTINGS = {
   'ai.providerKey.mistral': secret("The workspace's own key at Mistral", 'api-keys:manage'),
   'ai.providerKey.cohere': secret("The workspace's own key at Cohere", 'api-keys:manage'),
   'ai.providerKey.together': secret("The workspace's own key at Together", 'api-keys:manage'),
+  'privacy.pii': setting(
+    'workspace',
+    PiiPolicy,
+    {},
+    'What happens to personal data of each type before a provider sees it: mask, block or allow; not named: mask, but allow for url',
+    { permission: 'workspace:update' },
+  ),
+  'privacy.allow': setting(
+    'workspace',
+    z.array(z.string().trim().min(3).max(200)).max(200),
+    [],
+    "Values that are never masked, such as the company's own phone number",
+    { permission: 'workspace:update' },
+  ),
+  'privacy.maskOllama': setting(
+    'workspace',
+    z.boolean(),
+    true,
+    'Whether Ollama gets masked text like other providers',
+    {
+      permission: 'workspace:update',
+    },
+  ),
+  'safety.injection': setting(
+    'workspace',
+    z.enum(['off', 'note', 'block']),
+    'note',
+    'What happens when customer material tries to give the model orders',
+    { permission: 'workspace:update' },
+  ),
+  'safety.moderation': setting(
+    'workspace',
+    z.enum(['off', 'on']),
+    'off',
+    "Whether OpenAI's moderation reads customer material, masked, before a model does",
+    { permission: 'workspace:update' },
+  ),
+  'safety.onFailure': setting(
+    'workspace',
+    z.enum(['open', 'closed']),
+    'open',
+    'Whether jobs run (open) or wait (closed) while the moderation cannot be asked',
+    { permission: 'workspace:update' },
+  ),
   'privacy.retentionDays': setting('workspace', z.int().min(30).max(3650), 730, 'How many days messages are kept', {
     permission: 'workspace:update',
   }),

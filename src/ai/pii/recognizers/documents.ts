@@ -76,13 +76,22 @@ const cep: RunReader = (run, { contexts }) => {
   return weight > 0 ? found('cep', run, 0.3 + 0.5 * weight) : undefined;
 };
 
+/** Some states write their letters before the number. */
+const STATE =
+  /(?:^|[^A-Za-z])((?:AC|AL|AM|AP|BA|CE|DF|ES|GO|MA|MG|MS|MT|PA|PB|PE|PI|PR|RJ|RN|RO|RR|RS|SC|SE|SP|TO)[- ]?)$/;
+
 /** RG has no form all states share: seven to nine digits, the last perhaps X, that the words before name. */
 const rg: RunReader = (run, { text, contexts }) => {
   const weight = contexts.weight('rg', run.start);
   if (weight === 0) return undefined;
   const mark = run.digits.length < 9 ? /^[- ]?[Xx](?![0-9A-Za-z])/.exec(text.slice(run.end, run.end + 3)) : null;
   const number = mark ? `${run.digits}X` : run.digits;
-  const whole = { start: run.start, end: run.end + (mark?.[0].length ?? 0), digits: number };
+  const state = STATE.exec(text.slice(Math.max(0, run.start - 4), run.start));
+  const whole = {
+    start: run.start - (state?.[1]?.length ?? 0),
+    end: run.end + (mark?.[0].length ?? 0),
+    digits: number,
+  };
   return found('rg', whole, (isSaoPauloRg(number) ? 0.5 : 0.35) + 0.45 * weight);
 };
 
