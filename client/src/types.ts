@@ -29,7 +29,7 @@ export interface JobUsage {
   provider: string;
   model: string;
   /** The name that was asked for, where it stands for `model` by now. */
-  requestedModel?: string;
+  requestedModel?: string | undefined;
   inputTokens: number;
   outputTokens: number;
   cachedInputTokens: number;
@@ -41,6 +41,10 @@ export interface JobUsage {
   fallbacks: { provider: string; model: string; reason: string }[];
   degraded: boolean;
   estimated: boolean;
+  /** Which prompt asked; null where you brought your own turns. */
+  promptVersion?: string | null | undefined;
+  /** The answer to an equal job of the last minutes; it costs nothing. */
+  cached?: boolean | undefined;
 }
 
 export interface Job {
@@ -76,6 +80,8 @@ export interface JobOptions {
   maxCostUsd?: number | undefined;
   timeoutMs?: number | undefined;
   stream?: boolean | undefined;
+  /** With false, the answer to an equal job is neither used nor kept. */
+  cache?: boolean | undefined;
 }
 
 /** An event on the topic `job:<id>`. */
@@ -146,6 +152,11 @@ export interface EngineInputs {
   copilot: CopilotInput;
   'smart-replies': { message: string; count?: number; context?: string; language?: string };
   sentiment: { text: string } | { texts: string[] };
+  intent: { text: string; labels?: string[] };
+  'extract-entities': { text: string };
+  summarize: { messages: (ConversationMessage & { at?: string })[]; maxLength?: number };
+  translate: { text: string; targetLanguage: string; sourceLanguage?: string };
+  'score-lead': { features: Record<string, string | number | boolean> };
 }
 
 export type EngineInput<Engine extends string> = Engine extends keyof EngineInputs

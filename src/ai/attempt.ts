@@ -16,7 +16,7 @@ import {
 } from '#src/ai/model.ts';
 import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
 import { arrivedUsage } from '#src/ai/tokens.ts';
-import type { Strategy } from '#src/ai/strategies.ts';
+import type { Strategy } from '#src/ai/model.ts';
 import type { Protection } from '#src/ai/pii/protect.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 

@@ -3,7 +3,8 @@ import type { Candidate, Candidates } from '#src/ai/candidates.ts';
 import type { Estimates } from '#src/ai/estimates.ts';
 import { type Ask, type Exclusion, exclusionOf, type ReserveCode, staticExclusion } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
-import { chooseOfTwo, type Estimate, forgiven, NEAR, qualityOf, scoresOf, type Strategy } from '#src/ai/strategies.ts';
+import { chooseOfTwo, type Estimate, forgiven, NEAR, qualityOf, scoresOf } from '#src/ai/strategies.ts';
+import { type Strategy } from '#src/ai/model.ts';
 
 const EXPLORE_SHARE = 0.02;
 /** A mean this many times below the time left is in time. */

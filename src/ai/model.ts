@@ -24,6 +24,10 @@ export type EngineName =
   | 'score-lead'
   | 'chat';
 
+export const STRATEGIES = ['cost_optimized', 'speed_optimized', 'quality_optimized', 'balanced', 'failover'] as const;
+/** What a job wants most of its target. `failover`: the order of the configuration. */
+export type Strategy = (typeof STRATEGIES)[number];
+
 export interface ToolCall {
   id: string;
   name: string;

@@ -14,7 +14,7 @@ import type { ChatRequest, FailureClass, FinishReason, Provider, Usage } from '#
 import type { CostLimits } from '#src/ai/meter.ts';
 import { RetryBudget } from '#src/ai/retry.ts';
 import { fallbacksOf, nothingFits, Run, type RunResources } from '#src/ai/run.ts';
-import type { Strategy } from '#src/ai/strategies.ts';
+import type { Strategy } from '#src/ai/model.ts';
 import { estimateRequestTokens, estimateTokens } from '#src/ai/tokens.ts';
 import { Protection } from '#src/ai/pii/protect.ts';
 import type { Moderate } from '#src/ai/safety/moderation.ts';

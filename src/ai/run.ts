@@ -9,7 +9,7 @@ import type { Health } from '#src/ai/health.ts';
 import { type FailureClass, type Message, ProviderError } from '#src/ai/model.ts';
 import { type RetryBudget, retryWaitMs, RULES } from '#src/ai/retry.ts';
 import type { RouterEvents } from '#src/ai/router.ts';
-import type { Strategy } from '#src/ai/strategies.ts';
+import type { Strategy } from '#src/ai/model.ts';
 import { AppError } from '#src/errors.ts';
 
 const MAX_ATTEMPTS = 4;

@@ -1,10 +1,6 @@
-import type { EngineName } from '#src/ai/model.ts';
+import type { EngineName, Strategy } from '#src/ai/model.ts';
 import type { ModelFacts } from '#src/ai/catalog.ts';
 import type { Expectation } from '#src/ai/estimates.ts';
-
-export const STRATEGIES = ['cost_optimized', 'speed_optimized', 'quality_optimized', 'balanced', 'failover'] as const;
-/** What a job wants most of its target. `failover`: the order of the configuration. */
-export type Strategy = (typeof STRATEGIES)[number];
 
 /** What a strategy compares, by target. */
 export interface Estimate extends Expectation {

@@ -47,28 +47,32 @@ it('decides in Redis as the model does, for any schedule', { timeout: 30_000 }, 
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }),
-      fc.array(fc.nat({ max: 5_000_000 }), { minLength: 1, maxLength: 60 }),
-      async (quotas, gaps) => {
+      fc.array(fc.tuple(fc.nat({ max: 5_000_000 }), fc.oneof(fc.constant(1), fc.integer({ min: -5, max: 9 }))), {
+        minLength: 1,
+        maxLength: 60,
+      }),
+      async (quotas, steps) => {
         run += 1;
         const charges = quotas.map((quota, at) => charge(`gcra-test:${process.pid}:${run}:${at}`, quota));
         let kept: (number | undefined)[] = quotas.map(() => undefined);
         let now = 1_763_950_000_000_000;
         const expected = [];
         const pipeline = redis.pipeline();
-        for (const gap of gaps) {
+        for (const [gap, drawn] of steps) {
+          const count = drawn || 1;
           now += gap;
-          const step = chargeAll(charges, kept, now);
+          const step = chargeAll(charges, kept, now, count);
           kept = step.kept ?? kept;
-          expected.push(step.verdict);
-          const [count = 0, ...rest] = scriptArguments([charges]);
-          pipeline.eval(AT_GIVEN_TIME, Number(count), ...rest, now);
+          expected.push({ count, verdict: step.verdict });
+          const [keys = 0, ...rest] = scriptArguments([{ charges, count }]);
+          pipeline.eval(AT_GIVEN_TIME, Number(keys), ...rest, now);
         }
         pipeline.del(...charges.map(({ key }) => key));
         const answers = (await pipeline.exec()) ?? [];
-        for (const [at, verdict] of expected.entries()) {
+        for (const [at, { count, verdict }] of expected.entries()) {
           const [error, answer] = answers[at] ?? [];
           expect(error).toBeNull();
-          expect(readAnswers([charges], answer as number[])).toEqual([verdict]);
+          expect(readAnswers([{ charges, count }], answer as number[])).toEqual([verdict]);
         }
       },
     ),
@@ -78,9 +82,9 @@ it('decides in Redis as the model does, for any schedule', { timeout: 30_000 }, 
 
 it('counts several requests in one call as it would one by one', async () => {
   const [one, other] = [charge(`gcra-test:${process.pid}:one`, 2), charge(`gcra-test:${process.pid}:other`, 5)];
-  const requests = [[one], [one, other], [one, other], [other]];
-  const [count = 0, ...rest] = scriptArguments(requests);
-  const answer = (await redis.eval(GCRA_LUA, Number(count), ...rest)) as number[];
+  const requests = [[one], [one, other], [one, other], [other]].map((charges) => ({ charges, count: 1 }));
+  const [keys = 0, ...rest] = scriptArguments(requests);
+  const answer = (await redis.eval(GCRA_LUA, Number(keys), ...rest)) as number[];
   const verdicts = readAnswers(requests, answer);
   expect(verdicts.map(({ waitUs }) => waitUs > 0)).toEqual([false, false, true, false]);
   expect(verdicts[2]).toMatchObject({ refusedBy: 0, buckets: [{ remaining: 0 }, { remaining: 4 }] });

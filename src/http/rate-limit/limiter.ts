@@ -10,8 +10,10 @@ import {
   readAnswers,
   scriptArguments,
   type Charge,
+  type CountedCharge,
   type Verdict,
 } from '#src/http/rate-limit/gcra.ts';
+import { createPrepaid } from '#src/http/rate-limit/prepaid.ts';
 import { readPolicies, type Policy, type PolicyName } from '#src/http/rate-limit/policies.ts';
 import { networkOf } from '#src/lib/network.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
@@ -123,7 +125,7 @@ export function createLimiter(
     });
 
   // The requests of one moment are counted in one round trip, one after the other as they came.
-  const inRedis = createBatcher<Counted[], Verdict>({
+  const inRedis = createBatcher<CountedCharge, Verdict>({
     max: 200,
     run: async (requests) => {
       const { promise: late, reject } = Promise.withResolvers<never>();
@@ -157,10 +159,11 @@ export function createLimiter(
     return verdict;
   };
 
+  const prepaid = createPrepaid((charges, count) => inRedis({ charges, count }));
   const judge = async (counted: Counted[]): Promise<Verdict> => {
     if (redis.status !== 'ready' || performance.now() < pausedUntil) return inThisProcess(counted);
     try {
-      return await inRedis(counted);
+      return await prepaid(counted);
     } catch {
       pausedUntil = performance.now() + PAUSE_MS;
       return inThisProcess(counted);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { STRATEGIES } from '#src/ai/strategies.ts';
+import { STRATEGIES } from '#src/ai/model.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
 
 export { ProblemView };
