@@ -43,6 +43,7 @@ export class CompletionFrames {
       case 'job.cancelled':
         throw jobError(event.data.problem);
       case 'job.queued':
+      default:
         return [];
     }
   }
