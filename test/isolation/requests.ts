@@ -4,6 +4,8 @@ import { engines } from '#src/ai/engines/index.ts';
 /** One good request to a route, as a member of the world who may would send it. */
 export interface Entry {
   params?: (world: World) => Promise<Record<string, string>> | Record<string, string>;
+  /** Its parameters choose among things that every workspace has. */
+  namesNoRow?: true;
   query?: Record<string, string>;
   body?: (world: World) => object;
   /** Answers of a caller who may; by default any 2xx. */
@@ -16,7 +18,7 @@ export interface Entry {
 
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
-const somePrompt = () => ({ engine: 'copilot', language: 'pt' });
+const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
@@ -98,18 +100,18 @@ export const REQUESTS: Record<string, Entry> = {
   'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
   'POST /api/ai/mask': { body: () => ({ text: 'cpf 529.982.247-25' }) },
   'GET /api/ai/prompts': nothing,
-  'GET /api/ai/prompts/:engine/:language/versions': { params: somePrompt },
-  'POST /api/ai/prompts/:engine/:language/preview': { params: somePrompt, body: () => ({}) },
+  'GET /api/ai/prompts/:engine/:language/versions': somePrompt,
+  'POST /api/ai/prompts/:engine/:language/preview': { ...somePrompt, body: () => ({}) },
   'PUT /api/ai/prompts/:engine/:language': {
-    params: somePrompt,
+    ...somePrompt,
     body: () => ({ text: 'Responda como a nossa loja responde.' }),
   },
   'POST /api/ai/prompts/:engine/:language/activate': {
-    params: somePrompt,
+    ...somePrompt,
     body: () => ({ version: 1 }),
     ok: [200, 404],
   },
-  'POST /api/ai/prompts/:engine/:language/deactivate': { params: somePrompt },
+  'POST /api/ai/prompts/:engine/:language/deactivate': somePrompt,
   'GET /api/ai/providers': nothing,
   'POST /api/ai/explain': { body: () => ({ engine: 'copilot', input: INPUTS['copilot'] }) },
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
