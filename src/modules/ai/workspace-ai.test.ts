@@ -16,7 +16,14 @@ const set = (payload: object) =>
 const readFresh = () => createWorkspaceAi(test.rt.pool, test.rt.vault)(owner.workspace.id);
 
 it('is what the defaults say, where nothing was chosen', async () => {
-  expect(await readFresh()).toEqual({ keys: {}, tone: 'friendly', language: undefined, prompts: new Map() });
+  expect(await readFresh()).toEqual({
+    keys: {},
+    tone: 'friendly',
+    language: undefined,
+    prompts: new Map(),
+    privacy: { pii: {}, allow: [], maskOllama: true },
+    safety: { injection: 'note', moderation: 'off', onFailure: 'open' },
+  });
 });
 
 it('has all that was chosen, secrets opened', async () => {
