@@ -1,7 +1,6 @@
 import { factsOf, type ModelFacts } from '#src/ai/catalog.ts';
 import type { Estimates, TargetStats } from '#src/ai/estimates.ts';
-import type { ApiKey, EngineName, Provider, ProviderName } from '#src/ai/model.ts';
-import type { Strategy } from '#src/ai/model.ts';
+import type { ApiKey, EngineName, Provider, ProviderName, Strategy } from '#src/ai/model.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { AppError, badRequest } from '#src/errors.ts';
 

@@ -6,10 +6,9 @@ import type { Estimates, Sample } from '#src/ai/estimates.ts';
 import type { Ask, Exclusion } from '#src/ai/filter.ts';
 import { REASONS } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
-import { type FailureClass, type Message, ProviderError } from '#src/ai/model.ts';
+import { type FailureClass, type Message, ProviderError, type Strategy } from '#src/ai/model.ts';
 import { type RetryBudget, retryWaitMs, RULES } from '#src/ai/retry.ts';
 import type { RouterEvents } from '#src/ai/router.ts';
-import type { Strategy } from '#src/ai/model.ts';
 import { AppError } from '#src/errors.ts';
 
 const MAX_ATTEMPTS = 4;
