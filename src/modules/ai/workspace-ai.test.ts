@@ -75,3 +75,20 @@ it('limits what a job may cost to the lower of what it and the workspace say, wh
     expect(answer.json()).toMatchObject({ status: 422, code: 'max_cost_too_low' });
   }, 3000);
 });
+
+it('has what was chosen about personal data and safety, and jobs are refused by it', async () => {
+  const privacy = { 'privacy.pii': { cpf: 'block' }, 'privacy.allow': ['Ana'], 'privacy.maskOllama': false };
+  const safety = { 'safety.injection': 'block', 'safety.moderation': 'on', 'safety.onFailure': 'closed' };
+  const patch = { method: 'PATCH' as const, url: '/api/settings/workspace', headers: owner.headers };
+  expect((await test.app.inject({ ...patch, payload: { ...privacy, ...safety } })).statusCode).toBe(200);
+  expect(await readFresh()).toMatchObject({
+    privacy: { pii: { cpf: 'block' }, allow: ['Ana'], maskOllama: false },
+    safety: { injection: 'block', moderation: 'on', onFailure: 'closed' },
+  });
+  await set({ 'ai.maxCostUsd': null });
+  await vi.waitFor(async () => {
+    const payload = { text: 'Meu CPF é 529.982.247-25' };
+    const answer = await test.app.inject({ method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload });
+    expect(answer.json()).toMatchObject({ status: 422, code: 'pii_blocked' });
+  }, 3000);
+});
