@@ -5,9 +5,18 @@ const simulator = await createSimulator({
   port: Number(process.env['SIMULATOR_PORT'] || 4010),
 });
 
-console.log(`The provider simulator listens on ${simulator.url}. Point the product at it with:
+const at = simulator.url;
+console.log(`The provider simulator listens on ${at}. Point the product at it with as many of these as you like:
 
-  OPENAI_BASE_URL=${simulator.url}/openai/v1 OPENAI_API_KEY=anything GROQ_BASE_URL=${simulator.url}/groq GROQ_API_KEY=anything npm start
+  OPENAI_API_KEY=any    OPENAI_BASE_URL=${at}/openai/v1 \\
+  ANTHROPIC_API_KEY=any ANTHROPIC_BASE_URL=${at}/anthropic \\
+  GOOGLE_API_KEY=any    GOOGLE_BASE_URL=${at}/google \\
+  GROQ_API_KEY=any      GROQ_BASE_URL=${at}/groq \\
+  MISTRAL_API_KEY=any   MISTRAL_BASE_URL=${at}/mistral \\
+  COHERE_API_KEY=any    COHERE_BASE_URL=${at}/cohere \\
+  TOGETHER_API_KEY=any  TOGETHER_BASE_URL=${at}/together/v1 \\
+  OLLAMA_BASE_URL=${at}/ollama \\
+  npm start
 
 Scripts and faults: simulator/README.md. What it saw: ${simulator.url}/__simulator/seen`);
 

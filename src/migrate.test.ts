@@ -154,11 +154,11 @@ it('works with an owner that is no superuser and a login that owns nothing', asy
     const appended = await onServer(urlOf(login), async (client) => {
       await client.query(`begin; set local role wh_app; set local app.workspace_id = '${randomUUID()}'`);
       const { rows } = await client.query(
-        `select audit_append(uuidv7(), 'system', null, 'x', null, null, null, null, null, null, null) as seq`,
+        `select audit_append(uuidv7(), 'system', null, 'x', null, null, null, null, null, null, null) as entry`,
       );
       return rows;
     });
-    expect(appended).toEqual([{ seq: '1' }]);
+    expect(appended).toMatchObject([{ entry: { seq: 1 } }]);
   } finally {
     await onOwn([`drop database ${name}_owned with (force)`, `drop role ${owner}`, `drop role ${login}`]);
   }

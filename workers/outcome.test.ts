@@ -47,6 +47,19 @@ describe('classify', () => {
     expect(outcome).toMatchObject(isFailure === undefined ? { kind } : { kind, isFailure });
   });
 
+  it('tries nothing that could only begin after the time the client gave', () => {
+    const late = new Stop('deadline');
+    expect(classify(late, job(), retry, -1)).toMatchObject({ kind: 'failed', problem: { code: 'timed_out' } });
+    expect(classify(late, job(), retry)).toMatchObject({ kind: 'retrying' });
+    const limited = new ProviderError('openai', 'rate_limited', 'busy', { retryAfterMs: 5000 });
+    expect(classify(limited, job(), retry, 4000)).toMatchObject({
+      kind: 'failed',
+      problem: { code: 'provider_rate_limited' },
+    });
+    expect(classify(limited, job(), retry, 60_000)).toMatchObject({ kind: 'retrying' });
+    expect(classify(new Stop('drain'), job(), retry, -1)).toMatchObject({ kind: 'retrying' });
+  });
+
   it('gives a job up at its last attempt, and an endlessly busy one in the end', () => {
     const error = new ProviderError('openai', 'transient', 'no');
     expect(classify(error, job({ failures: 2 }), retry)).toMatchObject({

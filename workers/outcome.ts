@@ -42,8 +42,16 @@ const hasNoStartLeft = (job: Starts): boolean => job.attempt >= job.maxAttempts 
 /** @returns whether a failure of this start ends the job, because its attempts or its starts are used up. */
 export const isFinal = (job: Starts): boolean => job.failures + 1 >= job.maxAttempts || hasNoStartLeft(job);
 
-/** Decides once, from the error alone and the job's counters, what a failed attempt leads to. */
-export function classify(error: unknown, job: ClaimedJob, retry: QueueContract['retry']): Outcome {
+/**
+ * Decides once, from the error alone and the job's counters, what a failed attempt leads to.
+ * @param timeLeftMs of the time the client gave the job; what could only begin after it is not tried
+ */
+export function classify(
+  error: unknown,
+  job: ClaimedJob,
+  retry: QueueContract['retry'],
+  timeLeftMs = Infinity,
+): Outcome {
   if (error instanceof Stop) {
     if (error.reason === 'lease_lost') return { kind: 'abandoned' };
     if (error.reason === 'cancelled') return { kind: 'cancelled', problem: cancelledProblem() };
@@ -60,10 +68,7 @@ export function classify(error: unknown, job: ClaimedJob, retry: QueueContract['
   if (known.retry === 'never' || isLast) return { kind: 'failed', problem: toProblem(known) };
   // A provider that stays busy is asked ever less often: its "at once" would use up all starts within seconds.
   const times = isBusy ? job.attempt - job.failures : job.failures + 1;
-  return {
-    kind: 'retrying',
-    delayMs: backoffMs(retry, times, known.retryAfterMs),
-    isFailure: !isBusy,
-    reason: known.code,
-  };
+  const delayMs = backoffMs(retry, times, known.retryAfterMs);
+  if (delayMs >= timeLeftMs) return { kind: 'failed', problem: toProblem(known) };
+  return { kind: 'retrying', delayMs, isFailure: !isBusy, reason: known.code };
 }

@@ -137,7 +137,8 @@ async function runJob(
     outcome = { kind: 'completed' };
   } catch (error) {
     const cause = controller.signal.aborted ? controller.signal.reason : error;
-    outcome = classify(cause, job, contract.retry);
+    const timeLeftMs = (job.options.timeoutMs ?? Infinity) - (performance.now() - startedAt);
+    outcome = classify(cause, job, contract.retry, timeLeftMs);
     if (!(cause instanceof AppError || cause instanceof Stop)) log.error({ err: cause }, 'The attempt threw');
   } finally {
     clearTimeout(deadline);

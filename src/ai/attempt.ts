@@ -11,12 +11,12 @@ import {
   type Provider,
   ProviderError,
   type ProviderName,
+  type Strategy,
   type ToolCall,
   type Usage,
 } from '#src/ai/model.ts';
 import { type CostLimits, createMeter, type Meter, maxCostReached } from '#src/ai/meter.ts';
 import { arrivedUsage } from '#src/ai/tokens.ts';
-import type { Strategy } from '#src/ai/model.ts';
 import type { Protection } from '#src/ai/pii/protect.ts';
 import { type Candidate, type Target, targetOf } from '#src/ai/candidates.ts';
 

@@ -1,7 +1,6 @@
 import { factsOf, type ModelFacts } from '#src/ai/catalog.ts';
 import type { Estimates, TargetStats } from '#src/ai/estimates.ts';
-import type { ApiKey, EngineName, Provider, ProviderName } from '#src/ai/model.ts';
-import type { Strategy } from '#src/ai/model.ts';
+import type { ApiKey, EngineName, Provider, ProviderName, Strategy } from '#src/ai/model.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 import { AppError, badRequest } from '#src/errors.ts';
 
@@ -84,13 +83,25 @@ function unknownChoice(option: 'provider' | 'model', message: string): AppError 
 
 const namesOf = (names: Iterable<string>): string => [...new Set(names)].join(', ') || 'none';
 
-function chosen(usable: readonly Candidate[], engine: EngineName, { provider, model }: RouterOptions): Candidate[] {
+/** Why a target that is known cannot be chosen; empty for a name that nobody knows. */
+function whyClosed(all: readonly Candidate[], { provider, model }: RouterOptions): string {
+  const known = all.find((one) => (model ? one.model === model : one.provider.name === provider));
+  return known ? ` (${known.provider.name} has no key here, or the workspace does not allow it)` : '';
+}
+
+function chosen(
+  all: readonly Candidate[],
+  usable: readonly Candidate[],
+  engine: EngineName,
+  { provider, model }: RouterOptions,
+): Candidate[] {
   let left = usable.filter((one) => one.provider.supports(engine));
   if (provider !== undefined) {
     const its = usable.filter((one) => one.provider.name === provider);
     if (its.length === 0) {
       const there = namesOf(usable.map((one) => one.provider.name));
-      throw unknownChoice('provider', `There is no provider "${provider}" here. There is: ${there}.`);
+      const why = whyClosed(all, { provider });
+      throw unknownChoice('provider', `There is no provider "${provider}" here${why}. There is: ${there}.`);
     }
     left = its.filter((one) => one.provider.supports(engine));
     if (left.length === 0) throw unknownChoice('provider', `The provider "${provider}" cannot do "${engine}".`);
@@ -99,7 +110,8 @@ function chosen(usable: readonly Candidate[], engine: EngineName, { provider, mo
   const found = left.filter((one) => one.model === model);
   if (found.length > 0) return found;
   const there = namesOf(left.map((one) => one.model));
-  throw unknownChoice('model', `There is no model "${model}" for "${engine}" here. There is: ${there}.`);
+  const why = usable.some((one) => one.model === model) ? '' : whyClosed(all, { model });
+  throw unknownChoice('model', `There is no model "${model}" for "${engine}" here${why}. There is: ${there}.`);
 }
 
 /**
@@ -117,7 +129,9 @@ export function candidatesFor(
     (!provider.needsKey || keysFor(provider, workspace).length > 0) &&
     (allowed === undefined || provider.name === 'local' || allowed.includes(provider.name));
   const usable = all.filter(isOpen);
-  if (options.provider !== undefined || options.model !== undefined) return { models: chosen(usable, engine, options) };
+  if (options.provider !== undefined || options.model !== undefined) {
+    return { models: chosen(all, usable, engine, options) };
+  }
   const able = usable.filter(({ provider }) => provider.supports(engine));
   const models = able.filter(({ provider }) => provider.name !== 'local');
   const lastResort = able.find(({ provider }) => provider.name === 'local');
@@ -125,6 +139,8 @@ export function candidatesFor(
   throw new AppError(
     503,
     'no_provider_available',
-    `No provider that can do "${engine}" is configured: set OPENAI_API_KEY or OLLAMA_BASE_URL.`,
+    allowed
+      ? `None of the providers that the workspace allows (ai.allowedProviders: ${allowed.join(', ')}) can do "${engine}" here.`
+      : `No provider that can do "${engine}" has a key: set one of OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, GROQ_API_KEY, MISTRAL_API_KEY, COHERE_API_KEY, TOGETHER_API_KEY or OLLAMA_BASE_URL, or the workspace's own (ai.providerKey.*).`,
   );
 }

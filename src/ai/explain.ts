@@ -4,8 +4,7 @@ import type { Phase } from '#src/ai/circuit-breaker.ts';
 import { dayOf, decide, type DecisionContext } from '#src/ai/decide.ts';
 import { type Ask, type ExclusionCode, exclusionsOf, REASONS, type ReserveCode } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
-import type { Provider, ProviderName } from '#src/ai/model.ts';
-import type { Strategy } from '#src/ai/model.ts';
+import type { Provider, ProviderName, Strategy } from '#src/ai/model.ts';
 import type { WorkspaceAi } from '#src/ai/workspace-ai.ts';
 
 export interface ExplainedReason {

@@ -216,3 +216,33 @@ it('tells the worst case: who might answer, and the bounds of input and output',
   expect(worst.inputTokens).toBeLessThan(asked + 650 + 500);
   expect(() => router.worstCase(engines['smart-replies'], ask, { model: 'x' })).toThrow(/There is no model "x"/);
 });
+
+describe('targets that the bounds of a run kept from being asked', () => {
+  const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
+
+  it('are asked by the next attempt, though what failed will not mend', async () => {
+    const well = scripted('cohere', [reply]);
+    const providers = [...dead(), well.provider, createLocal()];
+    const error = await failureOf(run(providers, { strategy: 'failover' }).done);
+    expect(error).toMatchObject({ code: 'provider_auth', retry: 'later' });
+    expect(well.requests).toHaveLength(0);
+  });
+
+  it('make a limit no reason to wait for', async () => {
+    const limited = (['openai', 'groq', 'mistral'] as const).map(
+      (name) => failing(name, 'rate_limited', 60_000).provider,
+    );
+    const error = await failureOf(
+      run([...limited, scripted('cohere', [reply]).provider], { strategy: 'failover' }).done,
+    );
+    expect(error).toMatchObject({ failure: 'rate_limited', retry: 'delay', retryAfterMs: undefined });
+  });
+
+  it('are not asked what nobody shall be asked', async () => {
+    const providers = [failing('openai', 'transient').provider, failing('groq', 'content_refused').provider];
+    const error = await failureOf(
+      run([...providers, scripted('cohere', [reply]).provider], { strategy: 'failover' }).done,
+    );
+    expect(error).toMatchObject({ failure: 'content_refused', retry: 'never' });
+  });
+});

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { factsOf } from '#src/ai/catalog.ts';
 import { expectedCostUsd } from '#src/ai/estimates.ts';
-import { type FailureClass, ProviderError, type ProviderName } from '#src/ai/model.ts';
-import { STRATEGIES } from '#src/ai/model.ts';
+import { type FailureClass, ProviderError, type ProviderName, STRATEGIES } from '#src/ai/model.ts';
 import { type Mood, openMarket } from '#src/ai/__fixtures__/market.ts';
 
 const MODELS = {

@@ -6,10 +6,9 @@ import type { Estimates, Sample } from '#src/ai/estimates.ts';
 import type { Ask, Exclusion } from '#src/ai/filter.ts';
 import { REASONS } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
-import { type FailureClass, type Message, ProviderError } from '#src/ai/model.ts';
+import { type FailureClass, type Message, ProviderError, type Strategy } from '#src/ai/model.ts';
 import { type RetryBudget, retryWaitMs, RULES } from '#src/ai/retry.ts';
 import type { RouterEvents } from '#src/ai/router.ts';
-import type { Strategy } from '#src/ai/model.ts';
 import { AppError } from '#src/errors.ts';
 
 const MAX_ATTEMPTS = 4;
@@ -117,8 +116,7 @@ export class Run<Input, Result> {
       if (outcome?.ok) return { ...outcome, candidate: next.candidate };
       if (outcome) queue = this.#after(next.candidate, outcome.error, queue);
     }
-    const now = this.#shared.health.now();
-    const all = [...this.failures, ...excluded.flatMap((one) => asFailure(one, now))];
+    const all = this.#allFailures(queue, excluded);
     if (lastResort && this.#lastResortIsDue(all)) {
       const [entry] = this.#order.access.entries(lastResort.provider);
       this.#restart();
@@ -160,6 +158,20 @@ export class Run<Input, Result> {
       throw signal.aborted ? signal.reason : error;
     });
     return { candidate: best.candidate, needsProbe: false };
+  }
+
+  /** Why there is no answer: what a later attempt of the job may mend, and when. */
+  #allFailures(queue: readonly Next[], excluded: Decision['excluded']): Failed[] {
+    // A paused target is no reason to ask again what nobody shall be asked.
+    if (this.#isOver()) return this.failures.slice(-1);
+    const now = this.#shared.health.now();
+    const all = [...this.failures, ...excluded.flatMap((one) => asFailure(one, now))];
+    const last = this.failures.at(-1);
+    if (!last || queue.length === 0) return all;
+    // Targets that only the bounds of a run kept from being asked: the next attempt asks them, whatever became of these.
+    const retry = this.failures.every(({ error }) => error.retry === 'delay') ? ('delay' as const) : ('later' as const);
+    const { provider, failure, message } = last.error;
+    return [{ ...last, error: new ProviderError(provider, failure, message, { retry }) }, ...all];
   }
 
   /** The last failure told that nobody else shall be asked either. */

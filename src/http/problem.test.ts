@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { TestApp } from '../../test/harness.ts';
 import { buildApp } from '#src/app.ts';
 import { AppError, unavailable } from '#src/errors.ts';
+import { fieldErrors } from '#src/http/validation.ts';
 import { openTestRuntime } from '../../test/harness.ts';
 
 let test: TestApp;
@@ -103,6 +104,27 @@ describe('an error of a handler', () => {
     expect(problem).toMatchObject({ status, code, instance: `/fail/${kind}`, message: problem.detail });
     expect(answer.body).not.toMatch(/select|10\.0\.0\.5|stack|query-secret/);
     expect(answer.headers['retry-after']).toBe(status === 503 ? '2' : undefined);
+  });
+});
+
+describe('what a field error says', () => {
+  const errorsOf = (schema: z.ZodType, value: unknown) => fieldErrors(schema.safeParse(value).error?.issues ?? [], '');
+
+  it('calls a field that is not there required, but keeps a message of the schema', () => {
+    const schema = z.object({ text: z.string(), count: z.int('must be a whole number') });
+    expect(errorsOf(schema, {}).map(({ path, message }) => `${path} ${message}`)).toEqual([
+      'text is required',
+      'count must be a whole number',
+    ]);
+    expect(errorsOf(schema, { text: null, count: 1 })[0]?.message).toContain('received null');
+  });
+
+  it('is said once', () => {
+    const twice = z
+      .string()
+      .regex(/^a/, 'must be a')
+      .refine(() => false, 'must be a');
+    expect(errorsOf(z.object({ text: twice }), { text: 'b' })).toHaveLength(1);
   });
 });
 

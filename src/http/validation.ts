@@ -38,7 +38,10 @@ export const validateWithZod: FastifySchemaCompiler<z.ZodType> = ({ schema, http
  * @param prefix what paths begin with; with none, the value itself is called `body`
  */
 export function fieldErrors(issues: readonly Issue[], prefix: string): FieldError[] {
-  return issues.flatMap((issue) => oneIssue(issue, prefix, [])).slice(0, MAX_ERRORS);
+  const found = issues.flatMap((issue) => oneIssue(issue, prefix, []));
+  const told = new Set<string>();
+  const isNew = ({ path, message }: FieldError) => told.size < told.add(`${path} ${message}`).size;
+  return found.filter(isNew).slice(0, MAX_ERRORS);
 }
 
 function oneIssue(issue: Issue, prefix: string, parents: readonly PropertyKey[]): FieldError[] {
@@ -50,8 +53,12 @@ function oneIssue(issue: Issue, prefix: string, parents: readonly PropertyKey[])
     const branch = nearest(issue.errors);
     if (branch) return branch.flatMap((inner) => oneIssue(inner, prefix, path));
   }
-  return [fieldError(prefix, path, issue.code, issue.message)];
+  return [fieldError(prefix, path, issue.code, isMissing(issue) ? 'is required' : issue.message)];
 }
+
+/** Whether the issue is zod's own word for a field that is not there; a schema's own message stays. */
+const isMissing = ({ code, message }: Issue): boolean =>
+  code === 'invalid_type' && message.startsWith('Invalid input') && message.endsWith('received undefined');
 
 /** Of the ways a union could have been met, the one that failed least is the one the caller meant. */
 function nearest(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {

@@ -7,9 +7,8 @@ import { Estimates } from '#src/ai/estimates.ts';
 import { echo } from '#src/ai/__fixtures__/market.ts';
 import { seeded } from '#src/ai/__fixtures__/seeded.ts';
 import { MemoryHealth } from '#src/ai/health.ts';
-import type { Chunk, Provider, ProviderName } from '#src/ai/model.ts';
+import { type Chunk, type Provider, type ProviderName, STRATEGIES } from '#src/ai/model.ts';
 import { createRouter } from '#src/ai/router.ts';
-import { STRATEGIES } from '#src/ai/model.ts';
 import { withTimers } from '#src/ai/timers.ts';
 
 const print = (text: string) => process.stdout.write(`${text}\n`);

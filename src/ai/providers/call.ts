@@ -1,9 +1,9 @@
-import type { ApiKey, Chunk, Progress, ProviderName } from '#src/ai/model.ts';
+import type { ApiKey, Chunk, Progress, ProviderError, ProviderName } from '#src/ai/model.ts';
 import { failed, failedAs } from '#src/ai/providers/failure.ts';
 import { openUpstream, type Upstream, type UpstreamOptions } from '#src/ai/providers/upstream.ts';
 
 /** Whom to call, and until when. */
-export interface Call extends Pick<UpstreamOptions, 'fetch' | 'wholeLines' | 'mend' | 'mendEnd'> {
+export interface Call extends Pick<UpstreamOptions, 'fetch' | 'connectMs' | 'wholeLines' | 'mend' | 'mendEnd'> {
   provider: ProviderName;
   /** The caller's: aborting it ends the call and closes its connection. */
   signal: AbortSignal;
@@ -43,7 +43,7 @@ export async function* runStream<Part>(
     yield* answer.end();
   } catch (error) {
     signal.throwIfAborted();
-    throw failed(provider, error);
+    throw upstream.isUnconnected ? unconnected(provider, error) : failed(provider, error);
   } finally {
     upstream.close(whole);
   }
@@ -55,22 +55,25 @@ export async function* runStream<Part>(
  * @throws as `runStream`; half an answer is `stream_truncated` here too.
  */
 export async function runPlain<Answer>(
-  { provider, signal, fetch, mend }: Call,
+  { provider, signal, fetch, connectMs, mend }: Call,
   run: (upstream: Upstream) => Promise<Answer>,
 ): Promise<Answer> {
   signal.throwIfAborted();
-  const upstream = openUpstream(signal, { fetch, mend, plain: true });
+  const upstream = openUpstream(signal, { fetch, connectMs, mend, plain: true });
   try {
     const answer = await run(upstream);
     signal.throwIfAborted();
     return answer;
   } catch (error) {
     signal.throwIfAborted();
-    throw failed(provider, error);
+    throw upstream.isUnconnected ? unconnected(provider, error) : failed(provider, error);
   } finally {
     upstream.close(false);
   }
 }
+
+const unconnected = (provider: ProviderName, cause: unknown): ProviderError =>
+  failedAs(provider, 'timeout', { note: 'no connection', cause });
 
 /** The secret to call with. @throws ProviderError `auth` where there is none */
 export function secretOf(provider: ProviderName, keys: readonly ApiKey[], key: ApiKey | undefined = keys[0]): string {

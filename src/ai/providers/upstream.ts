@@ -1,3 +1,5 @@
+import { withConnectTimer } from '#src/ai/providers/connect-timer.ts';
+
 /** An answer that is none: a status other than 2xx, a page of HTML from something between the provider and us, or an error sent as a success. */
 export class HttpFailure extends Error {
   readonly status: number;
@@ -20,6 +22,8 @@ export interface Upstream {
   fetch: typeof fetch;
   /** Aborted by the caller's signal and by `close`. */
   signal: AbortSignal;
+  /** Whether it was given up because no connection came about; SDKs hide that behind errors of their own. */
+  readonly isUnconnected: boolean;
   /**
    * Ends the call; must run on every way out. `whole`: the answer had its end marker, so its last bytes are read in the background
    * and the connection serves the next call. Otherwise the connection is closed at once.
@@ -27,6 +31,8 @@ export interface Upstream {
   close(whole: boolean): void;
 }
 
+/** How long a connection may take, in milliseconds. */
+export const CONNECT_MS = 5000;
 const ERROR_BODY_MAX = 64 * 1024;
 /** How long the end of a whole answer may take before its connection is given up, in milliseconds. */
 const DRAIN_MS = 250;
@@ -34,6 +40,8 @@ const DRAIN_MS = 250;
 export interface UpstreamOptions {
   /** What makes the request in the end (the global fetch, which keeps connections). */
   fetch?: typeof fetch | undefined;
+  /** For the connection, without a `fetch` of one's own (5 s). */
+  connectMs?: number | undefined;
   /** Pass only whole lines on: for an SDK that prints a line it cannot parse, and with it what the model wrote. */
   wholeLines?: boolean;
   /**
@@ -52,17 +60,27 @@ export interface UpstreamOptions {
 
 /** Opens the upstream of one call under the caller's signal. */
 export function openUpstream(signal: AbortSignal, options: UpstreamOptions = {}): Upstream {
-  const innerFetch = options.fetch ?? fetch;
   const controller = new AbortController();
   const onAbort = () => controller.abort(signal.reason);
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  let isUnconnected = false;
+  const giveUp = () => {
+    isUnconnected = true;
+    controller.abort(new Error('No connection'));
+  };
   return {
     signal: controller.signal,
+    get isUnconnected() {
+      return isUnconnected;
+    },
     async fetch(input, init) {
       // Only our signal counts: some SDKs have none, others stop listening to theirs once the headers are there.
-      const response = await innerFetch(input, { ...init, signal: controller.signal });
+      const own = { ...init, signal: controller.signal };
+      const response = options.fetch
+        ? await options.fetch(input, own)
+        : await withConnectTimer(options.connectMs ?? CONNECT_MS, giveUp, () => fetch(input, own));
       const html = response.headers.get('content-type')?.includes('text/html');
       if (!response.ok || html) {
         const body = (await response.text()).slice(0, ERROR_BODY_MAX);

@@ -45,7 +45,7 @@ export function budgetOf(
 }
 
 function tooLow(inputTokens: number, target: string): AppError {
-  const message = `does not even pay for the input, about ${inputTokens} tokens, at ${target}`;
+  const message = `does not even pay for the input at ${target}: with an answer that has to be sent back once, up to ${inputTokens} tokens`;
   return new AppError(422, 'max_cost_too_low', `options.maxCostUsd ${message}.`, {
     errors: [{ path: 'options.maxCostUsd', code: 'max_cost_too_low', message }],
   });

@@ -21,7 +21,7 @@ export async function findChoices(pool: Pool, workspaceId: string): Promise<Choi
     {
       name: 'workspace-ai',
       text: `select 'setting' as kind, key, value::text as value, sealed, null::text as language, null::int as version
-        from workspace_setting where workspace_id = $1 and key like 'ai.%'
+        from workspace_setting where workspace_id = $1 and (key like 'ai.%' or key like 'privacy.%' or key like 'safety.%')
         union all
         select 'prompt', engine, text, null, language, version from prompt where workspace_id = $1 and is_active`,
       values: [workspaceId],

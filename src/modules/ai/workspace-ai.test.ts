@@ -16,7 +16,14 @@ const set = (payload: object) =>
 const readFresh = () => createWorkspaceAi(test.rt.pool, test.rt.vault)(owner.workspace.id);
 
 it('is what the defaults say, where nothing was chosen', async () => {
-  expect(await readFresh()).toEqual({ keys: {}, tone: 'friendly', language: undefined, prompts: new Map() });
+  expect(await readFresh()).toEqual({
+    keys: {},
+    tone: 'friendly',
+    language: undefined,
+    prompts: new Map(),
+    privacy: { pii: {}, allow: [], maskOllama: true },
+    safety: { injection: 'note', moderation: 'off', onFailure: 'open' },
+  });
 });
 
 it('has all that was chosen, secrets opened', async () => {
@@ -66,5 +73,22 @@ it('limits what a job may cost to the lower of what it and the workspace say, wh
     const payload = { text: 'Adorei!', options: { provider: 'openai' } };
     const answer = await test.app.inject({ method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload });
     expect(answer.json()).toMatchObject({ status: 422, code: 'max_cost_too_low' });
+  }, 3000);
+});
+
+it('has what was chosen about personal data and safety, and jobs are refused by it', async () => {
+  const privacy = { 'privacy.pii': { cpf: 'block' }, 'privacy.allow': ['Ana'], 'privacy.maskOllama': false };
+  const safety = { 'safety.injection': 'block', 'safety.moderation': 'on', 'safety.onFailure': 'closed' };
+  const patch = { method: 'PATCH' as const, url: '/api/settings/workspace', headers: owner.headers };
+  expect((await test.app.inject({ ...patch, payload: { ...privacy, ...safety } })).statusCode).toBe(200);
+  expect(await readFresh()).toMatchObject({
+    privacy: { pii: { cpf: 'block' }, allow: ['Ana'], maskOllama: false },
+    safety: { injection: 'block', moderation: 'on', onFailure: 'closed' },
+  });
+  await set({ 'ai.maxCostUsd': null });
+  await vi.waitFor(async () => {
+    const payload = { text: 'Meu CPF é 529.982.247-25' };
+    const answer = await test.app.inject({ method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload });
+    expect(answer.json()).toMatchObject({ status: 422, code: 'pii_blocked' });
   }, 3000);
 });

@@ -55,7 +55,7 @@ export function toOutcome(row: AcceptRow | undefined, job: Pick<NewJob, 'id' | '
       return new AppError(
         402,
         'insufficient_credits',
-        `This job may cost up to ${needed} credits; ${available} are available.`,
+        `This job may cost up to ${needed} credits; ${available} are available. A cheaper options.model or an options.maxCostUsd bounds it.`,
       );
     }
     default:

@@ -2,8 +2,13 @@ import { z } from 'zod';
 
 const text = z.string().max(100_000);
 /** Text alone, as one string or in parts. */
-const Content = z.union([text, z.array(z.strictObject({ type: z.literal('text'), text })).max(100)]);
+const Content = z.union([
+  text,
+  z.array(z.strictObject({ type: z.literal('text', 'only text is taken here'), text })).max(100),
+]);
 const name = z.string().max(64).optional();
+/** What is said to a client that asks for what cannot be done here. */
+const UNSUPPORTED = 'is not supported here: leave it out';
 
 const ToolCallBody = z.strictObject({
   id: z.string().max(200),
@@ -63,17 +68,18 @@ export const ChatCompletionBody = z.strictObject({
   max_completion_tokens: z.int().min(1).max(16_384).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   tools: z.array(ToolBody).max(64).nullish(),
-  tool_choice: z.literal(['auto', 'none']).nullish(),
-  parallel_tool_calls: z.literal(true).nullish(),
+  tool_choice: z.literal(['auto', 'none'], 'only "auto" and "none" are supported here').nullish(),
+  parallel_tool_calls: z.literal(true, UNSUPPORTED).nullish(),
   response_format: ResponseFormatBody.nullish(),
-  n: z.literal(1).nullish(),
-  top_p: z.literal(1).nullish(),
-  frequency_penalty: z.literal(0).nullish(),
-  presence_penalty: z.literal(0).nullish(),
-  logprobs: z.literal(false).nullish(),
-  stop: z.null().optional(),
-  store: z.literal(false).nullish(),
-  service_tier: z.literal(['auto', 'default']).nullish(),
+  n: z.literal(1, UNSUPPORTED).nullish(),
+  top_p: z.literal(1, UNSUPPORTED).nullish(),
+  frequency_penalty: z.literal(0, UNSUPPORTED).nullish(),
+  presence_penalty: z.literal(0, UNSUPPORTED).nullish(),
+  logprobs: z.literal(false, UNSUPPORTED).nullish(),
+  stop: z.null(UNSUPPORTED).optional(),
+  seed: z.null(UNSUPPORTED).optional(),
+  store: z.literal(false, UNSUPPORTED).nullish(),
+  service_tier: z.literal(['auto', 'default'], UNSUPPORTED).nullish(),
   user: z.string().max(200).nullish(),
   metadata: z.record(z.string(), z.string()).nullish(),
 });
