@@ -217,9 +217,9 @@ it('tells the worst case: who might answer, and the bounds of input and output',
   expect(() => router.worstCase(engines['smart-replies'], ask, { model: 'x' })).toThrow(/There is no model "x"/);
 });
 
-describe('targets that the bounds of a run kept from being asked', () => {
-  const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
+const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
 
+describe('targets that the bounds of a run kept from being asked', () => {
   it('are asked by the next attempt, though what failed will not mend', async () => {
     const well = scripted('cohere', [reply]);
     const providers = [...dead(), well.provider, createLocal()];

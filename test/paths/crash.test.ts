@@ -179,7 +179,12 @@ describe('a worker that is killed when the answer is whole', () => {
     );
     expect(simulator.counts().requests).toBe(2);
     expect(done).toEqual({
-      ...{ status: 'completed', attempt: 2, isCharged: true, held: 0, isEven: true, paid: 1 },
+      status: 'completed',
+      attempt: 2,
+      isCharged: true,
+      held: 0,
+      isEven: true,
+      paid: 1,
       calls: ['2 delivered'],
     });
   }, 45_000);
@@ -188,7 +193,12 @@ describe('a worker that is killed when the answer is whole', () => {
     const done = await killAtTheEnd('depois do fim', async () => undefined);
     expect(simulator.counts().requests).toBe(1);
     expect(done).toEqual({
-      ...{ status: 'completed', attempt: 1, isCharged: true, held: 0, isEven: true, paid: 1 },
+      status: 'completed',
+      attempt: 1,
+      isCharged: true,
+      held: 0,
+      isEven: true,
+      paid: 1,
       calls: ['1 delivered'],
     });
   }, 45_000);

@@ -75,6 +75,9 @@ function isBridge(text: string, from: number, to: number): boolean {
   return true;
 }
 
+const holds = (gap: string, character: string, but: string): boolean =>
+  gap.includes(character) && (but === '' || !gap.includes(but));
+
 /** Digits as they stand in a text, in groups: `529.982.247-25` has four. */
 export class DigitRun {
   readonly digits: string;
@@ -122,8 +125,7 @@ export class DigitRun {
   /** Whether a gap has the character in it, but for a gap that has the other one too. */
   hasInGap(character: string, but = ''): boolean {
     for (let at = this.#first; at < this.#last; at += 1) {
-      const gap = this.#groups.text.slice(this.#groups.end(at), this.#groups.start(at + 1));
-      if (gap.includes(character) && !(but && gap.includes(but))) return true;
+      if (holds(this.#groups.text.slice(this.#groups.end(at), this.#groups.start(at + 1)), character, but)) return true;
     }
     return false;
   }

@@ -37,7 +37,7 @@ function withoutOverlaps(found: Found[], length: number): Found[] {
   let clusterEnd = 0;
   const keepBest = (): void => {
     if (cluster.length > 1) {
-      cluster = cluster.sort(before).filter(({ start, end }) => {
+      cluster = cluster.toSorted(before).filter(({ start, end }) => {
         // What is taken already is no shorter, so where it overlaps it covers an end.
         if (taken[start] || taken[end - 1]) return false;
         taken.fill(1, start, end);
