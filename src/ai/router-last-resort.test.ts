@@ -227,9 +227,9 @@ it('costs little per chunk', async () => {
   expect((user + system) / chunks).toBeLessThan(25);
 });
 
-describe('targets that the bounds of a run kept from being asked', () => {
-  const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
+const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
 
+describe('targets that the bounds of a run kept from being asked', () => {
   it('are asked by the next attempt, though what failed will not mend', async () => {
     const well = scripted('cohere', [reply]);
     const providers = [...dead(), well.provider, createLocal()];
