@@ -70,7 +70,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
-  const { router, providers } = openRouter(config, log, redis, metrics);
+  const { router, embedder, providers } = openRouter(config, log, redis, metrics);
   const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
   const tokenizer = createTokenizer();
   const accessTokens = createAccessTokens(signingSecrets(config));
@@ -91,7 +91,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     producer,
     jobs,
     reader,
-    ai: createAiService({ router, providers, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
+    ai: createAiService({ router, providers, embedder, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
     models,
     tokenizer,
     accessTokens,

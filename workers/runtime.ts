@@ -42,7 +42,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
   const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
-  const { router, providers, warm } = openRouter(config, log, streamRedis, metrics);
+  const { router, embedder, providers, warm } = openRouter(config, log, streamRedis, metrics);
   await warm();
 
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
@@ -66,6 +66,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     answer: createAnswer({
       router,
+      embedder,
       providers,
       metrics,
       readWorkspaceAi: createWorkspaceAi(pool, createVault(pool, config)),

@@ -1,7 +1,19 @@
 import { z } from 'zod';
 
-/** A text people typed for a name: trimmed, never empty. */
-export const nameText = (maxLength: number) => z.string().trim().min(1).max(maxLength);
+/** Control characters, and those that turn the direction of what comes after them, also outside the name. */
+const UNFIT = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u;
+/** Something to see: no space, no mark alone, nor one of the letters that are drawn as nothing. */
+const VISIBLE = /[^\p{C}\p{Z}\p{M}\u115f\u1160\u2800\u3164\uffa0]/u;
+
+/** A text people typed for a name: trimmed, of one line, with something to see in it. */
+export const nameText = (maxLength: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(maxLength)
+    .refine((text) => !UNFIT.test(text), 'must not contain control characters')
+    .refine((text) => VISIBLE.test(text), 'must have a character that can be seen');
 
 /** An e-mail address as it is stored and compared: trimmed and lower-cased. */
 export const EmailAddress = z.string().trim().toLowerCase().pipe(z.email().max(254));

@@ -126,7 +126,7 @@ describe('redact', () => {
 describe('csvLine', () => {
   it('quotes every cell, and gives no spreadsheet a formula', () => {
     expect(csvLine(['a"b', 5, null, 'x,\ny'])).toBe('"a""b","5","","x,\ny"\r\n');
-    for (const cell of ['=1+1', '+1', '-1', '@x', ' =1', '\t=1', '\r=1', '\ttext']) {
+    for (const cell of ['=1+1', '+1', '-1', '@x', ' =1', '\t=1', '\r=1', '\ttext', '＝1+1', ' ＠x']) {
       expect(csvLine([cell])).toBe(`"'${cell}"\r\n`);
     }
   });

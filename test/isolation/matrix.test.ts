@@ -4,7 +4,7 @@ import { collectOperations, type Operation } from '#test/fuzz/operations.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { ROLES, type Role } from '#src/http/access-token.ts';
-import { isPermission, may, scopeOf } from '#src/http/permissions.ts';
+import { isPermission, may, PERMISSIONS, scopeOf } from '#src/http/permissions.ts';
 import { REQUESTS, type Entry } from '#test/isolation/requests.ts';
 import { CANARY, digestOf, makeWorld, type World } from '#test/isolation/world.ts';
 
@@ -37,11 +37,11 @@ function outcomeOf({ status, code }: Answer): 'in' | 'forbidden' | 'unknown call
 }
 
 /** What the table of permissions says of a caller and a route. */
-function isAllowed(access: string, role: Role, scopes: string[] | null): boolean {
+function isAllowed(access: string, role: Role, scopes: string[] | null, denies: readonly string[] = []): boolean {
   if (access === 'person') return scopes === null;
   if (access === 'member') return true;
   if (!isPermission(access)) throw new Error(`${access} is no permission`);
-  return may({ role, grants: [], denies: [], scopes }, access);
+  return may({ role, grants: [], denies, scopes }, access);
 }
 
 const entryOf = ({ name }: Operation): Entry => {
@@ -149,7 +149,16 @@ describe.each([
     return answerOf(answer);
   }
 
+  /** An admin from whom every single permission was taken. */
+  async function aDenied(): Promise<TestUser> {
+    const person = await world.join('admin');
+    const sql = 'update member set denies = $1 where workspace_id = $2 and user_id = $3';
+    await test.rt.systemPool.query(sql, [PERMISSIONS, world.id, person.user.id]);
+    return person;
+  }
+
   it('lets in whom the table lets in, and nobody else', async () => {
+    const denied = await aDenied();
     const useless = await world.apiKey([USELESS]);
     const mighty = await world.apiKey(['*']);
     for (const operation of guarded) {
@@ -159,6 +168,7 @@ describe.each([
         who: string;
         role: Role;
         scopes: string[] | null;
+        denies?: readonly string[];
         headers: () => Promise<Record<string, string>>;
       }[] = [
         {
@@ -173,6 +183,16 @@ describe.each([
           scopes: ['*'],
           headers: async () => ({ authorization: `Bearer ${mighty.secret}` }),
         },
+        {
+          who: 'denied admin',
+          role: 'admin',
+          scopes: null,
+          denies: PERMISSIONS,
+          headers: async () => {
+            const { headers } = entry.endsSession ? await aDenied() : denied;
+            return { ...headers, 'x-workspace-id': world.id };
+          },
+        },
         ...ROLES.map((role) => ({
           who: role,
           role,
@@ -183,11 +203,12 @@ describe.each([
           },
         })),
       ];
-      for (const { who, role, scopes, headers } of callers) {
+      for (const { who, role, scopes, denies, headers } of callers) {
         if (name === LAST && who === 'mighty key') expect(scopeOf('workspace:delete')).toBeNull();
         const answer = await ask(operation, await headers());
         const isForbidden =
-          !isAllowed(access, role, scopes) || (scopes === null && entry.forbiddenTo?.some((one) => one === role));
+          !isAllowed(access, role, scopes, denies) ||
+          (scopes === null && entry.forbiddenTo?.some((one) => one === role || denies !== undefined));
         const label = `${who}: ${name} ${answer.status}`;
         if (isForbidden) expect(`${label} ${outcomeOf(answer)}`).toBe(`${label} forbidden`);
         else if (entry.ok) expect(entry.ok.map((status) => `${who}: ${name} ${status}`)).toContain(label);

@@ -89,6 +89,7 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ model: 'none-such', messages: [{ role: 'user', content: 'Oi' }] }),
     ok: [404],
   },
+  'POST /v1/embeddings': { body: () => ({ model: 'text-embedding-3-small', input: 'Oi' }), ok: [404, 503] },
   'GET /v1/models': nothing,
   'GET /api/jobs': nothing,
   'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },

@@ -11,6 +11,7 @@ let session: BackendClient;
 let openai: OpenAI;
 
 const MODEL = 'gpt-4o-mini';
+const EMBEDS = 'text-embedding-3-small';
 const messages = [{ role: 'user' as const, content: 'Quanto custa o frete?' }];
 const TOOL = {
   type: 'function' as const,
@@ -138,7 +139,14 @@ describe('errors are the ones its clients know', () => {
     });
     expect(await errorOf(openai.get('/nothing'))).toMatchObject({ status: 404, type: 'invalid_request_error' });
     expect(await errorOf(openai.get('/chat/completions'))).toMatchObject({ status: 405, code: 'method_not_allowed' });
-    expect(await errorOf(openai.embeddings.create({ model: MODEL, input: 'a' }))).toMatchObject({ status: 404 });
+    expect(await errorOf(openai.embeddings.create({ model: MODEL, input: 'a' }))).toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
+    expect(await errorOf(openai.embeddings.create({ model: EMBEDS, input: ['a', ''] }))).toMatchObject({
+      status: 400,
+      param: 'input[1]',
+    });
   });
 
   it.each([false, true])('when the job fails before it said anything (stream: %s)', async (stream) => {
@@ -149,6 +157,31 @@ describe('errors are the ones its clients know', () => {
       type: 'server_error',
     });
   });
+});
+
+it('embeds texts as a paid job, in both encodings, and no personal data leaves', async () => {
+  const input = ['Frete grátis?', 'Meu CPF é 529.982.247-25'];
+  // The SDK asks for base64 where nothing is said, and decodes it.
+  const decoded = await openai.embeddings.create({ model: EMBEDS, input });
+  const { data, model, usage } = await openai.embeddings.create({ model: EMBEDS, input, encoding_format: 'float' });
+  expect(model).toBe(EMBEDS);
+  expect(data.map(({ index, embedding }) => [index, embedding.length])).toEqual([
+    [0, 1536],
+    [1, 1536],
+  ]);
+  expect(decoded.data.map(({ embedding }) => embedding)).toEqual(data.map(({ embedding }) => embedding));
+  expect(usage.prompt_tokens).toBeGreaterThan(0);
+  const job = await lastJob();
+  expect(job).toMatchObject({ status: 'completed', engine: 'embeddings' });
+  expect(Number(job.credit_charged)).toBeGreaterThan(0);
+  const { rows } = await installation.pool.query('select engine, model, credits from ai_usage_log where job_id = $1', [
+    job.id,
+  ]);
+  expect(rows).toEqual([{ engine: 'embeddings', model: EMBEDS, credits: job.credit_charged }]);
+  const seen = simulator.seen().filter(({ path }) => path.endsWith('/embeddings'));
+  expect(seen).toHaveLength(2);
+  expect(JSON.stringify(seen.map(({ body }) => body))).not.toContain('529.982');
+  expect(seen[1]?.body).toMatchObject({ input: ['Frete grátis?', 'Meu CPF é [[CPF]]'] });
 });
 
 it('goes on after a restart where the text is the same, and never takes text back', async () => {

@@ -21,6 +21,7 @@ afterAll(() => {
   silent.close();
 });
 
+async function* none() {}
 const { signal } = new AbortController();
 const call = { provider: 'openai', signal, connectMs: 100 } as const;
 const refused = { name: 'ProviderError', failure: 'timeout', message: 'openai took too long (no connection).' };
@@ -31,7 +32,7 @@ test('a server that does not get as far as a connection is given up', async () =
   const answer = { ended: false, push: () => undefined, end: () => [] };
   const stream = runStream(call, answer, async (upstream) => {
     await upstream.fetch(url);
-    return (async function* none() {})();
+    return none();
   });
   await expect(stream.next()).rejects.toMatchObject(refused);
 });

@@ -26,6 +26,8 @@ export const POLICIES = {
   refresh: { by: 'ip', windowSeconds: 300, quota: always(150) },
   mail: { by: 'ip', windowSeconds: 60, quota: always(5), isGuarded: true },
   secret: { by: 'user', windowSeconds: 60, quota: always(10), isGuarded: true },
+  /** Counted before the password of operators is looked at; the board's pages and scrapers need a tenth of it. */
+  ops: { by: 'ip', windowSeconds: 60, quota: always(600), isGuarded: true },
   ticket: { by: 'user', windowSeconds: 60, quota: always(60) },
   unknown: { by: 'ip', windowSeconds: 60, quota: always(120), isGuarded: true },
 } as const satisfies Record<string, Policy>;

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import { engines } from '#src/ai/engines/index.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { App } from '#src/http/app-type.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import { authOf } from '#src/http/auth.ts';
+import { may } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { idempotencyKeyOf, waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
 import type { Accepted } from '#src/modules/jobs/accept.query.ts';
@@ -33,7 +35,7 @@ function withOptions(input: z.ZodType): z.ZodType<{ options?: JobOptions }> {
   throw new TypeError('The input of an engine must be an object or a union of objects');
 }
 
-export type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing'>;
+export type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing' | 'access'>;
 
 /** A job to be accepted under an id known before. */
 interface Pending {
@@ -61,6 +63,8 @@ export async function acceptAndWait(
     const isOver = seconds > 0 && (await within(over, seconds, request, rt.closing));
     replayed?.close();
     if (!isOver) return await reply.code(202).send({ jobId, status: 'queued', links: jobLinks(jobId) });
+    // Who has waited may have been signed out meanwhile.
+    await rt.access.recheck(authOf(request));
     if (request.headers['prefer'] !== undefined) reply.header('preference-applied', `wait=${seconds}`);
     return await reply.code(200).send(await rt.jobs.view({ workspaceId, id: jobId }));
   } finally {
@@ -88,12 +92,12 @@ async function within(
 }
 
 /** Answers with the job's events. */
-async function acceptAndStream(rt: Jobs, submission: Submission, reply: FastifyReply) {
+async function acceptAndStream(rt: Jobs, submission: Submission, auth: Auth, reply: FastifyReply) {
   const { workspaceId } = submission;
   const { jobId, isReplay } = await rt.jobs.accept(submission);
   if (isReplay) reply.header('idempotent-replayed', 'true');
   reply.header('location', jobLinks(jobId).self);
-  const stream = openEventStream(reply, rt.closing);
+  const stream = openEventStream(reply, rt, { auth, stillMay: (now) => may(now, 'ai:run') });
   stream.send({ id: QUEUED_ID, event: 'job.queued', data: JSON.stringify({ jobId }) });
   stream.attach(await rt.reader.watch({ workspaceId, id: jobId }, null, stream.sink));
   return reply;
@@ -118,8 +122,9 @@ export function aiRoutes(rt: Runtime) {
         async (request, reply) => {
           const { options = {}, ...input } = request.body;
           const origin = { requestId: request.id, idempotencyKey: idempotencyKeyOf(request) };
-          const submission = await rt.ai.prepare(authOf(request), engine, input, options, origin);
-          if (wantsEvents(request)) return acceptAndStream(rt, submission, reply);
+          const auth = authOf(request);
+          const submission = await rt.ai.prepare(auth, engine, input, options, origin);
+          if (wantsEvents(request)) return acceptAndStream(rt, submission, auth, reply);
           const pending = {
             workspaceId: submission.workspaceId,
             accept: (id: string) => rt.jobs.accept(submission, id),

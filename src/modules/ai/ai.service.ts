@@ -3,6 +3,7 @@ import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { isUsable } from '#src/ai/candidates.ts';
 import { isHidden } from '#src/ai/catalog.ts';
 import type { Target } from '#src/ai/candidates.ts';
+import type { Embedder } from '#src/ai/embedder.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
 import type { Explanation, ProviderStatus } from '#src/ai/explain.ts';
 import type { Provider } from '#src/ai/model.ts';
@@ -16,6 +17,7 @@ import { mustHave } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import type { Band } from '#queues/define.ts';
 import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
+import { EMBEDDINGS, embeddingsHold, type EmbeddingsInput } from '#src/modules/ai/embeddings.ts';
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
@@ -54,6 +56,10 @@ export interface AiService {
     options: JobOptions,
     origin: Origin,
   ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
+  /** Turns checked texts into what can be accepted. @throws AppError as `prepare` does */
+  prepareEmbeddings(auth: Auth, input: EmbeddingsInput, origin: Origin): Promise<Submission>;
+  /** The models this installation can have texts embedded by. */
+  embeddingTargets(): Target[];
   /** How a job of the workspace would be routed now. @throws AppError 400 for an unknown provider or model, 503 `no_provider_available` */
   explain(workspaceId: string, engine: Engine, input: unknown, options: JobOptions): Promise<Explanation>;
   /** The state of each provider. */
@@ -67,6 +73,7 @@ export interface AiService {
 export interface AiResources {
   router: Router;
   providers: readonly Provider[];
+  embedder: Embedder;
   readWorkspaceAi: ReadWorkspaceAi;
 }
 
@@ -80,7 +87,7 @@ function refuseByWorkspace(engine: Engine, input: unknown, workspace: WorkspaceA
   refuseByPolicy(engine.name, bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
 }
 
-export function createAiService({ router, providers, readWorkspaceAi }: AiResources): AiService {
+export function createAiService({ router, providers, embedder, readWorkspaceAi }: AiResources): AiService {
   const usable = providers.filter(isUsable);
   const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
     const bound = bindTo(engine, input, workspace);
@@ -116,6 +123,22 @@ export function createAiService({ router, providers, readWorkspaceAi }: AiResour
       const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
       return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
     },
+    async prepareEmbeddings(auth, input, origin) {
+      mustHave(auth, 'ai:run');
+      const workspace = await readWorkspaceAi(auth.workspaceId);
+      return {
+        workspaceId: auth.workspaceId,
+        userId: auth.userId,
+        ...origin,
+        engine: EMBEDDINGS,
+        queue: 'ai-inference',
+        band: 'interactive',
+        input,
+        options: {},
+        hold: embeddingsHold(embedder, input, workspace),
+      };
+    },
+    embeddingTargets: () => embedder.targets(),
     async explain(workspaceId, engine, input, options) {
       const workspace = await readWorkspaceAi(workspaceId);
       const bound = bindTo(engine, input, workspace);

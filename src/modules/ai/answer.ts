@@ -2,6 +2,7 @@ import { budgetOf } from '#src/modules/ai/budget.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import type { AttemptRecord } from '#src/ai/attempt.ts';
 import type { Target } from '#src/ai/candidates.ts';
+import type { Embedder } from '#src/ai/embedder.ts';
 import type { Provider } from '#src/ai/model.ts';
 import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import type { Router } from '#src/ai/router.ts';
@@ -9,6 +10,7 @@ import type { StreamLimits } from '#src/ai/timers.ts';
 import { bindTo } from '#src/ai/workspace-ai.ts';
 import type { AnswerCache } from '#src/modules/ai/answer-cache.ts';
 import { fromKept, toKept } from '#src/modules/ai/kept-answer.ts';
+import { createEmbeddingsAnswer, EMBEDDINGS } from '#src/modules/ai/embeddings.ts';
 import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { usageCall } from '#src/modules/ai/usage.ts';
 import { AppError } from '#src/errors.ts';
@@ -42,15 +44,25 @@ function spentOn(
 
 export interface AnswerResources {
   router: Router;
+  embedder: Embedder;
   providers: readonly Provider[];
   metrics: Metrics;
   readWorkspaceAi: ReadWorkspaceAi;
   cache: AnswerCache;
 }
 
-export function createAnswer({ router, providers, metrics, readWorkspaceAi, cache }: AnswerResources): Answer {
+export function createAnswer({
+  router,
+  embedder,
+  providers,
+  metrics,
+  readWorkspaceAi,
+  cache,
+}: AnswerResources): Answer {
+  const answerEmbeddings = createEmbeddingsAnswer(embedder, readWorkspaceAi);
   return async (attempt, limits) => {
     const { job, output, signal } = attempt;
+    if (job.engine === EMBEDDINGS) return answerEmbeddings(attempt);
     const named = engineNamed(job.engine);
     if (!named) throw new AppError(500, 'unknown_engine', `This worker does not know the engine "${job.engine}".`);
     const workspace = await readWorkspaceAi(job.workspaceId);

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { readApiKeys } from '#src/ai/api-keys.ts';
 import { isUsable } from '#src/ai/candidates.ts';
 import type { Phase } from '#src/ai/circuit-breaker.ts';
+import { createEmbedder, type Embedder } from '#src/ai/embedder.ts';
 import { Estimates } from '#src/ai/estimates.ts';
 import { RedisHealth } from '#src/ai/health-redis.ts';
 import type { Provider } from '#src/ai/model.ts';
@@ -31,7 +32,7 @@ export function openRouter(
   log: Log,
   redis: Redis,
   metrics: Metrics,
-): { router: Router; providers: Provider[]; warm: () => Promise<void> } {
+): { router: Router; embedder: Embedder; providers: Provider[]; warm: () => Promise<void> } {
   const providers = Object.values(createProvider)
     .map((create) => create(config))
     .filter((provider): provider is Provider => provider !== undefined);
@@ -52,6 +53,7 @@ export function openRouter(
       clock,
       observer: observe(metrics),
     }),
+    embedder: createEmbedder({ providers, health }),
     providers,
     warm: async () => {
       await Promise.all(providers.filter(isUsable).flatMap((provider) => provider.warm?.() ?? []));

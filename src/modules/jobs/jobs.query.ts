@@ -109,6 +109,38 @@ export async function cancelJob(pool: Pool, key: OwnJobKey, problem: Problem): P
   return { kind: row.previously === 'active' ? 'running' : 'over' };
 }
 
+/**
+ * Cancels all that is open in a workspace: waiting jobs at once, with their holds given back; running ones, and batches, are marked.
+ * @returns the ids of the marked ones
+ */
+export async function cancelAllJobs(pool: Pool, workspaceId: string, problem: Problem): Promise<string[]> {
+  // Locks in key order, jobs before the account, as every end of jobs does.
+  const { rows } = await queryAs<{ id: string }>(
+    pool,
+    { workspaceId },
+    {
+      name: 'job-cancel-all',
+      text: `with target as materialized (
+        select workspace_id, id, status from job where workspace_id = $1 and finished_at is null order by id for update
+      ), cancelled as (
+        update job j set status = 'cancelled', problem = $2::json, finished_at = now(), cancel_requested_at = now(),
+          lease_token = null, lease_until = null
+        from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status in ('queued', 'retrying')
+        returning j.credit_held
+      ), marked as (
+        update job j set cancel_requested_at = coalesce(j.cancel_requested_at, now())
+        from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status = 'active' returning j.id
+      ), released as (
+        update credit_account a set balance = a.balance + c.held, held = a.held - c.held
+        from (select coalesce(sum(credit_held), 0)::bigint as held from cancelled) c where a.workspace_id = $1 and c.held > 0
+      )
+      select id from marked`,
+      values: [workspaceId, JSON.stringify(problem)],
+    },
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** A workspace's credits in micro-credits. */
 export async function findCredits(pool: Pool, workspaceId: string): Promise<{ balance: number; held: number } | null> {
   const { rows } = await queryAs<{ balance: string; held: string }>(

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { authOf } from '#src/http/auth.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { may, onlyOwner } from '#src/http/permissions.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { badRequest } from '#src/errors.ts';
@@ -87,7 +87,8 @@ export function jobRoutes(rt: Runtime) {
         },
       },
       async (request, reply) => {
-        const key = jobOf(authOf(request), request.params.id);
+        const auth = authOf(request);
+        const key = jobOf(auth, request.params.id);
         const { id } = request.params;
         const lastEventId = request.headers['last-event-id'];
         const from = lastEventId === undefined ? null : parseResumeId(String(lastEventId));
@@ -97,7 +98,8 @@ export function jobRoutes(rt: Runtime) {
           ]);
         }
         const view = await rt.jobs.view(key);
-        const stream = openEventStream(reply, rt.closing);
+        const stillMay = (now: Auth) => may(now, 'jobs:read') && onlyOwner(now, 'jobs') === key.userId;
+        const stream = openEventStream(reply, rt, { auth, stillMay });
         if (from === null && view.status === 'queued') {
           stream.send({ id: QUEUED_ID, event: 'job.queued', data: JSON.stringify({ jobId: id }) });
         }

@@ -13,7 +13,7 @@ import { cancelledOnRequest, createBatches } from '#src/modules/jobs/batches.ts'
 import { createAfterAccept, createDispatcher } from '#src/modules/jobs/dispatch.ts';
 import { toJobView, type JobKey } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
-import { cancelJob, findJob, findOver, type OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
+import { cancelAllJobs, cancelJob, findJob, findOver, type OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Emission, Emitted } from '#src/streams/emit.ts';
 import type { EndedJob } from '#src/streams/cursor.ts';
 import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
@@ -51,6 +51,8 @@ export interface Jobs {
   view(key: OwnJobKey): Promise<JobView>;
   /** Asks for the end of a job; a waiting one ends at once, a running one as soon as its worker hears of it. @throws AppError 404. */
   cancel(key: OwnJobKey): Promise<JobView>;
+  /** Asks for the end of all jobs of a workspace that is closed. */
+  cancelAll(workspaceId: string): Promise<void>;
   findEnded(keys: JobKey[]): Promise<(EndedJob & { id: string })[]>;
   close(): Promise<void>;
 }
@@ -69,10 +71,13 @@ export interface JobsResources {
 
 const attemptsOf = new Map<string, number>(queues.map((queue) => [queue.name, queue.retry.attempts]));
 
-/** The scope of an Idempotency-Key is the engine, by whichever door the job came. */
+/**
+ * The scope of an Idempotency-Key is the engine, by whichever door the job came. A colleague's key is as one used with another body: a
+ * replay shows the job, which who is limited to their own must not see.
+ */
 function idempotencyOf(submission: Submission) {
   if (submission.idempotencyKey === null) return null;
-  const body = JSON.stringify([submission.input, submission.options]);
+  const body = JSON.stringify([submission.userId, submission.input, submission.options]);
   return {
     route: `/api/ai/${submission.engine}`,
     key: submission.idempotencyKey,
@@ -152,6 +157,11 @@ export function createJobs(resources: JobsResources): Jobs {
         if ((await findJob(pool, key))?.engine === 'batch') await batches.cancel(key);
       }
       return this.view(key);
+    },
+    async cancelAll(workspaceId) {
+      for (const jobId of await cancelAllJobs(pool, workspaceId, cancelledOnRequest())) {
+        redis.publish(controlChannel(prefix), JSON.stringify({ op: 'cancel', jobId })).catch(onError);
+      }
     },
     async findEnded(keys) {
       const rows = await findOver(pool, keys);

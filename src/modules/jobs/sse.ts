@@ -1,4 +1,7 @@
 import type { FastifyReply } from 'fastify';
+import { AppError } from '#src/errors.ts';
+import type { Access } from '#src/http/access.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import type { StreamEvent } from '#src/streams/cursor.ts';
 import type { Sink, Watch } from '#src/streams/reader.ts';
 
@@ -13,11 +16,22 @@ export interface EventStream {
   attach(watch: Watch): void;
 }
 
+/** Who reads a stream, for as long as they may. */
+export interface Listener {
+  auth: Auth;
+  /** Whether they may still, as who they are by then. */
+  stillMay: (now: Auth) => boolean;
+}
+
 /**
- * Takes the reply over. A client that reads too slowly pauses its watch, and is cut after 30 s; it may resume by Last-Event-ID.
- * @param closing ends the stream, so that a server that closes does not wait for the job; its client resumes in the same way.
+ * Takes the reply over. It ends within two seconds of its reader's session, key or right to read. A client that reads too slowly pauses its watch, and is cut after 30 s; it may resume by Last-Event-ID.
+ * @param rt `closing` ends the stream, so that a server that closes does not wait for the job; its client resumes in the same way.
  */
-export function openEventStream(reply: FastifyReply, closing: AbortSignal): EventStream {
+export function openEventStream(
+  reply: FastifyReply,
+  { closing, access }: { closing: AbortSignal; access: Pick<Access, 'follow'> },
+  { auth, stillMay }: Listener,
+): EventStream {
   const { raw } = reply;
   let watch: Watch | null = null;
   let isGone = false;
@@ -41,9 +55,13 @@ export function openEventStream(reply: FastifyReply, closing: AbortSignal): Even
   const end = (): void => void raw.end();
   if (closing.aborted) end();
   closing.addEventListener('abort', end);
+  const unfollow = access.follow(auth, (now) => {
+    if (now instanceof AppError || !stillMay(now)) end();
+  });
   raw.on('close', () => {
     isGone = true;
     closing.removeEventListener('abort', end);
+    unfollow();
     clearInterval(keepAlive);
     clearTimeout(stalled);
     watch?.close();

@@ -1,7 +1,9 @@
 import { createSecretKey } from 'node:crypto';
 import { once } from 'node:events';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aUser, type TestUser } from '../../../test/factories.ts';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { WebSocket as Socket } from 'ws';
+import { aMember, aUser, type TestUser } from '../../../test/factories.ts';
 import { openTestApp, type TestApp } from '../../../test/harness.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { createEmit } from '#src/streams/emit.ts';
@@ -22,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => test.close());
 
 /** A socket that has authenticated; `reply` resolves with the answer to a frame. */
-async function aSocket() {
+async function aSocket(who: { token?: string; workspaceId?: string } = {}) {
   const socket = new WebSocket(`${url}/api/ws`);
   await once(socket, 'open');
   const frames: Frame[] = [];
@@ -40,7 +42,7 @@ async function aSocket() {
     socket.send(JSON.stringify({ ...frame, id }));
     return promise;
   };
-  await send({ type: 'auth', token: user.token });
+  await send({ type: 'auth', token: user.token, ...who });
   const submit = () =>
     send({ type: 'submit', engine: 'copilot', input: { conversationHistory: [{ role: 'user', content: 'Oi' }] } });
   return { socket, frames, send, submit };
@@ -84,5 +86,66 @@ describe('a socket', () => {
     expect(await submit()).toMatchObject({ ok: false, problem: { status: 429, code: 'too_many_subscriptions' } });
     expect(await countJobs()).toBe(before);
     socket.close();
+  });
+
+  it('of somebody who may no longer see what it follows is told to come back', async () => {
+    const member = await aUser(test.rt);
+    await aMember(test.rt, user.workspace.id, member.user.id, 'member');
+    const { socket: first, submit } = await aSocket();
+    const { jobId } = await submit();
+    first.close();
+    const { socket, send } = await aSocket({ token: member.token, workspaceId: user.workspace.id });
+    const subscribe = { type: 'subscribe', topic: `job:${String(jobId)}` };
+    expect(await send(subscribe)).toMatchObject({ ok: true });
+    const closed = once(socket, 'close');
+    await test.rt.systemPool.query(`update member set denies = '{jobs:all}' where user_id = $1`, [member.user.id]);
+    const startedAt = performance.now();
+    expect((await closed)[0]).toMatchObject({ code: 1012 });
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+    // What is known of a caller is good for a second.
+    await setTimeout(1100);
+    const again = await aSocket({ token: member.token, workspaceId: user.workspace.id });
+    expect(await again.send(subscribe)).toMatchObject({ problem: { status: 404 } });
+    again.socket.close();
+  });
+
+  it('is one of at most a hundred of a person, and gives its place back', async () => {
+    const { token } = await aUser(test.rt);
+    const sockets = await Promise.all(Array.from({ length: 100 }, () => aSocket({ token })));
+    const surplus = new WebSocket(`${url}/api/ws`);
+    await once(surplus, 'open');
+    surplus.send(JSON.stringify({ type: 'auth', id: 1, token }));
+    expect((await once(surplus, 'close'))[0]).toMatchObject({ code: 4429 });
+    const [one] = sockets;
+    const closed = one && once(one.socket, 'close');
+    one?.socket.close();
+    await closed;
+    const { socket, send } = await aSocket({ token });
+    expect(await send({ type: 'unsubscribe', topic: 'job:none' })).toMatchObject({ ok: true });
+    for (const each of [socket, ...sockets.map((other) => other.socket)]) each.close();
+  });
+
+  it('that is closed while it authenticates leaves nobody behind to be followed', async () => {
+    let followed = 0;
+    const { follow } = test.rt.access;
+    const watching = vi.spyOn(test.rt.access, 'follow').mockImplementation((...given) => {
+      followed += 1;
+      const unfollow = follow(...given);
+      return () => {
+        followed -= 1;
+        unfollow();
+      };
+    });
+    for (let round = 0; round < 8; round += 1) {
+      // Somebody new each time, so that the database has to be asked.
+      const { token } = await aUser(test.rt);
+      const socket = new Socket(`${url}/api/ws`);
+      await once(socket, 'open');
+      socket.send(JSON.stringify({ type: 'auth', id: 1, token }));
+      socket.terminate();
+    }
+    await setTimeout(300);
+    watching.mockRestore();
+    expect(followed).toBe(0);
   });
 });

@@ -11,7 +11,7 @@ import { ClientFrame, Close } from '#src/modules/live/frames.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
 import { makeSafe } from '#src/http/json.ts';
 import { toAppError } from '#src/http/problem.ts';
-import { mustHave, onlyOwner } from '#src/http/permissions.ts';
+import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import { parseResumeId, QUEUED_ID, type StreamEvent } from '#src/streams/cursor.ts';
 import type { StreamReader, Watch } from '#src/streams/reader.ts';
@@ -34,6 +34,8 @@ export interface ConnectionResources {
   access: Pick<Access, 'follow'>;
   /** Counts one submit. @throws AppError 429 */
   admit: (auth: Auth) => Promise<unknown>;
+  /** Makes room for one socket more of a caller. @returns a function that gives it back. @throws AppError 429 */
+  enter: (auth: Auth) => () => void;
   log: Logger;
   requestId: string;
   /** Multiplies the frames a client may send. */
@@ -49,6 +51,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   const follows = new Map<string, { watch: Watch | null }>();
   let access: Auth | null = null;
   let unfollowCaller: (() => void) | undefined;
+  let leave: (() => void) | undefined;
   let expiry: NodeJS.Timeout | undefined;
   let heardAt = performance.now();
   let allowance = BURST_FRAMES * resources.rateScale;
@@ -112,14 +115,19 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
     const fresh = await resources.identify(frame);
+    // What is opened for a socket that was closed meanwhile would never be given back.
+    if (socket.readyState !== socket.OPEN) return {};
     if (access && (access.userId !== fresh.userId || access.workspaceId !== fresh.workspaceId)) {
       throw forbidden('This socket belongs to another user or workspace. Open a new one.');
     }
+    leave ??= resources.enter(fresh);
     access = fresh;
     unfollowCaller?.();
     unfollowCaller = resources.access.follow(fresh, (now) => {
-      if (!(now instanceof AppError)) access = now;
-      else close(now.status === 401 ? Close.unauthenticated : Close.forbidden, now.code);
+      if (now instanceof AppError) return close(now.status === 401 ? Close.unauthenticated : Close.forbidden, now.code);
+      // It comes back and subscribes to what it may still see.
+      if (losesSight(access, now)) close(Close.restarting, 'rights changed');
+      access = now;
     });
     clearTimeout(authTimer);
     clearTimeout(expiry);
@@ -202,6 +210,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     const problem = toProblem(known);
     outbound.send({ type: 'reply', id, ok: false, problem });
     if (problem.status === 401) close(Close.unauthenticated, problem.code);
+    if (problem.code === 'too_many_sockets') close(Close.tooMany, problem.code);
     if (problem.status === 403 && !access) close(Close.forbidden, problem.code);
   };
 
@@ -234,6 +243,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     clearTimeout(expiry);
     clearInterval(heartbeat);
     unfollowCaller?.();
+    leave?.();
     outbound.close();
     for (const { watch } of follows.values()) watch?.close();
     follows.clear();
@@ -241,6 +251,10 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
   socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));
 }
+
+/** Whether somebody may no longer see what they might have subscribed to. */
+const losesSight = (before: Auth | null, now: Auth): boolean =>
+  (['jobs:read', 'jobs:all'] as const).some((name) => before !== null && may(before, name) && !may(now, name));
 
 /** A job as the caller may name it: one limited to their own finds no other. */
 const ownJob = (auth: Auth, id: string): OwnJobKey => {

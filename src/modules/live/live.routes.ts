@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { z } from 'zod';
+import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
 import type { Runtime } from '#src/runtime.ts';
@@ -14,6 +15,8 @@ import { answerOnSocket } from '#src/http/problem.ts';
 const TicketView = z.object({ ticket: z.string(), expiresInSeconds: z.int() }).meta({ id: 'Ticket' });
 
 const MAX_FRAME_BYTES = 256 * 1024;
+/** Of one person, in one process: far above what devices and tabs need, far below what would crowd others out. */
+const MAX_SOCKETS_EACH = 100;
 
 /** Sockets are closed by `liveRoutes`, with a code that tells clients to come back. */
 export const SOCKET_OPTIONS: WebsocketPluginOptions = {
@@ -37,6 +40,19 @@ export const isSocketRequest = ({ method, url, headers }: IncomingMessage): bool
 export function liveRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
     let open = 0;
+    const openOf = new Map<string, number>();
+    const enter = ({ userId }: Auth) => {
+      const count = openOf.get(userId) ?? 0;
+      if (count >= MAX_SOCKETS_EACH) {
+        throw new AppError(429, 'too_many_sockets', `A person has at most ${MAX_SOCKETS_EACH} sockets open.`);
+      }
+      openOf.set(userId, count + 1);
+      return () => {
+        const left = (openOf.get(userId) ?? 1) - 1;
+        if (left > 0) openOf.set(userId, left);
+        else openOf.delete(userId);
+      };
+    };
     const tickets = createTickets(rt.redis, rt.config.REDIS_PREFIX);
     const identify = async (token: string | undefined, ticket = '', workspaceId?: string, origin?: string) => {
       if (token !== undefined) return rt.access.identify(token, workspaceId);
@@ -88,6 +104,7 @@ export function liveRoutes(rt: Runtime) {
           access: rt.access,
           identify: ({ token, ticket, workspaceId }) => identify(token, ticket, workspaceId, request.headers.origin),
           admit: (auth) => rt.limiter.take([...OF_KNOWN, 'ai'], { ip: request.ip, auth }),
+          enter,
           log: rt.log,
           requestId: request.id,
           rateScale: rt.config.RATE_LIMIT_SCALE,

@@ -1,5 +1,7 @@
 import type { FastifyRequest } from 'fastify';
-import { AppError, unavailable } from '#src/errors.ts';
+import { AppError, forbidden, unavailable } from '#src/errors.ts';
+import { authOf } from '#src/http/auth.ts';
+import { may } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { JobEvent } from '#src/modules/jobs/job.schemas.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
@@ -12,19 +14,19 @@ const CLOSING_RETRY_MS = 1000;
 const WAIT_MAX_MS = 600_000;
 const QUEUE_MAX = 100;
 
-type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing' | 'log'>;
+type Jobs = Pick<Runtime, 'jobs' | 'reader' | 'closing' | 'access' | 'log'>;
 type JobName = { workspaceId: string; id: string };
 
 export interface Followed {
   jobId: string;
   isReplay: boolean;
-  /** The job's events, its last one last. @throws AppError 499, 503 or 504 once nobody waits any more */
+  /** The job's events, its last one last. @throws AppError 401, 403, 499, 503 or 504 once nobody waits any more, or may */
   events: AsyncGenerator<JobEvent, void, undefined>;
 }
 
 /**
  * Accepts a job for one HTTP client and follows it; the events must be read. Their client cannot come back for them: when its connection
- * drops, when they are left, and when this server closes before the job's end, the job is cancelled.
+ * drops, when they are left, when its session or key ends and when this server closes before the job's end, the job is cancelled.
  * @throws what `Jobs.accept` throws
  */
 export async function acceptAndFollow(rt: Jobs, submission: Submission, request: FastifyRequest): Promise<Followed> {
@@ -66,6 +68,10 @@ async function* follow(
   socket.once('close', onGone);
   if (socket.destroyed) onGone();
   rt.closing.addEventListener('abort', onClosing);
+  const unfollow = rt.access.follow(authOf(request), (now) => {
+    if (now instanceof AppError) left.abort(now);
+    else if (!may(now, 'ai:run')) left.abort(forbidden('This may no longer be asked for.'));
+  });
   if (rt.closing.aborted) onClosing();
   try {
     for (let event = await queue.next(left.signal); event; event = await queue.next(left.signal)) {
@@ -76,6 +82,7 @@ async function* follow(
     clearTimeout(timer);
     socket.off('close', onGone);
     rt.closing.removeEventListener('abort', onClosing);
+    unfollow();
     watch.close();
     if (!watch.isOver()) rt.jobs.cancel(job).catch((error: unknown) => rt.log.debug({ err: error }, 'Left to its end'));
   }

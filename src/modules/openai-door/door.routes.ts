@@ -10,6 +10,7 @@ import { toAppError } from '#src/http/problem.ts';
 import { idempotencyKeyOf } from '#src/modules/ai/preferences.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
 import { acceptAndFollow, type Followed } from '#src/modules/openai-door/door.follow.ts';
+import { embeddingsRoute } from '#src/modules/openai-door/door.embeddings.ts';
 import { ChatCompletionBody, ChatCompletionView, ModelListView } from '#src/modules/openai-door/door.schemas.ts';
 import { CompletionFrames, frameOf, jobError } from '#src/modules/openai-door/door.stream.ts';
 import { chatInputOf, completionView, optionsOf, unknownModel } from '#src/modules/openai-door/door.translate.ts';
@@ -71,7 +72,7 @@ async function drained(raw: ServerResponse): Promise<void> {
 
 /**
  * The door for clients of OpenAI's API: chat jobs, by the same queue, router, credits and limits as `/api/ai/chat`, in OpenAI's wire
- * format. Without embeddings: nothing holds and charges credits for what is no job.
+ * format.
  */
 export function openaiDoor(rt: Runtime) {
   return async (app: App): Promise<void> => {
@@ -97,11 +98,15 @@ export function openaiDoor(rt: Runtime) {
       },
     );
 
+    embeddingsRoute(rt, app);
     app.get(
       '/v1/models',
       { config: { access: 'ai:run' }, schema: { tags: ['openai'], response: { 200: ModelListView } } },
       async () => {
-        const models = rt.ai.providers().flatMap(({ name, models: ids }) => ids.map((id) => [id, name] as const));
+        const models = [
+          ...rt.ai.providers().flatMap(({ name, models: ids }) => ids.map((id) => [id, name] as const)),
+          ...rt.ai.embeddingTargets().map(({ model, provider }) => [model, provider] as const),
+        ];
         const owners = new Map([['auto', 'whatshybrid'] as const, ...models]);
         const data = [...owners].map(([id, owner]) => ({ id, object: 'model' as const, created: 0, owned_by: owner }));
         return { object: 'list' as const, data };

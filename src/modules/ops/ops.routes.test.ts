@@ -28,6 +28,23 @@ describe.each(['/ops/queues', '/ops/queues/api/queues', '/metrics'])('%s', (url)
   });
 });
 
+it('lets nobody guess the password: past ten a second not even the right one is looked at', async () => {
+  const limited = await openTestApp({ RATE_LIMIT_SCALE: '1' });
+  const from = (remoteAddress: string, password: string) =>
+    limited.app.inject({ url: '/ops/queues', headers: basic(password), remoteAddress });
+  const guesses = await Promise.all(Array.from({ length: 1000 }, (_, at) => from('203.0.113.9', `guess ${at}`)));
+  const refused = guesses.filter(({ statusCode }) => statusCode === 401);
+  expect(refused.length).toBeGreaterThanOrEqual(600);
+  // Ten come back every second while they run.
+  expect(refused.length).toBeLessThan(800);
+  const last = await Promise.all(Array.from({ length: 200 }, () => from('203.0.113.9', limited.config.OPS_PASSWORD)));
+  const answer = last.find(({ statusCode }) => statusCode === 429);
+  expect(answer?.json()).toMatchObject({ status: 429, code: 'rate_limited' });
+  expect(Number(answer?.headers['retry-after'])).toBeGreaterThanOrEqual(1);
+  expect((await from('203.0.113.10', limited.config.OPS_PASSWORD)).statusCode).toBe(200);
+  await limited.close();
+});
+
 it('the board may load its own scripts, and only those', async () => {
   const page = await test.app.inject({ url: '/ops/queues', headers: basic(test.config.OPS_PASSWORD) });
   expect(page.headers['content-type']).toMatch('text/html');

@@ -3,13 +3,14 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter';
 import { STATUSES } from '@bull-board/api/constants/statuses';
 import { FastifyAdapter } from '@bull-board/fastify';
 import { timingSafeEqual } from 'node:crypto';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { MetricObject } from 'prom-client';
 import { sha256 } from '#src/lib/secrets.ts';
 import { type AppError, conflict, notFound, unauthenticated, unavailable } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { protectPages } from '#src/http/browsers.ts';
 import { sendProblem } from '#src/http/problem.ts';
+import { LimitedError } from '#src/http/rate-limit/limiter.ts';
 import { mergeMetrics } from '#src/lib/metrics.ts';
 import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
@@ -26,6 +27,22 @@ function isOps(request: FastifyRequest, user: string, password: string): boolean
   const given = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
   const expected = Buffer.from(`${user}:${password}`).toString('base64');
   return timingSafeEqual(sha256(given), sha256(expected));
+}
+
+/** Counts a request before its credentials are looked at. @returns the refusal of who has sent too many */
+async function countOps(
+  { limiter }: Pick<Runtime, 'limiter'>,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<LimitedError | undefined> {
+  try {
+    await limiter.take(['ops'], request);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof LimitedError)) throw error;
+    reply.headers(error.headers);
+    return error;
+  }
 }
 
 /** BullMQ refuses what a queue or a job is in no state for with bare errors: of a code below zero, or by a sentence alone. */
@@ -49,6 +66,9 @@ export function opsRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
     // Answered here, not thrown: Bull Board's own error handler would make a 500 of it.
     app.addHook('onRequest', async (request, reply) => {
+      // Here and not by the route: its own count comes after this hook, and so never for who guesses.
+      const limited = await countOps(rt, request, reply);
+      if (limited) return sendProblem(limited, request, reply);
       if (isOps(request, OPS_USER, OPS_PASSWORD)) return;
       reply.header('www-authenticate', 'Basic realm="WhatsHybrid operations", charset="UTF-8"');
       const detail = 'Operators sign in with the ops user and password.';

@@ -127,11 +127,11 @@ export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: Works
 }
 
 /**
- * Closes the caller's workspace: from now on nobody is in it, and its keys and sockets end within two seconds. Its sealed values can
- * never be opened again.
+ * Closes the caller's workspace: from now on nobody is in it, its keys and sockets end within two seconds, and what it had asked for is
+ * cancelled, so that no provider is sent more of it. Its sealed values can never be opened again.
  */
 export async function deleteWorkspace(
-  { orm, vault }: Pick<Runtime, 'orm' | 'vault'>,
+  { orm, vault, jobs }: Pick<Runtime, 'orm' | 'vault' | 'jobs'>,
   auth: Auth,
   actor: Actor,
 ): Promise<void> {
@@ -141,6 +141,7 @@ export async function deleteWorkspace(
     await em.flush();
     await appendAudit(em, actor, { action: 'workspace.deleted', target: { type: 'workspace', id: workspace.id } });
   });
+  await jobs.cancelAll(auth.workspaceId);
   await vault.destroy(auth.workspaceId);
 }
 
