@@ -8,6 +8,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // What is waited for comes late where other tests have the processor.
+    expect: { poll: { timeout: 15_000 } },
     reporters: ['default', countReporter],
     projects: [
       // These need no services: they start in an instant, and `npm run check` runs the first.

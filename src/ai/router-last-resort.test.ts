@@ -217,16 +217,6 @@ it('tells the worst case: who might answer, and the bounds of input and output',
   expect(() => router.worstCase(engines['smart-replies'], ask, { model: 'x' })).toThrow(/There is no model "x"/);
 });
 
-it('costs little per chunk', async () => {
-  const chunks = 20_000;
-  const many = scripted('openai', [[...Array.from({ length: chunks }, (_, at) => text(`palavra${at} `)), end]]);
-  const started = process.cpuUsage();
-  const { text: shown } = await run([many.provider], {}, { on: {} }).done;
-  expect(shown.length).toBeGreaterThan(chunks * 8);
-  const { user, system } = process.cpuUsage(started);
-  expect((user + system) / chunks).toBeLessThan(25);
-});
-
 const dead = () => (['openai', 'groq', 'mistral'] as const).map((name) => failing(name, 'auth').provider);
 
 describe('targets that the bounds of a run kept from being asked', () => {

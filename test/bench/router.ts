@@ -1,6 +1,9 @@
 // What routing costs: a decision among 60 targets, and a thousand streams through one router. Run: npm run bench -- router
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Access } from '#src/ai/access.ts';
+import { readApiKeys } from '#src/ai/api-keys.ts';
 import { openCandidates } from '#src/ai/candidates.ts';
 import { decide, type DecisionContext } from '#src/ai/decide.ts';
 import { Estimates } from '#src/ai/estimates.ts';
@@ -8,6 +11,7 @@ import { echo } from '#src/ai/__fixtures__/market.ts';
 import { seeded } from '#src/ai/__fixtures__/seeded.ts';
 import { MemoryHealth } from '#src/ai/health.ts';
 import { type Chunk, type Provider, type ProviderName, STRATEGIES } from '#src/ai/model.ts';
+import { createOpenai } from '#src/ai/providers/openai.ts';
 import { createRouter } from '#src/ai/router.ts';
 import { withTimers } from '#src/ai/timers.ts';
 
@@ -97,39 +101,59 @@ function decisionCost(): void {
   }
 }
 
-/** Streams at once through one router: chunks per second and memory, beside the same generators read bare. */
+/** The simulator in a process of its own, so that its work is not counted as ours. */
+async function startSimulator(): Promise<{ url: string; stop: () => void }> {
+  const child = spawn(process.execPath, ['simulator/index.ts'], {
+    env: { ...process.env, SIMULATOR_PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0];
+    if (url) return { url, stop: () => child.kill('SIGKILL') };
+  }
+  throw new Error('The simulator ended.');
+}
+
+/** Streams at once through one router and the real adapter: processor time per chunk and memory over time, beside the adapter read alone. */
 async function relay(streams: number): Promise<void> {
   const chunks = 100;
-  const provider = talking('openai', ['gpt-4o-mini'], chunks, 50);
+  const simulator = await startSimulator();
+  const script = { text: 'palavra '.repeat(chunks), chunks, chunkMs: 50 };
+  await fetch(`${simulator.url}/__simulator/script`, { method: 'PUT', body: JSON.stringify(script) });
+  const keys = readApiKeys(['sk-simulated'], 'installation');
+  const provider = createOpenai({ keys, baseUrl: `${simulator.url}/v1`, models: ['gpt-4o-mini'] });
+  await provider.warm?.();
   const router = createRouter({ providers: [provider], withTimers });
   const { signal } = new AbortController();
   const request = {
     model: 'gpt-4o-mini',
-    messages: [],
-    maxOutputTokens: 1,
+    messages: [{ role: 'user' as const, content: 'Oi' }],
+    maxOutputTokens: 250,
     task: { engine: 'chat' as const, input: {} },
   };
   const measure = async (one: () => Promise<unknown>) => {
-    globalThis.gc?.();
-    const before = process.memoryUsage().rss;
+    const rssMb: number[] = [];
     const since = process.cpuUsage();
     const started = performance.now();
-    let most = before;
-    const watch = setInterval(() => (most = Math.max(most, process.memoryUsage().rss)), 100);
+    const watch = setInterval(() => rssMb.push(Math.round(process.memoryUsage().rss / 2 ** 20)), 1000);
     await Promise.all(Array.from({ length: streams }, one));
     clearInterval(watch);
     const perChunkUs = cpuUs(since) / (streams * chunks);
-    return { perChunkUs, seconds: (performance.now() - started) / 1000, grownMb: (most - before) / 2 ** 20 };
+    return { perChunkUs, seconds: (performance.now() - started) / 1000, rssMb };
   };
-  const bare = await measure(async () => {
-    for await (const _ of provider.stream(request, signal));
-  });
-  const timeouts = { firstContentMs: 30_000, idleMs: 30_000, totalMs: 120_000 };
-  for (const round of [1, 2, 3]) {
-    const ours = await measure(() => router.run(echo, {}, {}, { signal, timeouts, finalAttempt: true }));
-    print(
-      `${streams} streams at once, round ${round}: ${ours.perChunkUs.toFixed(1)} µs CPU per chunk ÷ read bare ${bare.perChunkUs.toFixed(1)} = ${(ours.perChunkUs / bare.perChunkUs).toFixed(2)}; ${ours.seconds.toFixed(1)} s ÷ ${bare.seconds.toFixed(1)} s; memory +${ours.grownMb.toFixed(0)} MB`,
-    );
+  try {
+    const bare = await measure(async () => {
+      for await (const _ of provider.stream(request, signal));
+    });
+    const timeouts = { firstContentMs: 30_000, idleMs: 30_000, totalMs: 120_000 };
+    for (const round of [1, 2, 3]) {
+      const ours = await measure(() => router.run(echo, {}, {}, { signal, timeouts, finalAttempt: true }));
+      print(
+        `${streams} streams at once, round ${round}: ${ours.perChunkUs.toFixed(1)} µs CPU per chunk ÷ adapter alone ${bare.perChunkUs.toFixed(1)} = ${(ours.perChunkUs / bare.perChunkUs).toFixed(2)}; ${ours.seconds.toFixed(1)} s ÷ ${bare.seconds.toFixed(1)} s; RSS each second, MB: ${ours.rssMb.join(' ')}`,
+      );
+    }
+  } finally {
+    simulator.stop();
   }
 }
 

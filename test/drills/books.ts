@@ -28,6 +28,19 @@ async function openJobs(pool: Pool): Promise<number> {
 }
 
 /**
+ * Compares, at one moment while jobs run, what accounts hold with what their open jobs hold.
+ * @returns what is wrong, one line each.
+ */
+export async function checkHolds(pool: Pool): Promise<string[]> {
+  const { rows } = await pool.query<{ workspace_id: string; held: string; open: string }>(
+    `select a.workspace_id, a.held, coalesce(sum(j.credit_held), 0) as open
+     from credit_account a left join job j on j.workspace_id = a.workspace_id and j.finished_at is null
+     group by a.workspace_id, a.held having a.held <> coalesce(sum(j.credit_held), 0)`,
+  );
+  return rows.map((row) => `held credits that are not those of open jobs: ${JSON.stringify(row)}`);
+}
+
+/**
  * Waits for the end of every job and reads the books.
  * @param accepted the jobs that clients were told of.
  * @param granted credits given to each workspace at its start.
@@ -64,6 +77,27 @@ export async function checkBooks(pool: Pool, accepted: string[], granted: number
      from credit_account a join job j using (workspace_id)
      group by a.workspace_id, a.balance, a.held having a.balance + a.held + sum(j.credit_charged) <> $1::bigint`,
     [granted * MICRO_CREDITS],
+  );
+  await list(
+    'jobs whose paid calls are not their charge',
+    `select j.id, j.status, j.credit_charged, sum(u.credits) as credits, count(u.job_id) filter (where u.credits > 0) as paid
+     from job j left join ai_usage_log u on u.workspace_id = j.workspace_id and u.job_id = j.id
+     group by j.workspace_id, j.id
+     having j.credit_charged <> coalesce(sum(u.credits), 0) or count(u.job_id) filter (where u.credits > 0) > 1`,
+  );
+  await list(
+    'completed jobs without exactly one delivered call',
+    `select j.id, j.engine, j.attempt, count(u.job_id) as delivered from job j
+     left join ai_usage_log u on u.workspace_id = j.workspace_id and u.job_id = j.id and u.outcome = 'delivered'
+     where j.status = 'completed' and j.engine <> 'batch' and (j.usage->>'cached') is distinct from 'true'
+     group by j.workspace_id, j.id having count(u.job_id) <> 1`,
+  );
+  await list(
+    'batches that are over before their items, or open after them, or whose result has not their number',
+    `select p.id, p.status, count(*) as items, count(i.finished_at) as over from job p
+     join job i on i.workspace_id = p.workspace_id and i.parent_id = p.id
+     group by p.workspace_id, p.id
+     having (count(*) = count(i.finished_at)) <> (p.finished_at is not null) or count(*) <> json_array_length(p.result)`,
   );
   await list(
     'jobs charged though nothing was delivered',

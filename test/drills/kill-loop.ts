@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackendClient } from '../../client/src/index.ts';
 import { createSimulator } from '../../simulator/server.ts';
-import { checkBooks, watchEnds } from '#test/drills/books.ts';
+import { checkBooks, checkHolds, watchEnds } from '#test/drills/books.ts';
 import { createInstallation, freePort, startRedis, type Running } from '#test/processes.ts';
 
 const SECONDS = Number(process.env['DRILL_SECONDS'] ?? 60);
@@ -12,7 +12,6 @@ const RATE = Number(process.env['DRILL_RATE'] ?? 60);
 const SEED = Number(process.env['DRILL_SEED'] ?? Date.now() % 1_000_000);
 const LEASE_MS = 2000;
 const CREDITS = 1_000_000;
-const ANSWER = Array.from({ length: 12 }, (_, at) => `parte${at}`).join(' ');
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 /** mulberry32: the same choices for the same seed. */
@@ -34,7 +33,7 @@ const count = (what: string): void => void tally.set(what, (tally.get(what) ?? 0
 
 print(`seed ${SEED}, ${SECONDS} s, ${RATE} jobs/s, lease ${LEASE_MS} ms`);
 const simulator = await createSimulator();
-simulator.script({ text: ANSWER, chunkMs: 15 });
+simulator.script({ chunkMs: 15 });
 const redis = await startRedis();
 const installation = await createInstallation({
   REDIS_URL: redis.url,
@@ -126,16 +125,29 @@ async function call(path: string, body?: object, headers: Record<string, string>
   });
 }
 
+/** Mostly chats; now and then what other pools and engines do, and batches. */
+function question(at: number): { path: string; body: object } {
+  const kind = asking();
+  if (kind < 0.08) return { path: '/api/ai/sentiment', body: { text: `gostei muito, pedido ${at}` } };
+  // The same few: followers of one answer, and answers that were kept.
+  if (kind < 0.16) return { path: '/api/ai/intent', body: { text: `quero comprar ${at % 20}` } };
+  if (kind < 0.2) {
+    const items = Array.from({ length: 5 }, (_, item) => ({ features: { pedido: at, item } }));
+    return { path: '/api/ai/batch', body: { engine: 'score-lead', items } };
+  }
+  const fault = asking() < 0.15 ? `\n#sim ${JSON.stringify(pick(FAULTS, asking))}` : '';
+  return { path: '/api/ai/chat', body: { messages: [{ role: 'user', content: `pergunta ${at}${fault}` }] } };
+}
+
 /** One client: asks, again under the same key where no answer came, and sometimes cancels. */
 async function ask(at: number): Promise<void> {
-  const fault = asking() < 0.15 ? `\n#sim ${JSON.stringify(pick(FAULTS, asking))}` : '';
+  const { path, body } = question(at);
   const key = `drill-${at}`;
   const cancelAfterMs = asking() < 0.1 ? asking() * 600 : null;
   let jobId: string | null = null;
   for (let round = 0; round < 8; round += 1) {
     try {
-      const body = { messages: [{ role: 'user', content: `pergunta ${at}${fault}` }] };
-      const response = await call('/api/ai/chat', body, { 'idempotency-key': key });
+      const response = await call(path, body, { 'idempotency-key': key });
       count(`POST ${response.status}`);
       if (response.status === 202) {
         const answer = (await response.json()) as { jobId: string };
@@ -206,8 +218,11 @@ try {
       track(strike(pick(slots, killing)));
     }
   })();
+  const problems: string[] = [];
   const services = (async () => {
     while (!isOver()) {
+      // A connection that was just cut is no wrong book.
+      problems.push(...(await checkHolds(pool).catch(() => [])));
       await sleep(4000 + killing() * 8000);
       if (!isOver()) await strikeServices();
     }
@@ -219,7 +234,7 @@ try {
   await Promise.all([kills, services]);
   await Promise.all(open);
   print('quiet; waiting for every job to end');
-  const problems = await checkBooks(pool, [...accepted], CREDITS);
+  problems.push(...(await checkBooks(pool, [...accepted], CREDITS)));
   await Promise.race([Promise.all(readers), sleep(30_000)]);
   for (const client of clients) client.close();
   for (const running of everStarted) {

@@ -1,4 +1,6 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolClient } from 'pg';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackendClient, type JobEvent } from '../../client/src/index.ts';
 import { createSimulator, type Simulator } from '../../simulator/server.ts';
 import { createInstallation, startRedis, type Installation, type Running } from '#test/processes.ts';
@@ -116,6 +118,90 @@ describe('a worker', () => {
     const { rows } = await installation.pool.query('select failures from job where id = $1', [job.id]);
     expect(rows[0].failures).toBe(0);
   }, 30_000);
+});
+
+/** The books of one job whose worker was killed while its end stood before a lock that the test held. */
+describe('a worker that is killed when the answer is whole', () => {
+  const books = async (jobId: string) => {
+    const { rows } = await installation.pool.query<{ status: string }>(
+      `select j.status, j.attempt, j.credit_charged > 0 as "isCharged", a.held::int as held,
+         a.balance + j.credit_charged = $2 and coalesce(sum(u.credits), 0) = j.credit_charged as "isEven",
+         count(*) filter (where u.credits > 0)::int as paid, array_agg(u.attempt_no || ' ' || u.outcome) as calls
+       from job j join credit_account a using (workspace_id)
+       left join ai_usage_log u on u.workspace_id = j.workspace_id and u.job_id = j.id
+       where j.id = $1 group by j.workspace_id, j.id, a.workspace_id`,
+      [jobId, started],
+    );
+    return rows[0];
+  };
+  let started: string;
+
+  /** Runs a job until the worker's statement that ends it waits for the job's row, and kills the worker there. */
+  async function killAtTheEnd(content: string, then: (lock: PoolClient, backend: number) => Promise<unknown>) {
+    const before = await installation.pool.query<{ balance: string }>('select balance from credit_account');
+    started = before.rows[0]?.balance ?? '';
+    simulator.script({ text: answer, chunkMs: 20 });
+    const doomed = await installation.startWorker('ai-inference');
+    const { run, shown } = follow(content);
+    void run.result.catch(() => undefined);
+    const jobId = await run.jobId;
+    await shown;
+    const lock = await installation.pool.connect();
+    try {
+      await lock.query('begin');
+      await lock.query('select from job where id = $1 for update', [jobId]);
+      const backend = await vi.waitFor(
+        async () => {
+          const { rows } = await installation.pool.query<{ pid: number }>(
+            `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%job_finish(%'`,
+          );
+          if (!rows[0]) throw new Error('nobody ends the job yet');
+          return rows[0].pid;
+        },
+        { timeout: 10_000, interval: 50 },
+      );
+      await doomed.kill('SIGKILL');
+      await then(lock, backend);
+      await lock.query('rollback');
+    } finally {
+      lock.release();
+    }
+    await installation.startWorker('ai-inference');
+    await expect.poll(async () => (await books(jobId))?.status, { timeout: 20_000, interval: 100 }).toBe('completed');
+    // Long enough for the queue to hand it out once more, if it would.
+    await sleep(3 * LEASE_MS);
+    return books(jobId);
+  }
+
+  it('before its end is written: it is answered anew, and charged once', async () => {
+    const done = await killAtTheEnd('antes do fim', (lock, backend) =>
+      lock.query('select pg_terminate_backend($1)', [backend]),
+    );
+    expect(simulator.counts().requests).toBe(2);
+    expect(done).toEqual({
+      status: 'completed',
+      attempt: 2,
+      isCharged: true,
+      held: 0,
+      isEven: true,
+      paid: 1,
+      calls: ['2 delivered'],
+    });
+  }, 45_000);
+
+  it('after its end is written, before the queue knows: nobody answers it again', async () => {
+    const done = await killAtTheEnd('depois do fim', async () => undefined);
+    expect(simulator.counts().requests).toBe(1);
+    expect(done).toEqual({
+      status: 'completed',
+      attempt: 1,
+      isCharged: true,
+      held: 0,
+      isEven: true,
+      paid: 1,
+      calls: ['1 delivered'],
+    });
+  }, 45_000);
 });
 
 describe('a job that waits', () => {

@@ -44,6 +44,7 @@ const INPUTS: [keyof typeof engines, unknown][] = [
   ['intent', { text: SAID }],
   ['extract-entities', { text: SAID }],
   ['summarize', { messages: [{ role: 'user', content: SAID }] }],
+  ['score-lead', { features: { nota: SAID, cpf: 52998224725, telefone: PHONE } }],
   ['translate', { text: SAID, targetLanguage: 'en' }],
   [
     'chat',
@@ -132,6 +133,10 @@ const call = (request: ChatRequest): Chunk => ({
 const given = (content: string) => ({ messages: [{ role: 'user', content }] });
 
 describe('what a provider gets to see', () => {
+  it('is asked of every engine there is', () => {
+    expect(INPUTS.map(([name]) => name).toSorted()).toEqual(Object.keys(engines).toSorted());
+  });
+
   it.each(INPUTS)('of %s: no raw identifier, at OpenAI and at Ollama', async (name, given) => {
     for (const provider of [openai(), ollama()]) await runOn(provider, name, given).done.catch(() => undefined);
     const seen = simulator.seen();

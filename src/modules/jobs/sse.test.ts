@@ -77,5 +77,6 @@ it('a server that closes ends its event streams and its waits at once', async ()
   expect(await streaming.text()).toContain('event: job.queued');
   expect((await waiting).status).toBe(202);
   await closed;
-  expect(performance.now() - startedAt).toBeLessThan(2000);
+  // Of the 25 s that were asked for.
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
 });

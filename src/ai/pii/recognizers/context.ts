@@ -23,9 +23,20 @@ const WORDS: [words: string, ...types: PiiType[]][] = [
   ],
 ];
 const FOUND = new RegExp(
-  String.raw`(?<![A-Za-z\u00c0-\u024f])(?:${WORDS.map(([words]) => `(${words})`).join('|')})(?![A-Za-z\u00c0-\u024f])`,
+  String.raw`(?<![A-Za-z\u00c0-\u024f])(?:${WORDS.map(([words]) => words).join('|')})(?![A-Za-z\u00c0-\u024f])`,
   'gi',
 );
+const WHOLE = WORDS.map(([words, ...types]) => ({ words: new RegExp(`^(?:${words})$`, 'i'), types }));
+/** What each spelling says; there are some hundreds of them at most, since the patterns repeat nothing. */
+const typesOf = new Map<string, readonly PiiType[]>();
+function typesOfWord(word: string): readonly PiiType[] {
+  let types = typesOf.get(word);
+  if (!types) {
+    types = WHOLE.find(({ words }) => words.test(word))?.types ?? [];
+    typesOf.set(word, types);
+  }
+  return types;
+}
 /** About five words. */
 const REACH = 48;
 
@@ -45,9 +56,9 @@ export class Contexts {
 
   /** All context words of a type. */
   of(type: PiiType): number[] {
-    return this.#all()
-      .filter(({ types }) => types.includes(type))
-      .map(({ end }) => end);
+    const ends: number[] = [];
+    for (const { end, types } of this.#all()) if (types.includes(type)) ends.push(end);
+    return ends;
   }
 
   /** What the words shortly before `start` say for a type: 1 for the nearest context word, 0.5 for one behind another's, 0 for none. */
@@ -68,9 +79,7 @@ export class Contexts {
     const hits: Hit[] = [];
     FOUND.lastIndex = 0;
     for (let match = FOUND.exec(this.#text); match; match = FOUND.exec(this.#text)) {
-      const group = match.findIndex((part, at) => at > 0 && part !== undefined);
-      const [, ...types] = WORDS[group - 1] ?? [''];
-      hits.push({ end: FOUND.lastIndex, types });
+      hits.push({ end: FOUND.lastIndex, types: typesOfWord(match[0].toLowerCase()) });
     }
     this.#hits = hits;
     return hits;

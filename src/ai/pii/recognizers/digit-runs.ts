@@ -14,45 +14,69 @@ const isJoint = (code: number): boolean => code >= 44 && code <= 47;
 /** The groups of digits in a text, in order. */
 class Groups {
   readonly text: string;
-  readonly starts: number[] = [];
-  readonly ends: number[] = [];
+  /** All digits, one group after the other. */
+  readonly digits: string;
+  readonly count: number;
+  /** Of each group: where it starts, where it ends, and 1 where it and the next may belong to one number. In one piece of memory, since a text can have half as many groups as characters. */
+  readonly #places: Int32Array;
 
   constructor(text: string) {
     this.text = text;
+    const places = new Int32Array(((text.length + 1) >> 1) * 3);
+    const digits = Buffer.allocUnsafe(text.length);
+    let written = 0;
+    let next = 0;
     for (let at = 0; at < text.length; at += 1) {
-      if (!isDigit(text.charCodeAt(at))) continue;
-      this.starts.push(at);
-      while (isDigit(text.charCodeAt(at))) at += 1;
-      this.ends.push(at);
+      let code = text.charCodeAt(at);
+      if (!isDigit(code)) continue;
+      if (next > 0) places[next - 1] = Number(isBridge(text, places[next - 2] ?? 0, at));
+      places[next] = at;
+      do {
+        digits[written] = code;
+        written += 1;
+        at += 1;
+        code = text.charCodeAt(at);
+      } while (isDigit(code));
+      places[next + 1] = at;
+      next += 3;
     }
-  }
-
-  get count(): number {
-    return this.starts.length;
+    this.digits = digits.toString('latin1', 0, written);
+    this.count = next / 3;
+    this.#places = places;
   }
 
   start(group: number): number {
-    return this.starts[group] ?? this.text.length;
+    return this.#places[group * 3] ?? 0;
   }
 
   end(group: number): number {
-    return this.ends[group] ?? this.text.length;
+    return this.#places[group * 3 + 1] ?? 0;
   }
 
   /** Whether a group is a single digit in the midst of others: a number that is spelled begins with the first. */
   isSpelledOn(group: number): boolean {
-    const isOne = (at: number) => this.end(at) - this.start(at) === 1;
-    return group > 0 && isOne(group) && isOne(group - 1) && this.isJoined(group - 1);
+    return group > 0 && this.#isOne(group) && this.isJoined(group - 1) && this.#isOne(group - 1);
   }
 
   /** Whether a group and the next may belong to one number. */
   isJoined(group: number): boolean {
-    const end = this.start(group + 1);
-    if (group + 1 >= this.count || end - this.end(group) > MAX_GAP) return false;
-    for (let at = this.end(group); at < end; at += 1) if (!isGap(this.text.charCodeAt(at))) return false;
-    return true;
+    return this.#places[group * 3 + 2] === 1;
+  }
+
+  #isOne(group: number): boolean {
+    return this.end(group) - this.start(group) === 1;
   }
 }
+
+/** Whether what stands between two groups may stand within a number. */
+function isBridge(text: string, from: number, to: number): boolean {
+  if (to - from > MAX_GAP) return false;
+  for (let at = from; at < to; at += 1) if (!isGap(text.charCodeAt(at))) return false;
+  return true;
+}
+
+const holds = (gap: string, character: string, but: string): boolean =>
+  gap.includes(character) && (but === '' || !gap.includes(but));
 
 /** Digits as they stand in a text, in groups: `529.982.247-25` has four. */
 export class DigitRun {
@@ -72,6 +96,11 @@ export class DigitRun {
     this.#last = last;
   }
 
+  /** In one piece. */
+  get isWhole(): boolean {
+    return this.#first === this.#last;
+  }
+
   /** After how many digits a gap stands. */
   get cuts(): number[] {
     let count = 0;
@@ -83,17 +112,32 @@ export class DigitRun {
     return cuts;
   }
 
-  /** The gap at each cut. */
-  get gaps(): string[] {
-    const gaps: string[] = [];
-    for (let at = this.#first; at < this.#last; at += 1)
-      gaps.push(this.#groups.text.slice(this.#groups.end(at), this.#groups.start(at + 1)));
-    return gaps;
+  /** After how many digits the last gap stands, and what it is. */
+  get lastCut(): { at: number; gap: string } | undefined {
+    if (this.isWhole) return undefined;
+    const start = this.#groups.start(this.#last);
+    return {
+      at: this.digits.length - (this.end - start),
+      gap: this.#groups.text.slice(this.#groups.end(this.#last - 1), start),
+    };
   }
 
-  /** Whether gaps stand only where the number is usually cut. */
-  isCutAt(usual: readonly number[]): boolean {
-    return this.cuts.every((cut) => usual.includes(cut));
+  /** Whether a gap has the character in it, but for a gap that has the other one too. */
+  hasInGap(character: string, but = ''): boolean {
+    for (let at = this.#first; at < this.#last; at += 1) {
+      if (holds(this.#groups.text.slice(this.#groups.end(at), this.#groups.start(at + 1)), character, but)) return true;
+    }
+    return false;
+  }
+
+  /** Whether gaps stand only where the number is usually cut, `offset` digits later. */
+  isCutAt(usual: readonly number[], offset = 0): boolean {
+    let count = -offset;
+    for (let at = this.#first; at < this.#last; at += 1) {
+      count += this.#groups.end(at) - this.#groups.start(at);
+      if (count !== 0 && !usual.includes(count)) return false;
+    }
+    return true;
   }
 
   /** Digits written one by one, as they are read aloud. */
@@ -121,7 +165,6 @@ function goesOn(text: string, end: number): boolean {
  */
 export function eachRun(text: string, wanted: readonly boolean[], take: (run: DigitRun) => void): void {
   const groups = new Groups(text);
-  const all = text.replaceAll(/\D+/g, '');
   let from = 0;
   for (let first = 0; first < groups.count; first += 1) {
     let count = groups.end(first) - groups.start(first);
@@ -130,7 +173,7 @@ export function eachRun(text: string, wanted: readonly boolean[], take: (run: Di
     if (count > MAX_DIGITS || isBegun(text, groups.start(first)) || groups.isSpelledOn(first)) continue;
     for (let last = first; count <= MAX_DIGITS;) {
       if (wanted[count] && !goesOn(text, groups.end(last)))
-        take(new DigitRun(groups, first, last, all.slice(offset, offset + count)));
+        take(new DigitRun(groups, first, last, groups.digits.slice(offset, offset + count)));
       if (last - first === MAX_GROUPS || !groups.isJoined(last)) break;
       last += 1;
       count += groups.end(last) - groups.start(last);

@@ -31,7 +31,7 @@ export const found = (
 function proved(type: PiiType, usual: readonly number[], run: DigitRun, { contexts }: Subject): Found | undefined {
   const weight = contexts.weight(type, run.start);
   if (weight === 0 && !run.isCutAt(usual) && !run.isSpelled) return undefined;
-  return found(type, run, (run.cuts.length > 0 ? 0.85 : 0.75) + 0.2 * weight);
+  return found(type, run, (run.isWhole ? 0.75 : 0.85) + 0.2 * weight);
 }
 
 const cpf: RunReader = (run, subject) => (isCpf(run.digits) ? proved('cpf', [3, 6, 9], run, subject) : undefined);
@@ -53,7 +53,7 @@ const isIssued = (digits: string): boolean =>
   ISSUERS.some(([prefix, lengths]) => lengths.includes(digits.length) && prefix.test(digits));
 
 const card: RunReader = (run, subject) =>
-  isIssued(run.digits) && isLuhn(run.digits)
+  isLuhn(run.digits) && isIssued(run.digits)
     ? proved('card', run.digits.length < 16 ? [4, 10] : [4, 8, 12, 16], run, subject)
     : undefined;
 
@@ -70,7 +70,7 @@ const named =
 /** CEP: five and three digits with a dash, or eight that the words before name. */
 const cep: RunReader = (run, { contexts }) => {
   if (run.digits < '01' || !run.isCutAt([2, 5])) return undefined;
-  const isDashed = run.gaps.at(-1) === '-' && run.cuts.at(-1) === 5;
+  const isDashed = run.lastCut?.gap === '-' && run.lastCut.at === 5;
   const weight = contexts.weight('cep', run.start);
   if (isDashed) return found('cep', run, 0.6 + 0.35 * weight);
   return weight > 0 ? found('cep', run, 0.3 + 0.5 * weight) : undefined;

@@ -32,13 +32,32 @@ const before = (a: Found, b: Found): number =>
 function withoutOverlaps(found: Found[], length: number): Found[] {
   if (found.length < 2) return found;
   const taken = new Uint8Array(length);
-  const kept = found.toSorted(before).filter(({ start, end }) => {
-    // What is taken already is no shorter, so where it overlaps it covers an end.
-    if (taken[start] || taken[end - 1]) return false;
-    taken.fill(1, start, end);
-    return true;
-  });
-  return kept.toSorted((a, b) => a.start - b.start);
+  const kept: Found[] = [];
+  let cluster: Found[] = [];
+  let clusterEnd = 0;
+  const keepBest = (): void => {
+    if (cluster.length > 1) {
+      cluster = cluster.toSorted(before).filter(({ start, end }) => {
+        // What is taken already is no shorter, so where it overlaps it covers an end.
+        if (taken[start] || taken[end - 1]) return false;
+        taken.fill(1, start, end);
+        return true;
+      });
+      if (cluster.length > 1) cluster.sort((a, b) => a.start - b.start);
+    }
+    for (const one of cluster) kept.push(one);
+  };
+  for (const one of found.toSorted((a, b) => a.start - b.start)) {
+    // What begins behind all before it overlaps none of them.
+    if (one.start >= clusterEnd) {
+      keepBest();
+      cluster = [];
+    }
+    cluster.push(one);
+    clusterEnd = Math.max(clusterEnd, one.end);
+  }
+  keepBest();
+  return kept;
 }
 
 /**
@@ -49,13 +68,15 @@ export function recognize(text: string, { types, allow }: RecognizeOptions = {})
   const folded = fold(text);
   const subject = { text: folded.text, contexts: new Contexts(folded.text) };
   const recognizers = /\d/.test(subject.text) ? [...DIGITS, ...OTHERS] : OTHERS;
-  const found = recognizers
-    .flatMap((find) => find(subject))
-    .filter(({ type, score }) => score >= MIN_SCORE && (types?.has(type) ?? true));
-  return withoutOverlaps(found, folded.text.length)
-    .map((one) => {
-      const { start, end } = folded.original(one.start, one.end);
-      return { ...one, start, end, value: text.slice(start, end) };
-    })
-    .filter(({ value, normalized }) => !allow?.has(value) && !allow?.has(normalized));
+  const found: Found[] = [];
+  for (const find of recognizers)
+    for (const one of find(subject)) if (one.score >= MIN_SCORE && (types?.has(one.type) ?? true)) found.push(one);
+  const spans: PiiSpan[] = [];
+  for (const one of withoutOverlaps(found, folded.text.length)) {
+    const { type, normalized, score } = one;
+    const { start, end } = folded.original(one.start, one.end);
+    const value = text.slice(start, end);
+    if (!allow?.has(value) && !allow?.has(normalized)) spans.push({ type, start, end, value, normalized, score });
+  }
+  return spans;
 }
