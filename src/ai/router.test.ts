@@ -56,6 +56,17 @@ describe('order', () => {
     });
   });
 
+  it('says so where what was chosen is known and only has no key', async () => {
+    const keyless = { ...scripted('groq', []).provider, needsKey: true };
+    const providers = [scripted('openai', [reply]).provider, keyless];
+    for (const options of [{ provider: 'groq' }, { model: 'groq-1' }]) {
+      expect((await failureOf(run(providers, options).done)).message).toContain('(groq has no key here, ');
+    }
+    expect((await failureOf(run([keyless]).done)).message).toMatch(
+      /OPENAI_API_KEY, .*TOGETHER_API_KEY or OLLAMA_BASE_URL/,
+    );
+  });
+
   it.each([
     [{ provider: 'acme' }, 'unknown_provider', 'openai, local'],
     [{ model: 'gpt-99' }, 'unknown_model', 'openai-1, openai-2, local-v1'],

@@ -107,9 +107,9 @@ describe('an error of a handler', () => {
   });
 });
 
-describe('what a field error says', () => {
-  const errorsOf = (schema: z.ZodType, value: unknown) => fieldErrors(schema.safeParse(value).error?.issues ?? [], '');
+const errorsOf = (schema: z.ZodType, value: unknown) => fieldErrors(schema.safeParse(value).error?.issues ?? [], '');
 
+describe('what a field error says', () => {
   it('calls a field that is not there required, but keeps a message of the schema', () => {
     const schema = z.object({ text: z.string(), count: z.int('must be a whole number') });
     expect(errorsOf(schema, {}).map(({ path, message }) => `${path} ${message}`)).toEqual([

@@ -84,6 +84,8 @@ async function within(
   const timer = setTimeout(end, seconds * 1000);
   request.raw.socket.once('close', end);
   closing.addEventListener('abort', end);
+  // Also when it began to close while the job was accepted.
+  if (closing.aborted) end();
   const first = await Promise.race([over, ends]);
   clearTimeout(timer);
   request.raw.socket.off('close', end);

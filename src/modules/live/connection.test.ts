@@ -127,7 +127,7 @@ describe('a socket', () => {
 
   it('that is closed while it authenticates leaves nobody behind to be followed', async () => {
     let followed = 0;
-    const { follow } = test.rt.access;
+    const follow = test.rt.access.follow.bind(test.rt.access);
     const watching = vi.spyOn(test.rt.access, 'follow').mockImplementation((...given) => {
       followed += 1;
       const unfollow = follow(...given);
