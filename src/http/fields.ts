@@ -10,7 +10,7 @@ export const nameText = (maxLength: number) =>
   z
     .string()
     .trim()
-    .min(1)
+    .min(1, { abort: true })
     .max(maxLength)
     .refine((text) => !UNFIT.test(text), 'must not contain control characters')
     .refine((text) => VISIBLE.test(text), 'must have a character that can be seen');
