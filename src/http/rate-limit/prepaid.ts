@@ -2,9 +2,10 @@ import type { Charge, Verdict } from '#src/http/rate-limit/gcra.ts';
 
 /** For so long what was paid ahead may be used; what is left then is paid back. */
 const GOOD_FOR_MS = 100;
-/** The most requests paid ahead at once. */
-const MOST = 16;
-/** A smaller bucket is counted request by request: of twenty, sixteen that lie with another process would be missed. */
+/** The most requests paid ahead at once, and the most of what a bucket has left: the rest is for other processes. */
+const MOST = 64;
+const MOST_SHARE = 1 / 8;
+/** A smaller bucket is counted request by request: of twenty, two that lie with another process would be missed. */
 const LEAST_QUOTA = 100;
 
 /** Takes so many requests' worth of the buckets, or gives it back where `count` is below zero. */
@@ -23,10 +24,9 @@ interface Stock {
 
 /** How many requests to pay ahead: as many as came lately, while the buckets are at least half full. */
 function aheadOf({ charges, verdict, uses }: Stock): number {
-  const isRoomy = charges.every(
-    ({ quota }, at) => quota >= LEAST_QUOTA && (verdict.buckets[at]?.remaining ?? 0) >= quota / 2,
-  );
-  return isRoomy ? Math.min(MOST, uses) : 0;
+  const left = charges.map((_, at) => verdict.buckets[at]?.remaining ?? 0);
+  const isRoomy = charges.every(({ quota }, at) => quota >= LEAST_QUOTA && (left[at] ?? 0) >= quota / 2);
+  return isRoomy ? Math.min(MOST, uses, Math.floor(Math.min(...left) * MOST_SHARE)) : 0;
 }
 
 /** What a request out of the stock is told: the buckets as they would be without what is still in it. */
