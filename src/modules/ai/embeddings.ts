@@ -28,12 +28,17 @@ export const EmbeddingsResult = z.object({ model: z.string(), vectors: z.array(z
 
 /**
  * The most a job of embeddings can cost, in nano-USD.
- * @throws AppError 400 `unknown_model` naming what may have been meant; 503 `no_provider_available`
+ * @throws AppError 400 `unknown_model` naming what may have been meant; 422 `max_cost_too_low` above the workspace's limit; 503
+ * `no_provider_available`
  */
 export function embeddingsHold(embedder: Embedder, { model, texts }: EmbeddingsInput, workspace: WorkspaceAi): number {
   const target = targetOf(embedder, model, workspace);
   const tokens = texts.reduce((sum, text) => sum + estimateTokens(text) + 2, 0);
-  return worstCaseNanoUsd(factsOf(target.provider, target.model), tokens, 0);
+  const hold = worstCaseNanoUsd(factsOf(target.provider, target.model), tokens, 0);
+  const { maxCostUsd = Infinity } = workspace;
+  if (hold <= maxCostUsd * 1e9) return hold;
+  const message = `These texts may cost ${hold / 1e9} USD; the workspace allows ${maxCostUsd} for one request.`;
+  throw new AppError(422, 'max_cost_too_low', message);
 }
 
 function targetOf(embedder: Embedder, model: string, workspace: WorkspaceAi) {
