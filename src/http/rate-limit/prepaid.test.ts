@@ -34,9 +34,9 @@ it('asks seldom for a caller who sends much, and gives back what was not used', 
   expect(last).toBeGreaterThanOrEqual(5000 - 200);
   expect(last).toBeLessThan(5000 - 150);
   expect(asked.length).toBeLessThan(40);
-  await vi.waitFor(() => expect(asked.some((count) => count < 0)).toBe(true));
-  const paid = asked.reduce((sum, count) => sum + count, 0);
-  expect(paid).toBe(200);
+  // Paid for in the end is what was sent, however often the stock was filled and given back.
+  await vi.waitFor(() => expect(asked.reduce((sum, count) => sum + count, 0)).toBe(200));
+  expect(asked.some((count) => count < 0)).toBe(true);
 });
 
 it.each([20, 150])('never admits more than %i, whoever else pays ahead', async (quota) => {
