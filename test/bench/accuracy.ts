@@ -1,5 +1,6 @@
 // How good and how fast the built-in provider is, on the messages of the repository; with `--reviews file.csv` also on a file of reviews with
-// the columns review_score and review_comment_message (Olist's public data set has them): 1 and 2 stars are negative, 4 and 5 positive.
+// the columns review_score and review_comment_message (Olist's public data set has them): 1 and 2 stars are negative, 4 and 5 positive. With
+// `--held-out` only those that nothing was tuned on: the file must then be Olist's table as it is published.
 import { readFileSync } from 'node:fs';
 import { negatives, positives } from '#src/ai/local/__fixtures__/generated-documents.ts';
 import { entitiesOf } from '#src/ai/local/entities/index.ts';
@@ -11,6 +12,9 @@ interface Pair {
   label: string;
   guess: string;
 }
+
+/** The held-out reviews, fixed before any of them was read: this many characters from each of these places of Olist's table. */
+const STRETCHES = { from: Array.from({ length: 15 }, (_, at) => 300_000 + 20_000 * at), characters: 16_000 };
 
 const CLOCK = { now: new Date('2026-03-11T10:00:00-03:00'), timeZone: 'America/Sao_Paulo' };
 const say = (line: string) => process.stdout.write(`${line}\n`);
