@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { ClientBase, Pool, PoolClient } from 'pg';
 import type { EventType } from '#src/events/catalog.ts';
 
 /** An event with its place in the one order of all events. */
@@ -37,6 +37,11 @@ export async function placeEvents(pool: Pool, max: number): Promise<number> {
     values: [max],
   });
   return rows[0]?.placed ?? 0;
+}
+
+/** Has a connection notified of every commit with new events. */
+export async function listenForEvents(client: ClientBase): Promise<void> {
+  await client.query('listen outbox_event');
 }
 
 /** Makes sure a consumer has a cursor; a new one begins with what comes next. */

@@ -7,6 +7,7 @@ import {
   enrolConsumer,
   findLags,
   forgetSetAside,
+  listenForEvents,
   lockCursor,
   moveCursor,
   placeEvents,
@@ -136,7 +137,7 @@ export function createEventRelay({ pool, consumers, log, metrics }: EventRelayRe
     const ring = (): void => placeBell.ring();
     listener.on('notification', ring);
     signal.addEventListener('abort', () => bells.forEach((bell) => bell.ring()), { once: true });
-    await listener.query('listen outbox_event');
+    await listenForEvents(listener);
     let lagAt = 0;
     const placing = async (): Promise<void> => {
       while (!signal.aborted) {
