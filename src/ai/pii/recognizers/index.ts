@@ -38,7 +38,7 @@ function bestOf(cluster: Found[], taken: Uint8Array): Found[] {
     taken.fill(1, start, end);
     return true;
   });
-  return kept.length > 1 ? kept.sort(inOrder) : kept;
+  return kept.length > 1 ? kept.toSorted(inOrder) : kept;
 }
 
 /**
