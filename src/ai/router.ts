@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { Access } from '#src/ai/access.ts';
 import type { AttemptRecord, Timeouts, WithTimers } from '#src/ai/attempt.ts';
-import { candidatesFor, openCandidates, type RouterOptions, type Target, targetOf } from '#src/ai/candidates.ts';
+import {
+  type Candidate,
+  candidatesFor,
+  openCandidates,
+  type RouterOptions,
+  type Target,
+  targetOf,
+} from '#src/ai/candidates.ts';
 import type { Phase } from '#src/ai/circuit-breaker.ts';
 import { decide, type DecisionContext, defaultStrategy, possible } from '#src/ai/decide.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
@@ -174,7 +181,7 @@ async function processSleep(ms: number, signal: AbortSignal): Promise<void> {
 export function createRouter(dependencies: RouterDependencies): Router {
   const { providers, withTimers, observer, random = Math.random, clock = processClock } = dependencies;
   const { health = new MemoryHealth(clock, random), estimates = new Estimates() } = dependencies;
-  const all = openCandidates(providers, estimates);
+  const current = openCandidates(providers, estimates);
   const shared: RunResources = {
     health,
     estimates,
@@ -188,13 +195,14 @@ export function createRouter(dependencies: RouterDependencies): Router {
   const phases = new Map<string, Phase>();
 
   const prepared = (engine: Engine, options: RouterOptions, workspace: WorkspaceAi | undefined) => {
+    const all = current();
     const candidates = candidatesFor(all, engine.name, options, workspace);
     const strategy = options.strategy ?? dependencies.strategy ?? defaultStrategy(candidates.models);
     const context: DecisionContext = { health, estimates, access: new Access(health, workspace), random, strategy };
-    return { candidates, context };
+    return { all, candidates, context };
   };
   /** One look at the shared health for all targets of a decision. */
-  const refresh = async (models: readonly (typeof all)[number][], access: Access): Promise<void> => {
+  const refresh = async (models: readonly Candidate[], access: Access): Promise<void> => {
     const names: string[] = models.map(({ id }) => id);
     const scopes: string[] = [];
     let last: Provider | undefined;
@@ -283,13 +291,14 @@ export function createRouter(dependencies: RouterDependencies): Router {
       };
     },
     async explain(engine, input, options, workspace) {
-      const { candidates, context } = prepared(engine, options, workspace);
+      const { all, candidates, context } = prepared(engine, options, workspace);
       await refresh(all, context.access);
       const ask = askOf(engine, input, options, shapeOf(engine.ask(input)), options.timeoutMs ?? Infinity);
       return explain(all, candidates, ask, context, workspace);
     },
     async status() {
       const access = new Access(health, undefined);
+      const all = current();
       await refresh(all, access);
       return providers.map((provider) => statusOf(provider, all, { health, access }));
     },
