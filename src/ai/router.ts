@@ -44,6 +44,8 @@ export interface RunControls {
   timeouts: Timeouts;
   /** The job gets no further try: rather a degraded answer than none. */
   finalAttempt: boolean;
+  /** An attempt of the job failed before: an answer that does not fit is not sent back once more. */
+  isRetry?: boolean;
   /** Left out where a job belongs to no workspace. */
   workspace?: WorkspaceAi;
   /** What each call may cost. */
@@ -242,7 +244,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       };
     },
     async run(engine, input, options, controls) {
-      const { signal, timeouts, finalAttempt, workspace, costLimits, on } = controls;
+      const { signal, timeouts, finalAttempt, isRetry = false, workspace, costLimits, on } = controls;
       const totalMs = Math.min(timeouts.totalMs, options.timeoutMs ?? Infinity);
       signal.throwIfAborted();
       const startedAt = clock();
@@ -273,6 +275,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
         timeouts,
         deadlineAt: startedAt + totalMs,
         finalAttempt,
+        mayRepair: !isRetry,
         runId: randomUUID().slice(0, 8),
         strategy: context.strategy,
         on,

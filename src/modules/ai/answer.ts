@@ -105,6 +105,7 @@ export function createAnswer({
           signal,
           timeouts: limits,
           finalAttempt: attempt.isFinal,
+          isRetry: job.failures > 0,
           workspace,
           costLimits: {
             maxCostNanoUsd: maxCostUsd === undefined ? undefined : maxCostUsd * 1e9,
