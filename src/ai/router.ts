@@ -154,7 +154,7 @@ function askOf<Input, Result>(
   engine: Engine<Input, Result>,
   input: Input,
   options: RouterOptions,
-  request: { tokens: number; needsTools: boolean; needsSchema: boolean },
+  request: Pick<Ask, 'needsTools' | 'needsSchema' | 'toolChoice' | 'stop'> & { tokens: number },
   remainingMs: number,
 ): Ask {
   const maxOutputTokens = outputBound(engine, input, options);
@@ -166,6 +166,8 @@ function askOf<Input, Result>(
     maxOutputTokens,
     needsTools: request.needsTools,
     needsSchema: request.needsSchema,
+    toolChoice: request.toolChoice,
+    stop: request.stop,
     isStreamed: engine.streams,
     remainingMs,
     options,
@@ -233,7 +235,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       const inputTokens = inputBound(engine, input, maxOutputTokens);
       // The prompt is not written yet: what only it can tell is asked when the job runs.
       const tokens = inputTokens - maxOutputTokens - HINT_TOKENS;
-      const ask = askOf(engine, input, options, { tokens, needsTools: false, needsSchema: false }, Infinity);
+      const ask = askOf(engine, input, options, { tokens, ...UNWRITTEN }, Infinity);
       const models = possible(candidates.models, ask, context);
       const { lastResort } = candidates;
       if (models.length === 0 && !lastResort) throw nothingFits(decide(candidates, ask, context).excluded);
@@ -308,10 +310,15 @@ export function createRouter(dependencies: RouterDependencies): Router {
   };
 }
 
-function shapeOf(request: Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema'>) {
+/** Of a request that is not written yet. */
+const UNWRITTEN = { needsTools: false, needsSchema: false, toolChoice: undefined, stop: [] };
+
+function shapeOf(request: Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema' | 'toolChoice' | 'stop'>) {
   return {
     tokens: estimateRequestTokens(request),
     needsTools: (request.tools?.length ?? 0) > 0,
     needsSchema: request.responseSchema !== undefined,
+    toolChoice: request.toolChoice,
+    stop: request.stop ?? [],
   };
 }

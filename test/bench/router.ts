@@ -80,6 +80,8 @@ function decisionCost(): void {
     maxOutputTokens: 800,
     needsTools: false,
     needsSchema: false,
+    toolChoice: undefined,
+    stop: [],
     isStreamed: true,
     remainingMs: 120_000,
     options: {},
