@@ -7,7 +7,7 @@ export { ProblemView };
 export const JobStatus = z.enum(['queued', 'active', 'retrying', 'completed', 'failed', 'cancelled']);
 export type JobStatus = z.infer<typeof JobStatus>;
 
-/** What one job consumed. Times in milliseconds; `costUsd` is computed from integer nano-USD; one credit is worth 0.001 USD. */
+/** What one job consumed; of a batch, its items together, with `several` for names that differ. Times in milliseconds; `costUsd` is computed from integer nano-USD; one credit is worth 0.001 USD. */
 export const JobUsage = z.object({
   provider: z.string(),
   model: z.string(),

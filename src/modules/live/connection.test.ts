@@ -79,6 +79,35 @@ describe('a socket', () => {
     await expect.poll(() => test.rt.reader.counts()).toEqual({ jobs: 0, watchers: 0 });
   });
 
+  it('submits a batch as it submits an engine', async () => {
+    const { socket, frames, send } = await aSocket();
+    const batch = (...texts: unknown[]) => ({ engine: 'sentiment', items: texts.map((text) => ({ text })) });
+    const { ok, jobId } = await send({ type: 'submit', engine: 'batch', input: batch('um', 'dois') });
+    expect(ok).toBe(true);
+    const { rows } = await test.rt.systemPool.query('select input, band from job where parent_id = $1 order by item', [
+      jobId,
+    ]);
+    expect(rows).toEqual([
+      { input: { text: 'um' }, band: 'bulk' },
+      { input: { text: 'dois' }, band: 'bulk' },
+    ]);
+    await expect
+      .poll(() => frames.find(({ event }) => event === 'job.queued'))
+      .toMatchObject({ topic: `job:${jobId}` });
+    for (const [wrong, path] of [
+      [{ input: batch('um', 5) }, 'input.items[1].text'],
+      [{ input: { engine: 'nope', items: [] } }, 'input.engine'],
+      [{ input: batch('um'), options: { priority: 'interactive' } }, 'options.priority'],
+      [{}, 'input'],
+    ] as const) {
+      expect(await send({ type: 'submit', engine: 'batch', ...wrong })).toMatchObject({
+        ok: false,
+        problem: { status: 400, code: 'validation_failed', errors: [{ path }] },
+      });
+    }
+    socket.close();
+  });
+
   it('that follows as much as it may is refused a new job before the job exists', async () => {
     const { socket, submit } = await aSocket();
     await Promise.all(Array.from({ length: 200 }, submit));
