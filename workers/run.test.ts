@@ -154,12 +154,13 @@ describe('a job given back for a retry', () => {
   });
 });
 
+const ended = async (key: { workspaceId: string; id: string }) => {
+  await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('failed');
+  const row = await findJob(test.rt.pool, key);
+  return { row, tookMs: (row?.finished_at?.getTime() ?? NaN) - (row?.started_at?.getTime() ?? NaN) };
+};
+
 describe('the time a client gives a job', () => {
-  const ended = async (key: { workspaceId: string; id: string }) => {
-    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('failed');
-    const row = await findJob(test.rt.pool, key);
-    return { row, tookMs: (row?.finished_at?.getTime() ?? NaN) - (row?.started_at?.getTime() ?? NaN) };
-  };
   const timedOut = {
     code: 'timed_out',
     detail: 'The job was not done within the 2500 ms of options.timeoutMs, counted from its first start.',

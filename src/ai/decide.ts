@@ -128,9 +128,9 @@ function scored(strategy: Strategy, ranked: Ranked[], ask: Ask): Ranked[] {
     for (const one of ranked) if (!judged.includes(one)) one.score = score += 1;
   }
   const byScore = (a: Ranked, b: Ranked) => a.score - b.score;
-  const first = ranked.filter(({ reserve }) => reserve === null).sort(byScore);
+  const first = ranked.filter(({ reserve }) => reserve === null).toSorted(byScore);
   if (first.length === ranked.length) return first;
-  return [...first, ...ranked.filter(({ reserve }) => reserve !== null).sort(byScore)];
+  return [...first, ...ranked.filter(({ reserve }) => reserve !== null).toSorted(byScore)];
 }
 
 const loadOf = ({ estimate, candidate: { stats, provider } }: Ranked): number =>

@@ -44,7 +44,12 @@ describe('an answer that does not fit', () => {
   });
 
   const misfit = [text(SEPARATOR), end];
-  const misfits = (name: 'openai' | 'ollama', models = [`${name}-1`]) => scripted(name, Array(9).fill(misfit), models);
+  const misfits = (name: 'openai' | 'ollama', models = [`${name}-1`]) =>
+    scripted(
+      name,
+      Array.from({ length: 9 }, () => misfit),
+      models,
+    );
 
   it('is sent back once in a job, and of a lone model asked for once in each later attempt', async () => {
     const only = misfits('openai');
@@ -94,6 +99,11 @@ const authThenTransient = () => [
   createLocal(),
 ];
 
+const overflowing = () => {
+  const full = new ProviderError('openai', 'context_overflow', 'too long');
+  return scripted('openai', [[full], [full]], ['gpt-4o-mini']);
+};
+
 describe('a request that is too long', () => {
   const health = new MemoryHealth(() => Date.now());
   const open = (name: ProviderName, model: string) => {
@@ -103,10 +113,6 @@ describe('a request that is too long', () => {
       const report = { provider: name, model, outcome: 'fault' as const, weight: 1, isSlow: false, jobId: `${at}` };
       health.report({ ...report, parks: [], sample: { ...sample, ...rest } });
     }
-  };
-  const overflowing = () => {
-    const full = new ProviderError('openai', 'context_overflow', 'too long');
-    return scripted('openai', [[full], [full]], ['gpt-4o-mini']);
   };
   const ask = (other: ReturnType<typeof scripted>) =>
     createRouter({

@@ -90,13 +90,14 @@ describe('order', () => {
   });
 });
 
+const providers = () => [
+  scripted('ollama', [reply], ['llama3.2']).provider,
+  scripted('cohere', [reply], ['command-r-08-2024', 'command-a-03-2025']).provider,
+  scripted('openai', [reply], ['gpt-5-mini', 'gpt-4o-mini']).provider,
+  scripted('anthropic', [reply], ['claude-haiku-4-5']).provider,
+];
+
 describe('what an API cannot be asked for', () => {
-  const providers = () => [
-    scripted('ollama', [reply], ['llama3.2']).provider,
-    scripted('cohere', [reply], ['command-r-08-2024', 'command-a-03-2025']).provider,
-    scripted('openai', [reply], ['gpt-5-mini', 'gpt-4o-mini']).provider,
-    scripted('anthropic', [reply], ['claude-haiku-4-5']).provider,
-  ];
   const tools = [{ name: 'find_order', parameters: {} }];
   const reasons = async (more: object) => {
     const ask = engines.chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }], ...more });

@@ -59,14 +59,15 @@ it.each([
   expect(() => readWith(summarize, inputOf(), [answer])).toThrow(hint);
 });
 
+const faultOf = (answer: string) => {
+  try {
+    return readWith(summarize, inputOf(), [answer]);
+  } catch (error) {
+    return error;
+  }
+};
+
 it('tells people what was wrong, and only the model the marks of its prompt', () => {
-  const faultOf = (answer: string) => {
-    try {
-      return readWith(summarize, inputOf(), [answer]);
-    } catch (error) {
-      return error;
-    }
-  };
   for (const answer of ['', 'Um resumo.']) {
     expect(faultOf(answer)).toMatchObject({
       message: expect.not.stringContaining('#'),

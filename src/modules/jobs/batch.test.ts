@@ -72,24 +72,25 @@ it('ends with its last item, results and problems in order, to one caller alone'
   expect(await credits()).toMatchObject({ held: 0 });
 });
 
+const usage = (model: string, costUsd: number): JobUsage => ({
+  provider: 'openai',
+  model,
+  inputTokens: 100,
+  outputTokens: 7,
+  cachedInputTokens: 20,
+  costUsd,
+  credits: costUsd * 1000,
+  queueMs: 30,
+  latencyMs: 40,
+  timeToFirstTokenMs: null,
+  fallbacks: [],
+  degraded: false,
+  estimated: model === 'gpt-4o',
+});
+
 it('has used what its items have, together', async () => {
   const { jobId } = await submit(['um', 'dois', 'três']);
   const [one, two, three] = await itemsOf(jobId);
-  const usage = (model: string, costUsd: number): JobUsage => ({
-    provider: 'openai',
-    model,
-    inputTokens: 100,
-    outputTokens: 7,
-    cachedInputTokens: 20,
-    costUsd,
-    credits: costUsd * 1000,
-    queueMs: 30,
-    latencyMs: 40,
-    timeToFirstTokenMs: null,
-    fallbacks: [],
-    degraded: false,
-    estimated: model === 'gpt-4o',
-  });
   await finish(one?.id ?? '', { n: 1 }, usage('gpt-4o-mini', 0.0001));
   await finish(two?.id ?? '', null);
   await finish(three?.id ?? '', { n: 3 }, usage('gpt-4o', 0.0002));

@@ -51,6 +51,8 @@ async function aSocket(who: { token?: string; workspaceId?: string } = {}) {
 const countJobs = async () =>
   (await test.rt.systemPool.query<{ n: number }>('select count(*)::int as n from job')).rows[0]?.n ?? 0;
 
+const batch = (...texts: unknown[]) => ({ engine: 'sentiment', items: texts.map((text) => ({ text })) });
+
 describe('a socket', () => {
   it('that subscribes twice at once gets each event once, and leaves nothing behind', async () => {
     const { socket: first, submit } = await aSocket();
@@ -81,7 +83,6 @@ describe('a socket', () => {
 
   it('submits a batch as it submits an engine', async () => {
     const { socket, frames, send } = await aSocket();
-    const batch = (...texts: unknown[]) => ({ engine: 'sentiment', items: texts.map((text) => ({ text })) });
     const { ok, jobId } = await send({ type: 'submit', engine: 'batch', input: batch('um', 'dois') });
     expect(ok).toBe(true);
     const { rows } = await test.rt.systemPool.query('select input, band from job where parent_id = $1 order by item', [
@@ -93,7 +94,7 @@ describe('a socket', () => {
     ]);
     await expect
       .poll(() => frames.find(({ event }) => event === 'job.queued'))
-      .toMatchObject({ topic: `job:${jobId}` });
+      .toMatchObject({ topic: `job:${String(jobId)}` });
     for (const [wrong, path] of [
       [{ input: batch('um', 5) }, 'input.items[1].text'],
       [{ input: { engine: 'nope', items: [] } }, 'input.engine'],
