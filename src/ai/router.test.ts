@@ -97,17 +97,14 @@ const providers = () => [
   scripted('anthropic', [reply], ['claude-haiku-4-5']).provider,
 ];
 
+const reasons = async (more: object) => {
+  const ask = engines.chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }], ...more });
+  const { targets } = await createRouter({ providers: providers(), withTimers: timers }).explain(engines.chat, ask, {});
+  return targets.filter(({ included }) => !included).map((one) => [one.model, one.reasons.map(({ code }) => code)]);
+};
+
 describe('what an API cannot be asked for', () => {
   const tools = [{ name: 'find_order', parameters: {} }];
-  const reasons = async (more: object) => {
-    const ask = engines.chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }], ...more });
-    const { targets } = await createRouter({ providers: providers(), withTimers: timers }).explain(
-      engines.chat,
-      ask,
-      {},
-    );
-    return targets.filter(({ included }) => !included).map((one) => [one.model, one.reasons.map(({ code }) => code)]);
-  };
 
   it('leaves its models out of the choice', async () => {
     expect(await reasons({ tools, toolChoice: 'required' })).toEqual([
