@@ -91,6 +91,7 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'POST /v1/embeddings': { body: () => ({ model: 'text-embedding-3-small', input: 'Oi' }), ok: [404, 503] },
   'GET /v1/models': nothing,
+  'GET /v1/models/:model': { params: () => ({ model: 'none-such' }), ok: [404] },
   'GET /api/jobs': nothing,
   'GET /api/jobs/:id': { params: async (world) => ({ id: await world.job() }) },
   'POST /api/jobs/:id/cancel': { params: async (world) => ({ id: await world.job() }) },

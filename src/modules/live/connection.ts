@@ -5,6 +5,7 @@ import type { Access } from '#src/http/access.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import type { AiService } from '#src/modules/ai/ai.service.ts';
+import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import type { OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
@@ -138,19 +139,30 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     return { sessionId, userId, workspaceId, role, heartbeatMs: HEARTBEAT_MS };
   };
 
+  /** Checks and prices what is submitted. @returns makes it durable under the id */
+  const prepared = async (frame: FrameOf<'submit'>, auth: Auth): Promise<(id: string) => Promise<Accepted>> => {
+    const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
+    if (frame.engine === 'batch') {
+      const batch = ai.parseBatch(frame.input, frame.options);
+      const { submission, items } = await ai.prepareBatch(auth, batch.engine, batch.items, batch.options, origin);
+      return (id) => jobs.acceptBatch(submission, items, id);
+    }
+    const { engine, input } = ai.parse(frame.engine, frame.input);
+    const submission = await ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    return (id) => jobs.accept(submission, id);
+  };
+
   const submit = async (frame: FrameOf<'submit'>, reply: (fields: object) => void): Promise<void> => {
     const auth = known();
     await resources.admit(auth);
-    const { engine, input } = ai.parse(frame.engine, frame.input);
-    const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
-    const submission = await ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    const accept = await prepared(frame, auth);
     // A job that could not be followed must not be accepted: it would run, and be paid for, unseen.
     checkRoom();
     const id = newId();
     const following = follow(id, undefined, true);
     // Also when accepting fails first: the follower is taken away below.
     following.catch(() => undefined);
-    const { jobId, isReplay } = await jobs.accept(submission, id).catch(async (error: unknown) => {
+    const { jobId, isReplay } = await accept(id).catch(async (error: unknown) => {
       await following;
       unfollow(`job:${id}`);
       throw error;
