@@ -52,16 +52,16 @@ export function addEventStream(app: App, rt: Runtime, enter: (auth: Auth) => () 
       const deliver = (event: FeedEvent): boolean => !maySeeEvent(auth, event) || stream.sink.deliver(event);
       const caughtUp = (): void => (isEnding ? stream.sink.over() : undefined);
       const watch = await rt.events.watch(auth.workspaceId, from, { deliver, caughtUp });
+      if (raw.destroyed) {
+        watch.close();
+        return reply.hijack();
+      }
       const stillMay = (now: Auth): boolean => {
         auth = now;
         return true;
       };
       const stream = openEventStream(reply, rt, { auth, stillMay });
       stream.attach(watch);
-      if (raw.destroyed) {
-        watch.close();
-        return reply;
-      }
       // Ends with its token, as a socket does; a key may last for longer than a timer can wait, and is followed.
       const leftMs = Math.max(0, auth.expiresAt - Date.now());
       const expiry = leftMs < DAY_MS ? setTimeout(() => stream.sink.over(), leftMs) : undefined;
