@@ -100,15 +100,15 @@ export function createFeedTopic({ start, readPage, floor, onError }: FeedTopicOp
   const watchers = new Set<Watcher>();
   /** Everything up to here was read, and delivered to whoever is live. */
   let edge = Infinity;
-  let hasNew = false;
+  /** Up to here there may be something to read. */
+  let wanted = 0;
   let isReading = false;
   const started = start.then((position) => void (edge = position));
 
   const readNew = async (): Promise<void> => {
-    hasNew = false;
     const { head, events } = await readPage(edge);
     await handOut(events, watchers, 'live', (position) => (edge = position));
-    if (events.length === PAGE) hasNew = true;
+    if (events.length === PAGE) wanted = Math.max(wanted, head);
     else edge = Math.max(edge, head);
   };
 
@@ -140,13 +140,12 @@ export function createFeedTopic({ start, readPage, floor, onError }: FeedTopicOp
     isReading = true;
     try {
       while (watchers.size > 0) {
-        if (hasNew) await readNew();
+        if (wanted > edge) await readNew();
         const behind = [...watchers].filter(({ mode }) => mode === 'behind');
         if (behind.length > 0) await readOld(behind);
-        else if (!hasNew) break;
+        else if (wanted <= edge) break;
       }
     } catch (error) {
-      hasNew = true;
       onError(error);
     } finally {
       isReading = false;
@@ -182,13 +181,10 @@ export function createFeedTopic({ start, readPage, floor, onError }: FeedTopicOp
       };
     },
     ring(position) {
-      if (position <= edge) return;
-      hasNew = true;
+      wanted = Math.max(wanted, position);
       void read();
     },
-    retry() {
-      if (hasNew) void read();
-    },
+    retry: () => void read(),
     watchers: () => watchers.size,
   };
 }
