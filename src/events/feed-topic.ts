@@ -38,9 +38,9 @@ interface Watcher {
 export interface FeedTopicOptions {
   /** Where the topic begins. */
   start: Promise<number>;
-  readPage(after: number): Promise<FollowedPage>;
+  readPage: (after: number) => Promise<FollowedPage>;
   /** Events up to here may be gone. */
-  floor(): number;
+  floor: () => number;
   onError: (error: unknown) => void;
 }
 

@@ -48,7 +48,12 @@ export interface FollowedPage {
 /** The events of one workspace behind a position, in order. @param windowHours how long events are told again */
 export async function readFollowed(
   pool: Pool,
-  { workspaceId, after, limit, windowHours }: { workspaceId: string; after: number; limit: number; windowHours: number },
+  {
+    workspaceId,
+    after,
+    limit,
+    windowHours,
+  }: { workspaceId: string; after: number; limit: number; windowHours: number },
 ): Promise<FollowedPage> {
   const { rows } = await queryAs<FollowedEvent & { head: number; id: string | null }>(
     pool,

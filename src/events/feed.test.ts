@@ -22,7 +22,10 @@ beforeAll(async () => {
   user = await aUser(test.rt);
   const pool = openPool(test.config, { name: 'relay', role: 'wh_system', max: 4 }, test.rt.log);
   const hinter = createHinter(test.rt.redis, test.config.REDIS_PREFIX, () => undefined);
-  const counted = { ...hinter, handle: (...given: Parameters<typeof hinter.handle>) => ((hints += 1), hinter.handle(...given)) };
+  const counted = {
+    ...hinter,
+    handle: (...given: Parameters<typeof hinter.handle>) => ((hints += 1), hinter.handle(...given)),
+  };
   const relay = createEventRelay({ pool, consumers: [counted], log: test.rt.log, metrics: createMetrics('test') });
   const stopping = new AbortController();
   const leading = leadWhenFree(test.config.DATABASE_URL, 4712, relay.run, stopping.signal, test.rt.log);
@@ -161,7 +164,7 @@ describe('what is not kept', () => {
     expect(Number(tooLate.events[0]?.id)).toBeGreaterThanOrEqual(last);
     const inTime = await watch(secondLast);
     await expect.poll(inTime.texts).toEqual(['new']);
-    const future = await watch(9_999_999_999_999_999);
+    const future = await watch(Number.MAX_SAFE_INTEGER);
     await expect.poll(future.texts).toEqual(['resync']);
 
     await test.rt.systemPool.query('delete from outbox_event where position <= $1', [secondLast]);

@@ -12,6 +12,10 @@ const BURST = 50;
 const SOCKETS_EACH = 100;
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
+const until = async (isDone: () => boolean): Promise<void> => {
+  while (!isDone()) await sleep(1);
+};
+
 const installation = await createInstallation({ DATABASE_POOL: '5' });
 try {
   const [api] = await Promise.all([installation.startApi(), installation.startControl()]);
@@ -37,7 +41,7 @@ try {
     tokens.push({ token: session.token, workspaceId: workspace.id });
   }
 
-  let onEvent: () => void = () => undefined;
+  let onEvent: (() => void) | undefined;
   const follow = async (at: number): Promise<WebSocket> => {
     const who = tokens[Math.floor(at / SOCKETS_EACH)];
     const socket = new WebSocket(`${api.url.replace('http', 'ws')}/api/ws`);
@@ -49,7 +53,7 @@ try {
     });
     socket.on('message', (bytes: Buffer) => {
       const frame = JSON.parse(bytes.toString());
-      if (frame.type === 'event') onEvent();
+      if (frame.type === 'event') onEvent?.();
       else if (frame.id === 2 && frame.ok) resolve(socket);
       else if (frame.ok === false) reject(new Error(bytes.toString()));
     });
@@ -88,7 +92,7 @@ try {
       arrivals = [];
       await emit((number += 1), 1);
       const committedAt = performance.now();
-      while (heard < expected) await sleep(1);
+      await until(() => heard >= expected);
       waits.push(...arrivals.map((at) => at - committedAt));
     }
     const singles = (await reads()) - readsBefore;
@@ -98,7 +102,7 @@ try {
       await emit(number + 1, BURST);
       number += BURST;
     }
-    while (heard < expected) await sleep(1);
+    await until(() => heard >= expected);
     const seconds = (performance.now() - startedAt) / 1000;
     const bursts = (await reads()) - readsBefore - singles;
     print(

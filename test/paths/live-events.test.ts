@@ -17,7 +17,7 @@ beforeAll(async () => {
     Promise.all([installation.startApi(), installation.startApi()]),
     installation.startControl(),
   ]);
-});
+}, 120_000);
 afterAll(async () => {
   await installation.close();
   await redis.stop();
@@ -97,7 +97,7 @@ const history = async (workspaceId: string): Promise<string[]> => {
   return rows.map(({ text }) => text);
 };
 
-/** Everything the history has was heard at each API, once and in its order. */
+/** Waits until everything the history has was heard at each API, and expects it once and in its order. */
 async function expectHeard(listener: Awaited<ReturnType<typeof aListener>>, count: number): Promise<void> {
   await expect.poll(() => history(listener.workspaceId), { timeout: 30_000 }).toHaveLength(count);
   const told = await history(listener.workspaceId);
@@ -109,9 +109,9 @@ describe('events over real processes', () => {
     const mine = await aListener();
     const theirs = await aListener();
     let emitted = 0;
-    let isOver = false;
+    const over = new AbortController();
     const emitting = [mine, theirs, mine].map(async ({ workspaceId }, lane) => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         await emit(workspaceId, `${workspaceId} ${lane}.${emitted}`, Math.random() * 30);
         emitted += 1;
       }
@@ -121,13 +121,14 @@ describe('events over real processes', () => {
       mine.cutter.cut();
       theirs.cutter.cut();
     }
-    isOver = true;
+    over.abort();
     await Promise.all(emitting);
     const counts = [0, 0];
     for (const [at, listener] of [mine, theirs].entries()) {
-      const { rows } = await installation.pool.query('select count(*)::int as n from outbox_event where workspace_id = $1', [
-        listener.workspaceId,
-      ]);
+      const { rows } = await installation.pool.query(
+        'select count(*)::int as n from outbox_event where workspace_id = $1',
+        [listener.workspaceId],
+      );
       counts[at] = rows[0].n;
       await expectHeard(listener, rows[0].n);
       expect(listener.heard.flat().every((text) => text.startsWith(listener.workspaceId))).toBe(true);
@@ -156,6 +157,7 @@ describe('events over real processes', () => {
     await redis.restart();
     await emitSome();
     await expectHeard(listener, count);
+    expect(listener.heard.map(({ length }) => length)).toEqual([count, count]);
     listener.close();
   }, 120_000);
 });

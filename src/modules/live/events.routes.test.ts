@@ -64,6 +64,14 @@ async function toldTo(headers: Record<string, string>, from = '0'): Promise<Told
   });
 }
 
+const here = (headers: Record<string, string>) => ({ ...headers, 'x-workspace-id': world.id });
+const seen = async (headers: Record<string, string>): Promise<string[]> => [
+  ...new Set(
+    (await toldTo(headers)).map(({ event }) => event).filter((type) => EVENT_TYPES.some((one) => one === type)),
+  ),
+];
+const typesWhere = (sees: (type: EventType) => boolean) => EVENT_TYPES.filter(sees);
+
 describe('who sees what', () => {
   const kinds = [...new Set(EVENT_TYPES.map((type) => EVENTS[type].permission))];
   let owner: string;
@@ -73,15 +81,11 @@ describe('who sees what', () => {
     await record('thing.of_tomorrow', owner);
     await publish();
   });
-  const here = (headers: Record<string, string>) => ({ ...headers, 'x-workspace-id': world.id });
-  const seen = async (headers: Record<string, string>): Promise<string[]> => [
-    ...new Set((await toldTo(headers)).map(({ event }) => event).filter((type) => EVENT_TYPES.some((one) => one === type))),
-  ];
-  const typesWhere = (sees: (type: EventType) => boolean) => EVENT_TYPES.filter(sees);
-
   it.each(ROLES)('each type by the role %s', async (role) => {
     const types = await seen(here(world.people[role].headers));
-    expect(types.toSorted()).toEqual(typesWhere((type) => isAtLeast(role, leastRole(EVENTS[type].permission))).toSorted());
+    expect(types.toSorted()).toEqual(
+      typesWhere((type) => isAtLeast(role, leastRole(EVENTS[type].permission))).toSorted(),
+    );
   });
 
   it.each(SCOPES)('each type by a key with the scope %s', async (scope) => {
@@ -186,9 +190,15 @@ describe('a socket that follows events', () => {
     expect(second.welcome).toMatchObject({ ok: true, role: 'owner', lastEventId });
     await expect.poll(second.names).toEqual(['workspace.changed']);
     const third = await aSocket(world.people.owner.headers);
-    expect(await third.send({ type: 'subscribe', topic: 'events', lastEventId })).toMatchObject({ ok: true, lastEventId });
+    expect(await third.send({ type: 'subscribe', topic: 'events', lastEventId })).toMatchObject({
+      ok: true,
+      lastEventId,
+    });
     await expect.poll(() => third.frames).toEqual(second.frames);
-    for (const bad of [{ topic: 'events', lastEventId: '1-2' }, { topic: `job:${await world.job()}`, lastEventId: '2' }]) {
+    for (const bad of [
+      { topic: 'events', lastEventId: '1-2' },
+      { topic: `job:${await world.job()}`, lastEventId: '2' },
+    ]) {
       expect(await third.send({ type: 'subscribe', ...bad })).toMatchObject({ problem: { status: 400 } });
     }
     expect(await third.send({ type: 'unsubscribe', topic: 'events' })).toMatchObject({ ok: true });

@@ -45,7 +45,11 @@ export function liveRoutes(rt: Runtime) {
     const enter = ({ userId }: Auth) => {
       const count = openOf.get(userId) ?? 0;
       if (count >= MAX_SOCKETS_EACH) {
-        throw new AppError(429, 'too_many_sockets', `A person has at most ${MAX_SOCKETS_EACH} sockets or streams of events open.`);
+        throw new AppError(
+          429,
+          'too_many_sockets',
+          `A person has at most ${MAX_SOCKETS_EACH} sockets or streams of events open.`,
+        );
       }
       openOf.set(userId, count + 1);
       return () => {
