@@ -47,13 +47,11 @@ try {
     const socket = new WebSocket(`${api.url.replace('http', 'ws')}/api/ws`);
     const { promise, resolve, reject } = Promise.withResolvers<WebSocket>();
     socket.on('error', reject);
-    socket.on('open', () => {
-      socket.send(JSON.stringify({ type: 'auth', id: 1, ...who }));
-      socket.send(JSON.stringify({ type: 'subscribe', id: 2, topic: 'events' }));
-    });
+    socket.on('open', () => socket.send(JSON.stringify({ type: 'auth', id: 1, ...who })));
     socket.on('message', (bytes: Buffer) => {
       const frame = JSON.parse(bytes.toString());
       if (frame.type === 'event') onEvent?.();
+      else if (frame.id === 1 && frame.ok) socket.send(JSON.stringify({ type: 'subscribe', id: 2, topic: 'events' }));
       else if (frame.id === 2 && frame.ok) resolve(socket);
       else if (frame.ok === false) reject(new Error(bytes.toString()));
     });
