@@ -135,7 +135,7 @@ describe('following events', () => {
       await client.query('update outbox_head set last = last + 1');
       await client.query(
         `insert into outbox_event (workspace_id, id, position, type, data)
-          select $1, new_id(), last, 'workspace.changed', '{"changed":["unheard"]}' from outbox_head`,
+          select $1, uuidv7(), last, 'workspace.changed', '{"changed":["unheard"]}' from outbox_head`,
         [user.auth.workspaceId],
       );
       await client.query(`update event_consumer set position = (select last from outbox_head)`);

@@ -60,7 +60,7 @@ try {
   const emit = (first: number, count: number) =>
     installation.pool.query(
       `insert into outbox_event (workspace_id, id, type, data)
-        select $1, new_id(), 'workspace.changed', json_build_object('changed', json_build_array(n::text))
+        select $1, uuidv7(), 'workspace.changed', json_build_object('changed', json_build_array(n::text))
         from generate_series($2::int, $3::int) n`,
       [workspace.id, first, first + count - 1],
     );

@@ -83,7 +83,7 @@ async function emit(workspaceId: string, text: string, heldMs: number): Promise<
   await installation.pool.query(
     `with waited as materialized (select pg_sleep($3::float8 / 1000))
       insert into outbox_event (workspace_id, id, type, data)
-      select $1, new_id(), 'workspace.changed', json_build_object('changed', json_build_array($2::text)) from waited`,
+      select $1, uuidv7(), 'workspace.changed', json_build_object('changed', json_build_array($2::text)) from waited`,
     [workspaceId, text, heldMs],
   );
 }

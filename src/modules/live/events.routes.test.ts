@@ -42,7 +42,7 @@ afterAll(async () => {
 /** Writes an event as any writer of any type would; what it says does not matter to who sees it. */
 async function record(type: string, actorId: string | null, data: object = {}): Promise<void> {
   await test.rt.systemPool.query(
-    'insert into outbox_event (workspace_id, id, type, actor_id, data) values ($1, new_id(), $2, $3, $4)',
+    'insert into outbox_event (workspace_id, id, type, actor_id, data) values ($1, uuidv7(), $2, $3, $4)',
     [world.id, type, actorId, JSON.stringify(data)],
   );
 }
@@ -238,7 +238,7 @@ describe('a socket that follows events', () => {
     const total = 4000;
     for (let at = 0; at < total; at += 500) {
       await test.rt.systemPool.query(
-        `insert into outbox_event (workspace_id, id, type, data) select $1, new_id(), 'workspace.changed',
+        `insert into outbox_event (workspace_id, id, type, data) select $1, uuidv7(), 'workspace.changed',
           json_build_object('changed', json_build_array(n::text, $2::text)) from generate_series($3::int, $4::int) n`,
         [world.id, text, at, at + 499],
       );
