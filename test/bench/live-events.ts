@@ -6,7 +6,7 @@ import { createInstallation } from '#test/processes.ts';
 import { percentile } from '#test/bench/load.ts';
 
 const FOLLOWERS = [1, 100, 1000];
-const SINGLE = 200;
+const SINGLE = 100;
 const BURSTS = 20;
 const BURST = 50;
 const SOCKETS_EACH = 100;
