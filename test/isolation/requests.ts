@@ -120,6 +120,7 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
   'POST /api/ws/ticket': nothing,
+  'GET /api/events': { query: { follow: 'false' } },
   'GET /api/audit': nothing,
   'GET /api/audit/verify': nothing,
   'GET /api/audit/export': { query: { format: 'csv' } },
