@@ -67,7 +67,7 @@ export async function insertNotifications(tx: PoolClient, made: readonly NewNoti
           as n (w, i, u, k, d, s)
         on conflict (workspace_id, user_id, source_id) do nothing returning workspace_id, id, user_id, kind)
       insert into outbox_event (workspace_id, id, type, subject_id, actor_id, data)
-      select workspace_id, new_id(), 'notification.created', id, null,
+      select workspace_id, uuidv7(), 'notification.created', id, null,
         json_build_object('notificationId', id, 'kind', kind, 'recipientId', user_id) from made`,
     values: [
       made.map(({ workspaceId }) => workspaceId),

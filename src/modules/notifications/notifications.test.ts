@@ -63,7 +63,7 @@ const emit = <Type extends EventType>(event: NewEvent<Type>) =>
 /** An event of a kind the catalogue may not have yet, or that a trigger writes. */
 const emitRaw = (type: string, actorId: string | null, data: object) =>
   test.rt.systemPool.query(
-    `insert into outbox_event (workspace_id, id, type, actor_id, data) values ($1, new_id(), $2, $3, $4::json)`,
+    `insert into outbox_event (workspace_id, id, type, actor_id, data) values ($1, uuidv7(), $2, $3, $4::json)`,
     [team.owner.workspace.id, type, actorId, JSON.stringify(data)],
   );
 async function consume(): Promise<void> {
