@@ -22,6 +22,8 @@ const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), name
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
+const inAnHour = () => new Date(Date.now() + 3_600_000).toISOString();
+
 const INPUTS: Record<string, object> = {
   copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
   'smart-replies': { message: 'Quanto custa?' },
@@ -131,8 +133,22 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/settings/ai': nothing,
   'PATCH /api/settings/ai': { body: () => ({ 'ai.tone': null }) },
   'GET /api/settings/notifications': nothing,
-  'PATCH /api/settings/notifications': { body: () => ({}), ok: [200, 400] },
+  'PATCH /api/settings/notifications': { body: () => ({ 'notifications.email': null }) },
   'GET /api/settings/global': nothing,
+  'GET /api/notifications': nothing,
+  'POST /api/notifications/:id/read': { params: async (world) => ({ id: await world.notification() }), ok: [200, 404] },
+  'POST /api/notifications/read-all': { body: () => ({}) },
+  'DELETE /api/notifications/:id': { params: async (world) => ({ id: await world.notification() }), ok: [200, 404] },
+  'GET /api/reminders': nothing,
+  'POST /api/reminders': { body: () => ({ title: 'Ligar', remindAt: inAnHour() }) },
+  'GET /api/reminders/:id': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
+  'PATCH /api/reminders/:id': {
+    params: async (world) => ({ id: await world.reminder() }),
+    body: () => ({ title: 'Ligar' }),
+    ok: [200, 404],
+  },
+  'POST /api/reminders/:id/cancel': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
+  'DELETE /api/reminders/:id': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
   // Last: nothing of the workspace is there afterwards.
   'DELETE /api/workspaces/:id': { params: inWorld },
   ...Object.fromEntries(

@@ -23,6 +23,9 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
+  /** Of the owner's own. */
+  reminder(): Promise<string>;
+  notification(): Promise<string>;
 }
 
 export async function makeWorld(test: TestApp): Promise<World> {
@@ -81,8 +84,21 @@ export async function makeWorld(test: TestApp): Promise<World> {
       );
       return inviteId;
     },
+    async reminder() {
+      const payload = { title: `${CANARY} reminder`, remindAt: new Date(Date.now() + 3_600_000).toISOString() };
+      const request = { method: 'POST', url: '/api/reminders', headers: owner.headers, payload } as const;
+      return (await test.app.inject(request)).json().id;
+    },
+    async notification() {
+      const { rows } = await rt.systemPool.query<{ id: string }>(
+        `insert into notification (workspace_id, id, user_id, kind, data, source_id)
+         values ($1, uuidv7(), $2, $3, '{}', uuidv7()) returning id`,
+        [id, owner.user.id, `${CANARY} kind`],
+      );
+      return rows[0]?.id ?? '';
+    },
   };
-  await Promise.all([world.job(), world.invite(), world.apiKey(['*'])]);
+  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), world.reminder(), world.notification()]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
   return world;
