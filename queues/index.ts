@@ -1,8 +1,9 @@
 import { aiInference } from '#queues/ai-inference.ts';
+import { analytics } from '#queues/analytics.ts';
 import { leadScoring } from '#queues/lead-scoring.ts';
 import { sentiment } from '#queues/sentiment.ts';
 
 /** All queues there are. Workers, Bull Board, metrics and health read this list. */
-export const queues = [aiInference, sentiment, leadScoring] as const;
+export const queues = [aiInference, sentiment, leadScoring, analytics] as const;
 
 export type QueueName = (typeof queues)[number]['name'];

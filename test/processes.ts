@@ -169,7 +169,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
       const worker = track(
         start(
           'worker',
-          ['workers/index.ts', ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring'])],
+          ['workers/index.ts', ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring', 'analytics'])],
           env,
         ),
       );

@@ -190,7 +190,7 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     if (type === 'boolean') return 'true';
     if (String(type).endsWith('[]')) return `'{}'`;
     if (/^(integer|bigint)$/.test(String(type))) return '1';
-    if (String(type).startsWith('timestamp')) return 'now()';
+    if (String(type).startsWith('timestamp') || type === 'date') return 'now()';
     return `'x'`;
   };
   const extra =
