@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createMetrics } from '#src/lib/metrics.ts';
+import { changePartition } from '#src/modules/analytics/partitions.query.ts';
 import { retentions, tendPartitions, watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { book } from '#test/analytics.ts';
 import { aUser } from '#test/factories.ts';
@@ -78,6 +79,24 @@ it('a row of a month that nobody made goes to the default, and the lack is told 
   expect(await ahead()).toEqual({ ai_usage_log: 1, outbox_event: 3 });
   await tendPartitions(resources(), new Date());
   expect((await monthsOf('ai_usage_log')).includes(nowPlus(2))).toBe(true);
+});
+
+it('a month that is made late takes its rows over from the default', async () => {
+  const { auth } = await aUser(test.rt);
+  const [late, other] = [nowPlus(5), nowPlus(6)];
+  const inMonth = (month: string) => new Date(`${month.slice(0, 4)}-${month.slice(4)}-15T00:00:00Z`);
+  const fact = { engine: 'e', provider: 'p', model: 'm', userId: auth.userId, outcome: 'delivered' } as const;
+  const figures = { isOwnKey: false, tokens: 1, costNano: 1, latencyMs: 1 };
+  const facts = [late, late, other].map((month) => ({ ...fact, ...figures, startedAt: inMonth(month) }));
+  await book(test.rt.systemPool, auth.workspaceId, facts);
+  const count = async (table: string) => (await owner.query(`select from ${table}`)).rowCount;
+  const before = await count('ai_usage_log');
+  expect(await count('ai_usage_log_other')).toBe(3);
+  const month = `${late.slice(0, 4)}-${late.slice(4)}-01`;
+  expect(await changePartition(test.rt.systemPool, 'partition_make', 'ai_usage_log', month)).toBe(true);
+  expect(await changePartition(test.rt.systemPool, 'partition_make', 'ai_usage_log', month)).toBe(false);
+  expect([await count('ai_usage_log_other'), await count(`ai_usage_log_${late}`)]).toEqual([1, 2]);
+  expect(await count('ai_usage_log')).toBe(before);
 });
 
 it('nobody but the system may make or drop one, and it may do no more', async () => {
