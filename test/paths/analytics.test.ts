@@ -70,7 +70,9 @@ it('a file one process was asked for is there at another', async () => {
     fetch(`${other.url}/api/analytics/exports/${ordered.id}${path}`, {
       headers: { authorization: `Bearer ${elsewhere.token}` },
     });
-  await expect.poll(async () => (await (await ask('')).json()).status, { timeout: 60_000 }).toBe('completed');
+  await expect
+    .poll(async () => ((await (await ask('')).json()) as { status: string }).status, { timeout: 60_000 })
+    .toBe('completed');
   const text = await (await ask('/download')).text();
   expect(text.split('\r\n')[1]).toContain('"copilot","openai","a","5","0"');
 }, 120_000);

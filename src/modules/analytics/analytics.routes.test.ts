@@ -49,9 +49,23 @@ const get = async (path: string, user = owner) => {
   return answer.json();
 };
 
+const ago = (days: number) => new Date(Date.now() - days * 86_400_000);
+
+const order = async (payload: object, user = owner): Promise<string> => {
+  const answer = await ask('POST', 'export', user, { from: '2026-02-10', to: '2026-02-11', ...payload });
+  expect(answer.statusCode).toBe(202);
+  expect(answer.json()).toMatchObject({ status: 'queued', downloadUrl: null });
+  expect(answer.headers['location']).toBe(`/api/analytics/exports/${answer.json().id}`);
+  return answer.json().id;
+};
+const work = async (): Promise<void> => {
+  for (const { workspaceId, jobId } of await findDueExports(test.rt.systemPool, 100))
+    await runExport({ pool: test.rt.pool, log: test.rt.log }, workspaceId, jobId);
+};
+const file = async (id: string, user = owner) => (await ask('GET', `exports/${id}/download`, user)).body;
+
 describe('the dashboard', () => {
   it('shows today, 7 and 30 days beside what was before, and says how new it is', async () => {
-    const ago = (days: number) => new Date(Date.now() - days * 86_400_000);
     const facts = [0, 0, 1, 3, 8, 20, 40].map((days) => fact({ startedAt: ago(days) }));
     facts.push(fact({ startedAt: ago(0), userId: member.user.id, outcome: 'failed', latencyMs: 3000 }));
     await book(test.rt.systemPool, owner.workspace.id, facts);
@@ -179,19 +193,6 @@ describe('calls and people', () => {
     expect(own.data).toHaveLength(1);
     expect((await get('team?from=2025-06-01&to=2025-06-02')).data).toMatchObject([{ calls: 0 }, { calls: 0 }]);
   });
-
-  const order = async (payload: object, user = owner): Promise<string> => {
-    const answer = await ask('POST', 'export', user, { from: '2026-02-10', to: '2026-02-11', ...payload });
-    expect(answer.statusCode).toBe(202);
-    expect(answer.json()).toMatchObject({ status: 'queued', downloadUrl: null });
-    expect(answer.headers['location']).toBe(`/api/analytics/exports/${answer.json().id}`);
-    return answer.json().id;
-  };
-  const work = async (): Promise<void> => {
-    for (const { workspaceId, jobId } of await findDueExports(test.rt.systemPool, 100))
-      await runExport({ pool: test.rt.pool, log: test.rt.log }, workspaceId, jobId);
-  };
-  const file = async (id: string, user = owner) => (await ask('GET', `exports/${id}/download`, user)).body;
 
   it('can be had as files', async () => {
     const [ai, team, calls, own] = [

@@ -21,6 +21,8 @@ interface Span {
 }
 type Lines = AsyncGenerator<Record<string, Cell>[]>;
 
+const dayAt = (at: number): string => new Date(at).toISOString().slice(0, 10);
+
 async function* byDays(
   pool: Pool,
   whose: Whose,
@@ -30,7 +32,6 @@ async function* byDays(
   const asked = { from: starts.toISOString(), to: ends.toISOString() };
   const period = await readPeriod(pool, whose.workspaceId, asked);
   if (!period) return;
-  const dayAt = (at: number) => new Date(at).toISOString().slice(0, 10);
   const end = Date.parse(period.endDay);
   for (let at = Date.parse(period.firstDay); at < end; at += DAYS_AT_ONCE * DAY_MS) {
     yield await read(pool, whose, { firstDay: dayAt(at), endDay: dayAt(Math.min(end, at + DAYS_AT_ONCE * DAY_MS)) });
@@ -68,19 +69,23 @@ const REPORTS: Record<ReportName, { columns: string[]; read: (pool: Pool, whose:
   },
   calls: {
     columns: [
-      ...[
-        'started_at',
-        'job_id',
-        'attempt_no',
-        'call_no',
-        'user_id',
-        'engine',
-        'strategy',
-        'provider',
-        'model',
-        'key_owner',
-      ],
-      ...['outcome', 'failure', 'fallback_from', ...TOKENS, ...MONEY, 'latency_ms', 'ttft_ms'],
+      'started_at',
+      'job_id',
+      'attempt_no',
+      'call_no',
+      'user_id',
+      'engine',
+      'strategy',
+      'provider',
+      'model',
+      'key_owner',
+      'outcome',
+      'failure',
+      'fallback_from',
+      ...TOKENS,
+      ...MONEY,
+      'latency_ms',
+      'ttft_ms',
     ],
     read: byCalls,
   },
