@@ -3,9 +3,10 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { changePartition } from '#src/modules/analytics/partitions.query.ts';
 import { retentions, tendPartitions, watchPartitions } from '#src/modules/analytics/partitions.ts';
+import { migrateDown, migrateUp } from '#src/migrate.ts';
 import { book } from '#test/analytics.ts';
 import { aUser } from '#test/factories.ts';
-import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
+import { createTestDatabase, openTestRuntime, type TestRuntime } from '#test/harness.ts';
 
 let test: TestRuntime;
 let owner: Client;
@@ -97,6 +98,45 @@ it('a month that is made late takes its rows over from the default', async () =>
   expect(await changePartition(test.rt.systemPool, 'partition_make', 'ai_usage_log', month)).toBe(false);
   expect([await count('ai_usage_log_other'), await count(`ai_usage_log_${late}`)]).toEqual([1, 2]);
   expect(await count('ai_usage_log')).toBe(before);
+});
+
+it('calls booked before there were partitions are taken over, and given back', async () => {
+  const database = await createTestDatabase();
+  const client = new Client({ connectionString: database.url });
+  await client.connect();
+  const ids = ['018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000002'];
+  await client.query(
+    `insert into workspace (id, name, time_zone, currency, country) select unnest($1::uuid[]), 'w', 'America/Sao_Paulo', 'BRL', 'BR'`,
+    [ids],
+  );
+  const fact = { engine: 'e', provider: 'p', model: 'm', userId: ids[0] ?? '', outcome: 'delivered' } as const;
+  const figures = { isOwnKey: false, tokens: 1, costNano: 1, latencyMs: 1 };
+  const months = [-20, -1, 0, 8].map(nowPlus);
+  for (const id of ids)
+    for (const month of months) await book(client, id, [{ ...fact, ...figures, startedAt: inMonth(month) }]);
+  const digest = async () =>
+    (
+      await client.query(
+        `select md5(string_agg(u::text, '|' order by u.job_id)) as all, count(*)::int as n from ai_usage_log u`,
+      )
+    ).rows[0];
+  const isParted = async () =>
+    (await client.query(`select from pg_class where relname = 'ai_usage_log' and relkind = 'p'`)).rowCount === 1;
+  const before = await digest();
+  expect(before.n).toBe(8);
+  while (await isParted()) expect(await migrateDown(database.url)).not.toEqual([]);
+  expect(await digest()).toEqual(before);
+  await migrateUp(database.url);
+  expect([await isParted(), await digest()]).toEqual([true, before]);
+  const { rows } = await client.query(
+    `select tableoid::regclass::text as part from ai_usage_log where workspace_id = $1 order by 1`,
+    [ids[1]],
+  );
+  expect(rows.map(({ part }) => part)).toEqual(months.map((month) => `ai_usage_log_${month}`).toSorted());
+  const marked = await client.query('select workspace_id from analytics_mark order by 1');
+  expect(marked.rows.map(({ workspace_id }) => workspace_id)).toEqual(ids);
+  await client.end();
+  await database.drop();
 });
 
 it('nobody but the system may make or drop one, and it may do no more', async () => {
