@@ -92,6 +92,8 @@ const Env = z.object({
   JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
   /** For answers of deterministic engines. */
   AI_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
+  /** Calls of AI are kept for so many whole months; figures made of them for good. */
+  AI_USAGE_KEEP_MONTHS: z.coerce.number().int().min(2).max(120).default(13),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),

@@ -171,7 +171,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
           'worker',
           [
             'workers/index.ts',
-            ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring', 'notifications']),
+            ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring', 'notifications', 'analytics']),
           ],
           env,
         ),

@@ -13,6 +13,9 @@ import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { purgeExports } from '#src/modules/analytics/exports.query.ts';
+import { watchPartitions } from '#src/modules/analytics/partitions.ts';
+import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -39,6 +42,9 @@ const PURGE_EVERY_MS = 60_000;
 /** Batches end with their last item; this is for those whose worker died between. */
 const BATCH_EVERY_MS = 2000;
 const ROTATE_EVERY_MS = 10_000;
+/** People look at figures of a moment ago. */
+const FIGURES_EVERY_MS = 2000;
+const PARTITIONS_EVERY_MS = 600_000;
 
 /**
  * The process of what happens by itself: it keeps Redis a true index of Postgres, hands out events and mails, reminds, and drops what is past
@@ -91,10 +97,15 @@ async function main(): Promise<void> {
   };
   const purgeStep = async () => {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    return told + (await purgeAccounts(pool)) + (await purgeMails(pool));
+    return told + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeExports(pool));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);
+  };
+  const figures = { pool, producer, metrics, log, keepMonths: config.AI_USAGE_KEEP_MONTHS };
+  const tendPartitions = async () => {
+    await schedulePartitions(figures);
+    await watchPartitions(figures, new Date());
   };
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the next sweep');
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
@@ -105,6 +116,8 @@ async function main(): Promise<void> {
     every(MAIL_EVERY_MS, 'putting mails into their queue', putMails, stopping.signal, log),
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
+    every(FIGURES_EVERY_MS, 'handing out figures to count', () => scheduleAnalytics(figures), stopping.signal, log),
+    every(PARTITIONS_EVERY_MS, 'having the partitions tended', tendPartitions, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
   ];
   await runUntilSignal(log, async () => {

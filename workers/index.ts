@@ -9,6 +9,7 @@ const pools = {
   sentiment: () => import('#workers/sentiment.ts'),
   'lead-scoring': () => import('#workers/lead-scoring.ts'),
   notifications: () => import('#workers/notifications.ts'),
+  analytics: () => import('#workers/analytics.ts'),
 };
 
 const isPool = (name: string): name is keyof typeof pools => Object.hasOwn(pools, name);

@@ -121,6 +121,22 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
+  'GET /api/analytics/dashboard': nothing,
+  'GET /api/analytics/timeseries': {
+    query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
+  },
+  'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
+  'GET /api/analytics/team': nothing,
+  'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
+  // Without `usage:all` there is no export of everybody's figures.
+  'GET /api/analytics/exports/:id': {
+    params: async (world) => ({ id: await world.analyticsExport() }),
+    ok: [200, 404],
+  },
+  'GET /api/analytics/exports/:id/download': {
+    params: async (world) => ({ id: await world.analyticsExport() }),
+    ok: [404, 409],
+  },
   'POST /api/ws/ticket': nothing,
   'GET /api/events': { query: { follow: 'false' } },
   'GET /api/audit': nothing,

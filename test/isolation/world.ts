@@ -26,6 +26,8 @@ export interface World {
   /** Of the owner's own. */
   reminder(): Promise<string>;
   notification(): Promise<string>;
+  /** A file of the whole workspace's figures, which nobody writes here. */
+  analyticsExport(): Promise<string>;
 }
 
 export async function makeWorld(test: TestApp): Promise<World> {
@@ -52,6 +54,10 @@ export async function makeWorld(test: TestApp): Promise<World> {
       const jobId = await world.job();
       await test.app.inject({ method: 'POST', url: `/api/jobs/${jobId}/cancel`, headers: owner.headers });
       return jobId;
+    },
+    async analyticsExport() {
+      const request = { method: 'POST', url: '/api/analytics/export', headers: owner.headers } as const;
+      return (await test.app.inject({ ...request, payload: { report: 'calls' } })).json().id;
     },
     async apiKey(scopes) {
       const keyId = randomUUID();
