@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import type { Config } from '#src/config.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createEgress } from '#src/lib/egress.ts';
 import { createLog } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
@@ -44,6 +45,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
   const vault = createVault(pool, config);
+  const egress = createEgress({ allow: config.EGRESS_ALLOW });
 
   /** What answers AI jobs; processes without an AI pool never load it. */
   const openAnswer = async () => {
@@ -77,6 +79,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     vault,
+    /** The only way to URLs that a workspace sets. */
+    egress,
     openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
@@ -89,6 +93,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     async close(): Promise<void> {
       leases.close();
       await opening?.then(({ models }) => models.close());
+      await egress.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
       await pool.end();
