@@ -100,6 +100,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     access,
     auditAnchor,
     vault,
+    /** The only way to URLs that a workspace sets. */
     egress,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
@@ -113,6 +114,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       access.close();
       models.close();
       await tokenizer.close();
+      await egress.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();

@@ -4,6 +4,7 @@ import type { Pool } from 'pg';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import type { Config } from '#src/config.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createEgress } from '#src/lib/egress.ts';
 import { createLog } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
@@ -48,6 +49,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
   let systemPool: Pool | undefined;
   const stopping = new AbortController();
   const leaving = new AbortController();
+  const egress = createEgress({ allow: config.EGRESS_ALLOW });
 
   /** What answers AI jobs; processes without an AI pool never load it. */
   const openAnswer = async () => {
@@ -87,6 +89,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
     leaving: leaving.signal,
     /** Sees all workspaces: for the statements of a queue whose batches span them, each item naming its own. */
     openSystemPool: () => (systemPool ??= openPool(config, { name: role, role: 'wh_system', max: 2 }, log)),
+    /** The only way to URLs that a workspace sets. */
+    egress,
     openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
@@ -101,6 +105,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     async close(): Promise<void> {
       leases.close();
       await opening?.then(({ models }) => models.close());
+      await egress.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
       await Promise.all([pool.end(), systemPool?.end()]);
