@@ -119,7 +119,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();
       for (const connection of [redis, subscriber, queueRedis]) connection.disconnect();
-      await Promise.all([egress.close(), pool.end(), systemPool.end(), orm.close()]);
+      await Promise.all([pool.end(), systemPool.end(), orm.close()]);
     },
   };
 }
