@@ -1,11 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 import { tenantTable } from '#src/db/tenant-table.ts';
 
-// RFC 9562, version 7: for rows that the database itself makes.
-const NEW_ID = `create function new_id() returns uuid language sql volatile parallel safe
-  return encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid())
-    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6), 52, 1), 53, 1), 'hex')::uuid`;
-
 const FIRST_ID = `create function first_id_of(month date) returns uuid language sql immutable parallel safe
   return rpad(lpad(to_hex((extract(epoch from month::timestamp at time zone 'UTC') * 1000)::bigint), 12, '0'), 32, '0')::uuid`;
 
@@ -50,7 +45,7 @@ end $$`;
 const JOB_ENDED = `create function job_ended() returns trigger language plpgsql as $$
 begin
   insert into outbox_event (id, workspace_id, type, subject_id, actor_id, data)
-  values (new_id(), new.workspace_id, 'ai.job.' || new.status, new.id, new.user_id, json_build_object(
+  values (uuidv7(), new.workspace_id, 'ai.job.' || new.status, new.id, new.user_id, json_build_object(
     'jobId', new.id, 'engine', new.engine, 'status', new.status, 'attempts', new.attempt,
     'problemCode', new.problem->>'code',
     'usage', case when new.usage is null then null else json_build_object(
@@ -73,7 +68,7 @@ end $$`;
  */
 export class Events extends Migration {
   override up(): void {
-    for (const sql of [NEW_ID, FIRST_ID, MAKE, DROP]) this.addSql(sql);
+    for (const sql of [FIRST_ID, MAKE, DROP]) this.addSql(sql);
     this.addSql('revoke execute on function partition_make, partition_drop from public');
     this.addSql('grant execute on function partition_make, partition_drop to wh_system');
     this.addSql(`create table outbox_event (
@@ -121,6 +116,6 @@ export class Events extends Migration {
   override down(): void {
     this.addSql('drop trigger ended on job');
     this.addSql('drop table event_set_aside, event_consumer, outbox_head, outbox_event');
-    this.addSql('drop function job_ended, outbox_wake, partition_make, partition_drop, first_id_of, new_id');
+    this.addSql('drop function job_ended, outbox_wake, partition_make, partition_drop, first_id_of');
   }
 }
