@@ -1,5 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import type { Config } from '#src/config.ts';
 import { openPool } from '#src/db/pool.ts';
@@ -45,6 +46,9 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
   const vault = createVault(pool, config);
+  let systemPool: Pool | undefined;
+  const stopping = new AbortController();
+  const leaving = new AbortController();
   const egress = createEgress({ allow: config.EGRESS_ALLOW });
 
   /** What answers AI jobs; processes without an AI pool never load it. */
@@ -79,14 +83,22 @@ export async function openWorkerRuntime(config: Config, role: string) {
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     vault,
+    /** Aborts when the process is told to go: nothing more may be begun. */
+    stopping: stopping.signal,
+    /** Aborts when what still runs must be given back. */
+    leaving: leaving.signal,
+    /** Sees all workspaces: for the statements of a queue whose batches span them, each item naming its own. */
+    openSystemPool: () => (systemPool ??= openPool(config, { name: role, role: 'wh_system', max: 2 }, log)),
     /** The only way to URLs that a workspace sets. */
     egress,
     openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
+      stopping.abort();
       const handOverAt = performance.now() + config.DRAIN_MS;
       while (running() > 0 && performance.now() < handOverAt) await sleep(20);
       leases.stopAll('drain');
+      leaving.abort();
       const giveUpAt = performance.now() + HANDOVER_MS;
       while (running() > 0 && performance.now() < giveUpAt) await sleep(10);
     },
@@ -96,7 +108,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
       await egress.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
-      await pool.end();
+      await Promise.all([pool.end(), systemPool?.end()]);
     },
   };
 }
