@@ -3,8 +3,9 @@ import { analytics } from '#queues/analytics.ts';
 import { leadScoring } from '#queues/lead-scoring.ts';
 import { notifications } from '#queues/notifications.ts';
 import { sentiment } from '#queues/sentiment.ts';
+import { webhooks } from '#queues/webhooks.ts';
 
 /** All queues there are. Workers, Bull Board, metrics and health read this list. */
-export const queues = [aiInference, sentiment, leadScoring, notifications, analytics] as const;
+export const queues = [aiInference, sentiment, leadScoring, webhooks, notifications, analytics] as const;
 
 export type QueueName = (typeof queues)[number]['name'];

@@ -36,6 +36,7 @@ import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { reminderRoutes } from '#src/modules/reminders/reminders.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
+import { webhookRoutes } from '#src/modules/webhooks/webhooks.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
@@ -103,6 +104,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(settingsRoutes(rt));
   await app.register(notificationRoutes(rt));
   await app.register(reminderRoutes(rt));
+  await app.register(webhookRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
   return app;

@@ -3,6 +3,7 @@ import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
+import { openOrm } from '#src/db/orm.ts';
 import { openPool } from '#src/db/pool.ts';
 import { createHinter } from '#src/events/hint.ts';
 import { createEventRelay, type Consumer } from '#src/events/relay.ts';
@@ -16,6 +17,11 @@ import { deriveKey } from '#src/lib/secrets.ts';
 import { purgeExports } from '#src/modules/analytics/exports.query.ts';
 import { watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
+import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
+import { entities } from '#src/modules/entities.ts';
+import { createWebhookConsumer } from '#src/modules/webhooks/consumer.ts';
+import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
+import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -45,6 +51,8 @@ const ROTATE_EVERY_MS = 10_000;
 /** People look at figures of a moment ago. */
 const FIGURES_EVERY_MS = 2000;
 const PARTITIONS_EVERY_MS = 600_000;
+/** A retry comes so much later than planned at most. */
+const WEBHOOKS_EVERY_MS = 1000;
 
 /**
  * The process of what happens by itself: it keeps Redis a true index of Postgres, hands out events and mails, reminds, and drops what is past
@@ -73,6 +81,7 @@ async function main(): Promise<void> {
   });
   /** Who is told of everything that happens. */
   const consumers: Consumer[] = [
+    createWebhookConsumer(producer),
     createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
     createNotificationConsumer(config.APP_SECRET),
   ];
@@ -111,7 +120,14 @@ async function main(): Promise<void> {
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
   const tellEnd = createTellEnd({ emit: createEmit(redis), prefix, master, onError });
   const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
+  const orm = openOrm(config, entities, { role: 'wh_app', log });
+  anchorWith(orm, createAnchor(config));
+  const sweepWebhooks = async () => {
+    await disableWebhooks({ systemPool: pool, orm });
+    if (queueRedis.status === 'ready') await sweepDeliveries(pool, producer);
+  };
   const chores = [
+    every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),
     every(MAIL_EVERY_MS, 'putting mails into their queue', putMails, stopping.signal, log),
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
@@ -127,7 +143,7 @@ async function main(): Promise<void> {
     await stopMetrics();
     if (queueRedis.status === 'ready') await producer.close();
     for (const connection of [redis, queueRedis]) connection.disconnect();
-    await Promise.all([pool.end(), eventPool.end()]);
+    await Promise.all([pool.end(), eventPool.end(), orm.close()]);
   });
 }
 

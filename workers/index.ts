@@ -10,6 +10,7 @@ const pools = {
   'lead-scoring': () => import('#workers/lead-scoring.ts'),
   notifications: () => import('#workers/notifications.ts'),
   analytics: () => import('#workers/analytics.ts'),
+  webhooks: () => import('#workers/webhooks.ts'),
 };
 
 const isPool = (name: string): name is keyof typeof pools => Object.hasOwn(pools, name);

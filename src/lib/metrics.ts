@@ -122,6 +122,12 @@ export function createMetrics(processName: string) {
       aggregator: 'max',
       registers,
     }),
+    deliveries: new Counter({
+      name: 'wh_webhook_attempts_total',
+      help: 'Attempts to deliver an event to a webhook, by what came of them',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     eventReads: new Counter({
       name: 'wh_event_reads_total',
       help: 'Queries for domain events that clients follow',

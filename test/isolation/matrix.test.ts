@@ -129,7 +129,7 @@ describe.each([
         if (!isOwnCall) expect(`${label}: ${outcomeOf(answer)}`).toBe(`${label}: not found`);
       }
     }
-  });
+  }, 120_000);
 
   async function askAimed(
     { method, url }: Operation,
