@@ -116,8 +116,7 @@ describe('a delivery', () => {
     await test.flow();
     const [waiting] = await deliveries(id, '?status=pending');
     expect(waiting).toMatchObject({ attempts: 1, responseStatus: 500, responseSnippet: 'não', error: 'status_500' });
-    const waitMs =
-      Date.parse(waiting.nextAttemptAt) - first(test.receiver.received).at;
+    const waitMs = Date.parse(waiting.nextAttemptAt) - first(test.receiver.received).at;
     expect(waitMs).toBeGreaterThan(3900);
     expect(waitMs).toBeLessThan(6500);
     expect(await test.sweep()).toBe(0);
