@@ -59,8 +59,10 @@ describe('a canary on this machine', () => {
     ];
     expect(urls.length).toBeGreaterThan(300);
     for (const url of urls) {
-      expect(() => egress.check(url), url).toThrow(EgressRefused);
-      expect(await outcome(egress.request(url, POST)), url).toMatch(/^(?:address|name|url|scheme|userinfo|port)$/);
+      expect(() => egress.check(url)).toThrow(EgressRefused);
+      expect(`${await outcome(egress.request(url, POST))} ${url}`).toMatch(
+        /^(?:address|name|url|scheme|userinfo|port) /,
+      );
     }
     expect(canary.count() - before).toBe(0);
     await egress.close();
@@ -202,7 +204,7 @@ describe('an exempt target', () => {
       `http://${LOOPBACK}:${port + 1}/`,
       `http://hooks.test:${port === 80 ? 443 : 80}/`,
     ]) {
-      expect(await outcome(egress.request(url, POST)), url).toMatch(/^(?:address|name|url|port)$/);
+      expect(`${await outcome(egress.request(url, POST))} ${url}`).toMatch(/^(?:address|name|url|port) /);
     }
     expect(canary.count() - before).toBe(0);
     expect(asked.filter(([, isExempt]) => isExempt)).toEqual([['hooks.test', true]]);

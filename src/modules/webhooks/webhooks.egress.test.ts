@@ -58,10 +58,13 @@ describe('a webhook to an address inside', () => {
         await send('POST', '', { name: 'CRM', url, events: ['*'] }),
         await send('PATCH', `/${id}`, { url }),
       ]) {
-        expect(answer.statusCode, url).toBe(400);
         const { code, errors } = answer.json();
-        expect([code, errors[0].path], url).toEqual(['validation_failed', 'url']);
-        expect(errors[0].message, url).toMatch(/^(?:must |Too small)/);
+        expect([url, answer.statusCode, code, errors?.[0]]).toEqual([
+          url,
+          400,
+          'validation_failed',
+          { path: 'url', code: expect.any(String), message: expect.stringMatching(/^(?:must |Too small)/) },
+        ]);
       }
     }
     expect((await send('GET', `/${id}`)).json().url).toBe(test.receiver.url);
