@@ -201,9 +201,9 @@ it('lets no generated spelling of a blocked address through, of a hundred thousa
       fc.constantFrom('http', 'https', 'HTTP', 'hTtPs'),
       cased,
       fc.constantFrom('', ':80', ':443', ':8080', ':8443', ':'),
-      fc.webPath(),
+      fc.constantFrom('/', '/a?b=c#d', '?a', '#a'),
     )
-    .map(([scheme, name, port, path]) => `${scheme}://${name}${port}${path.startsWith('/') ? path : `/${path}`}`);
+    .map(([scheme, name, port, path]) => `${scheme}://${name}${port}${path}`);
   const kinds = new Set<string>();
   fc.assert(
     fc.property(url, (text) => {
@@ -216,4 +216,4 @@ it('lets no generated spelling of a blocked address through, of a hundred thousa
   // Nothing was refused for a port or a scheme: it was the address each time, or no URL.
   expect([...kinds].toSorted()).toEqual(expect.arrayContaining(['address']));
   expect([...kinds].filter((reason) => ['port', 'scheme', 'userinfo', ''].includes(reason))).toEqual([]);
-}, 120_000);
+}, 600_000);

@@ -172,7 +172,7 @@ describe('a canary on this machine', () => {
     // Node's own client goes there, so the variables do work; it alone.
     expect(stdout).toMatch(/^(?:(?:connect|timeout)\n){3}canary\n$/);
     expect(canary.count() - before).toBe(1);
-  });
+  }, 180_000);
 });
 
 describe('an exempt target', () => {
