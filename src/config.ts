@@ -13,12 +13,13 @@ const origins = list.refine(
   (items) => items.every((item) => ORIGIN.test(item)),
   'must be exact origins, like chrome-extension://<32 letters from a to p> or https://host:port, without a path',
 );
+const TARGET = /^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):\d{1,5}$/;
 /** In the one spelling a URL has once it is parsed, so that what is exempt is what the operator reads here. */
 const targets = list.refine(
   (items) =>
     items.every((item) => {
       const url = URL.parse(`http://${item}`);
-      return url !== null && targetOf(url) === item;
+      return TARGET.test(item) && url !== null && targetOf(url) === item;
     }),
   'must be host:port, the host as a URL has it, like 10.0.0.5:9000, [fd00::5]:9000 or hooks.intranet:9000',
 );
