@@ -4,6 +4,7 @@ import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createHinter } from '#src/events/hint.ts';
 import { createEventRelay, type Consumer } from '#src/events/relay.ts';
 import { createLog } from '#src/lib/log.ts';
 import { every } from '#src/lib/every.ts';
@@ -65,7 +66,10 @@ async function main(): Promise<void> {
     metrics,
   });
   /** Who is told of everything that happens. */
-  const consumers: Consumer[] = [createNotificationConsumer(config.APP_SECRET)];
+  const consumers: Consumer[] = [
+    createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
+    createNotificationConsumer(config.APP_SECRET),
+  ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
   const events = createEventRelay({ pool: eventPool, consumers, log, metrics });

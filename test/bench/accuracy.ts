@@ -1,16 +1,24 @@
 // How good and how fast the built-in provider is, on the messages of the repository; with `--reviews file.csv` also on a file of reviews with
-// the columns review_score and review_comment_message (Olist's public data set has them): 1 and 2 stars are negative, 4 and 5 positive.
+// the columns review_score and review_comment_message (Olist's public data set has them): 1 and 2 stars are negative, 4 and 5 positive. With
+// `--held-out` only those that nothing was tuned on: the file must then be Olist's table as it is published.
 import { readFileSync } from 'node:fs';
 import { negatives, positives } from '#src/ai/local/__fixtures__/generated-documents.ts';
 import { entitiesOf } from '#src/ai/local/entities/index.ts';
 import { intentOf } from '#src/ai/local/intent.ts';
 import { macroF1, readCases, readChats, readMarked, scoresOf } from '#src/ai/local/measure.ts';
 import { sentimentOf } from '#src/ai/local/sentiment.ts';
+import { seeded } from '#src/ai/local/training/fit.ts';
 
 interface Pair {
   label: string;
   guess: string;
 }
+
+/** The held-out reviews, fixed before any of them was read: this many characters from each of these places of Olist's table. */
+const STRETCHES = { from: Array.from({ length: 15 }, (_, at) => 300_000 + 20_000 * at), characters: 16_000 };
+
+/** How often the reviews are drawn anew to tell how much their figure is worth. */
+const SAMPLES = 2000;
 
 const CLOCK = { now: new Date('2026-03-11T10:00:00-03:00'), timeZone: 'America/Sao_Paulo' };
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -82,22 +90,37 @@ say(
   `${'documents, 5 000 made and 5 000 hard negatives'.padEnd(46)} ${String(documents.wanted).padStart(6)}  precision ${percent(documents.precision)}  recall ${percent(documents.recall)}`,
 );
 
+/** The macro-F1 between which 95 of 100 samples of the same size lie, drawn from the pairs with replacement (Efron's percentile bootstrap). */
+function intervalOf(pairs: Pair[]): [from: number, to: number] {
+  const random = seeded(SAMPLES);
+  const sample = () => pairs.flatMap(() => pairs[Math.floor(random() * pairs.length)] ?? []);
+  const scores = Array.from({ length: SAMPLES }, () => macroF1(sample())).toSorted((a, b) => a - b);
+  return [scores[Math.floor(SAMPLES * 0.025)] ?? 0, scores[Math.floor(SAMPLES * 0.975)] ?? 0];
+}
+
+/** The whole rows of the held-out stretches: the first and the last of each are cut. */
+const heldOutRows = (text: string): string[][] =>
+  STRETCHES.from.flatMap((from) => rowsOf(text.slice(from, from + STRETCHES.characters)).slice(1, -1));
+
 const file = process.argv[process.argv.indexOf('--reviews') + 1];
 if (process.argv.includes('--reviews') && file) {
-  const [head = [], ...rows] = rowsOf(readFileSync(file, 'utf8'));
+  const text = readFileSync(file, 'utf8');
+  const [head = [], ...rows] = rowsOf(text);
   const [score, message] = ['review_score', 'review_comment_message'].map((column) => head.indexOf(column));
-  const reviews = rows
+  const reviews = (process.argv.includes('--held-out') ? heldOutRows(text) : rows)
     .map((row) => ({ stars: Number(row[score ?? -1]), text: row[message ?? -1] ?? '' }))
     .filter(({ stars, text }) => stars >= 1 && stars !== 3 && text.trim() !== '')
     .map(({ stars, text }) => ({ label: stars > 3 ? 'positive' : 'negative', read: sentimentOf(text) }));
-  report(
-    'reviews, by the sign of the score',
-    reviews.map(({ label, read }) => ({ label, guess: read.score > 0 ? 'positive' : 'negative' })),
-  );
-  report(
-    'reviews, "neutral" counted as an error',
-    reviews.map(({ label, read }) => ({ label, guess: read.sentiment })),
-  );
+  for (const [name, pairs] of Object.entries({
+    'reviews, by the sign of the score': reviews.map(({ label, read }) => ({
+      label,
+      guess: read.score > 0 ? 'positive' : 'negative',
+    })),
+    'reviews, "neutral" counted as an error': reviews.map(({ label, read }) => ({ label, guess: read.sentiment })),
+  })) {
+    report(name, pairs);
+    say(`${''.padEnd(53)}  95 % between ${intervalOf(pairs).map(percent).join(' and ')}`);
+  }
 }
 
 /** Texts a second of processor time, the best of five rounds. */

@@ -21,10 +21,10 @@ const MARKERS: Record<Language, Set<string>> = {
     ),
   ),
   es: new Set(
-    `el los las una y pero muy con sin mi usted ustedes hola gracias buenos buenas dias tardes noches cuanto cuesta precio envio pedido
-    llego quiero quisiera necesito tienen tiene tengo hay esta estoy donde cuando como cual del al mas tambien ahora hoy manana ayer
-    puede puedo compre tienda producto atencion nadie bien gusta gusto encanta encanto excelente malo mala bueno buena no me es son lo que
-    si eso ese esa dinero reembolso pesimo roto unidades para viernes`.split(/\s+/u),
+    `el los las una y pero muy con sin mi usted ustedes hola gracias buenos buenas tardes noches cuanto cuesta precio envio
+    llego quiero quisiera necesito tienen tiene tengo hay estoy donde cuando cual del al tambien ahora hoy manana ayer
+    puede puedo tienda atencion nadie bien gusta gusto encanta encanto malo bueno buena es son lo
+    si eso ese dinero reembolso pesimo roto viernes`.split(/\s+/u),
   ),
 };
 

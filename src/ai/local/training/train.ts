@@ -8,22 +8,23 @@ import {
   sentimentExample,
 } from '#src/ai/local/training/examples.ts';
 import { type Example, fit, type FitOptions, type Fitted } from '#src/ai/local/training/fit.ts';
-import { type Message, SENTIMENTS, trainingMessages } from '#src/ai/local/training/messages.ts';
+import { SENTIMENTS, trainingMessages, trainingReviews } from '#src/ai/local/training/messages.ts';
 
 const OPTIONS = { buckets: BUCKETS, epochs: 12, rate: 0.15, decay: 0.0003, seed: 7 };
 const MADE_SEED = 3;
-const LONGER = 6000;
+const LONGER = 12_000;
 const GREETED = 500;
 
 /** Learns the sentiment of Portuguese. */
-export function fitSentiment(messages: readonly Message[]): Fitted {
-  const own = messages.filter(({ language }) => language === 'pt');
+export function fitSentiment(): Fitted {
+  const own = [...trainingMessages(), ...trainingReviews()].filter(({ language }) => language === 'pt');
   const examples = [...own, ...longerTexts(own, LONGER, MADE_SEED)].map(sentimentExample);
   return fitted(examples, { ...OPTIONS, labels: SENTIMENTS.length });
 }
 
 /** Learns the intent in all three languages. */
-export function fitIntent(messages: readonly Message[]): Fitted {
+export function fitIntent(): Fitted {
+  const messages = trainingMessages();
   const examples = [...messages, ...greetedTexts(messages, GREETED, MADE_SEED)].map(intentExample);
   return fitted(examples, { ...OPTIONS, labels: INTENTS.length });
 }
@@ -56,7 +57,6 @@ function write(name: string, text: string): void {
 }
 
 if (import.meta.main) {
-  const messages = trainingMessages();
-  write('sentiment', stored(SENTIMENTS, fitSentiment(messages)));
-  write('intent', stored(INTENTS, fitIntent(messages)));
+  write('sentiment', stored(SENTIMENTS, fitSentiment()));
+  write('intent', stored(INTENTS, fitIntent()));
 }

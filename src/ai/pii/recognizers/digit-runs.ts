@@ -78,22 +78,30 @@ function isBridge(text: string, from: number, to: number): boolean {
 const holds = (gap: string, character: string, but: string): boolean =>
   gap.includes(character) && (but === '' || !gap.includes(but));
 
-/** Digits as they stand in a text, in groups: `529.982.247-25` has four. */
+/**
+ * Digits as they stand in a text, in groups: `529.982.247-25` has four. One object is moved from run to run, since a text can have as many runs
+ * as groups: what is kept must be copied.
+ */
 export class DigitRun {
-  readonly digits: string;
-  readonly start: number;
-  readonly end: number;
+  digits = '';
+  start = 0;
+  end = 0;
   readonly #groups: Groups;
-  readonly #first: number;
-  readonly #last: number;
+  #first = 0;
+  #last = 0;
 
-  constructor(groups: Groups, first: number, last: number, digits: string) {
-    this.digits = digits;
-    this.start = groups.start(first);
-    this.end = groups.end(last);
+  constructor(groups: Groups) {
     this.#groups = groups;
+  }
+
+  /** To the groups from `first` to `last`, whose digits begin at `offset` among all. */
+  moveTo(first: number, last: number, offset: number, count: number): this {
+    this.digits = this.#groups.digits.slice(offset, offset + count);
+    this.start = this.#groups.start(first);
+    this.end = this.#groups.end(last);
     this.#first = first;
     this.#last = last;
+    return this;
   }
 
   /** In one piece. */
@@ -160,11 +168,12 @@ function goesOn(text: string, end: number): boolean {
 }
 
 /**
- * Every way to read consecutive groups of digits as one number of one of the lengths `wanted` (at most 48 digits), in order. Work is bounded
- * for each group, so it is linear in the text.
+ * Every way to read consecutive groups of digits as one number of one of the lengths `wanted` (at most 48 digits), in order; `take` gets
+ * the same object each time. Work is bounded for each group, so it is linear in the text.
  */
 export function eachRun(text: string, wanted: readonly boolean[], take: (run: DigitRun) => void): void {
   const groups = new Groups(text);
+  const run = new DigitRun(groups);
   let from = 0;
   for (let first = 0; first < groups.count; first += 1) {
     let count = groups.end(first) - groups.start(first);
@@ -172,8 +181,7 @@ export function eachRun(text: string, wanted: readonly boolean[], take: (run: Di
     from += count;
     if (count > MAX_DIGITS || isBegun(text, groups.start(first)) || groups.isSpelledOn(first)) continue;
     for (let last = first; count <= MAX_DIGITS;) {
-      if (wanted[count] && !goesOn(text, groups.end(last)))
-        take(new DigitRun(groups, first, last, groups.digits.slice(offset, offset + count)));
+      if (wanted[count] && !goesOn(text, groups.end(last))) take(run.moveTo(first, last, offset, count));
       if (last - first === MAX_GROUPS || !groups.isJoined(last)) break;
       last += 1;
       count += groups.end(last) - groups.start(last);

@@ -28,35 +28,44 @@ const before = (a: Found, b: Found): number =>
   (RANK.get(a.type) ?? 0) - (RANK.get(b.type) ?? 0) ||
   a.start - b.start;
 
-/** Of spans that overlap the longest stays, of equals the surest, of equals the more telling type. @returns them in order of the text */
+const inOrder = (a: Found, b: Found): number => a.start - b.start;
+
+/** What stays of spans of which each overlaps another, in order. `taken` marks places of the text. */
+function bestOf(cluster: Found[], taken: Uint8Array): Found[] {
+  const kept = cluster.toSorted(before).filter(({ start, end }) => {
+    // What is taken already is no shorter, so where it overlaps it covers an end.
+    if (taken[start] || taken[end - 1]) return false;
+    taken.fill(1, start, end);
+    return true;
+  });
+  return kept.length > 1 ? kept.toSorted(inOrder) : kept;
+}
+
+/**
+ * Of spans that overlap the longest stays, of equals the surest, of equals the more telling type. Most stand alone or in twos, which costs no
+ * array of their own. Sorts `found`. @returns them in order of the text
+ */
 function withoutOverlaps(found: Found[], length: number): Found[] {
   if (found.length < 2) return found;
-  const taken = new Uint8Array(length);
+  let taken: Uint8Array | undefined;
   const kept: Found[] = [];
-  let cluster: Found[] = [];
-  let clusterEnd = 0;
-  const keepBest = (): void => {
-    if (cluster.length > 1) {
-      cluster = cluster.toSorted(before).filter(({ start, end }) => {
-        // What is taken already is no shorter, so where it overlaps it covers an end.
-        if (taken[start] || taken[end - 1]) return false;
-        taken.fill(1, start, end);
-        return true;
-      });
-      if (cluster.length > 1) cluster.sort((a, b) => a.start - b.start);
-    }
-    for (const one of cluster) kept.push(one);
-  };
-  for (const one of found.toSorted((a, b) => a.start - b.start)) {
+  found.sort(inOrder);
+  for (let from = 0; from < found.length;) {
+    const first = found[from];
+    if (!first) break;
     // What begins behind all before it overlaps none of them.
-    if (one.start >= clusterEnd) {
-      keepBest();
-      cluster = [];
+    let to = from + 1;
+    let { end } = first;
+    for (let next = found[to]; next && next.start < end; next = found[to]) {
+      end = Math.max(end, next.end);
+      to += 1;
     }
-    cluster.push(one);
-    clusterEnd = Math.max(clusterEnd, one.end);
+    const second = found[from + 1];
+    if (to - from === 1 || !second) kept.push(first);
+    else if (to - from === 2) kept.push(before(first, second) <= 0 ? first : second);
+    else for (const one of bestOf(found.slice(from, to), (taken ??= new Uint8Array(length)))) kept.push(one);
+    from = to;
   }
-  keepBest();
   return kept;
 }
 
