@@ -4,9 +4,6 @@ import type { Pool, PoolClient } from 'pg';
 export async function inTransaction<Result>(pool: Pool, work: (tx: PoolClient) => Promise<Result>): Promise<Result> {
   const client = await pool.connect();
   let broken: Error | undefined;
-  // A connection that is lost says so here too; unheard, that would end the process.
-  const onError = (error: Error): void => void (broken = error);
-  client.on('error', onError);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -16,8 +13,6 @@ export async function inTransaction<Result>(pool: Pool, work: (tx: PoolClient) =
     await client.query('rollback').catch((reason: Error) => (broken = reason));
     throw error;
   } finally {
-    // A broken one may say so again once it is closed.
-    if (!broken) client.off('error', onError);
     client.release(broken);
   }
 }

@@ -28,13 +28,14 @@ export async function insertMails(tx: PoolClient, mails: (SealedMail & { purpose
   });
 }
 
-/** Mails that are due, those about accounts first, then those longest due. @param limit for either kind */
+const due = (purpose: MailPurpose) => `(select id, purpose from outgoing_mail where purpose = '${purpose}'
+  and next_attempt_at <= now() order by next_attempt_at limit $1)`;
+
+/** Mails that are due, those about accounts first, then those longest due. @param limit for each purpose */
 export async function findDueMails(pool: Pool, limit: number): Promise<{ id: string; purpose: MailPurpose }[]> {
-  const due = (purposes: string) => `(select id, purpose from outgoing_mail where purpose ${purposes}
-    and next_attempt_at <= now() order by next_attempt_at limit $1)`;
   const { rows } = await pool.query<{ id: string; purpose: MailPurpose }>({
     name: 'mail-find-due',
-    text: `${due("= 'account'")} union all ${due("= 'notice'")} union all ${due("= 'reminder'")}`,
+    text: `${due('account')} union all ${due('notice')} union all ${due('reminder')}`,
     values: [limit],
   });
   return rows;
