@@ -286,7 +286,7 @@ describe('the words', () => {
   );
 
   it('of a reminder show the time by the clock of its reader, and that it is late', () => {
-    const { say } = KINDS.reminder;
+    const say: typeof KINDS.reminder.say = (...given) => KINDS.reminder.say(...given);
     expect(say(samples.reminder, { name: null, locale: 'pt-BR', timeZone: 'America/Sao_Paulo' }).body).toMatch(
       /^Com atraso: era para 1 de dez\. de 2026, 09:00\.\nlinha/,
     );
