@@ -107,16 +107,24 @@ export const KINDS = {
     }),
   }),
   'webhook.disabled': kind({
-    data: z.object({ endpointId: z.uuid() }),
+    data: z.object({ webhookId: z.uuid(), reason: z.enum(['gone', 'failing']) }),
     inApp: 'notifications.webhook.disabled.inApp',
     email: 'notifications.webhook.disabled.email',
-    pt: () => ({
+    pt: ({ reason }) => ({
       title: 'Um webhook foi desativado',
-      body: 'As entregas a um dos seus endereços falharam por tempo demais, e ele foi desativado. Corrija-o e ative-o de novo.',
+      body: `${
+        reason === 'gone'
+          ? 'Um dos seus endereços respondeu que não existe mais'
+          : 'As entregas a um dos seus endereços falharam por tempo demais'
+      }, e o webhook foi desativado. Corrija o endereço e ative-o de novo.`,
     }),
-    en: () => ({
+    en: ({ reason }) => ({
       title: 'A webhook was turned off',
-      body: 'Deliveries to one of your endpoints failed for too long, so it was turned off. Mend it and turn it on again.',
+      body: `${
+        reason === 'gone'
+          ? 'One of your addresses answered that it is gone'
+          : 'Deliveries to one of your addresses failed for too long'
+      }, so its webhook was turned off. Mend the address and turn it on again.`,
     }),
   }),
   'ai.job.failed': kind({

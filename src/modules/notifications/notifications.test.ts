@@ -97,6 +97,8 @@ const joined = () =>
     actorId: team.member.user.id,
   });
 
+const job = (engine: string) => ({ jobId: newId(), engine, problemCode: 'timeout' });
+
 describe('who hears of what', () => {
   it('of a new member: who runs the workspace, with their name in the app and without any in mails', async () => {
     await set(team.admin, { 'notifications.member.joined.email': true });
@@ -139,7 +141,7 @@ describe('who hears of what', () => {
   });
 
   it('of an endpoint turned off: who runs the workspace, also by mail', async () => {
-    await emitRaw('webhook.disabled', null, { endpointId: newId(), url: 'https://secret.example.com' });
+    await emitRaw('webhook.disabled', null, { webhookId: newId(), name: 'Nossa <loja>', reason: 'gone' });
     await consume();
     expect([await kindsOf(team.owner), await kindsOf(team.admin)]).toEqual([
       ['webhook.disabled'],
@@ -147,11 +149,10 @@ describe('who hears of what', () => {
     ]);
     expect(new Set((await mailed()).map(([to]) => to))).toEqual(new Set([team.owner.email, team.admin.email]));
     // What a kind does not name is not kept.
-    expect(JSON.stringify(await inboxOf(team.owner))).not.toContain('secret.example.com');
+    expect(JSON.stringify(await inboxOf(team.owner))).not.toContain('loja');
   });
 
   it('of jobs: their submitter, of a batch that ended, and of failures if they want', async () => {
-    const job = (engine: string) => ({ jobId: newId(), engine, problemCode: 'timeout' });
     const { id } = team.viewer.user;
     await emitRaw('ai.job.failed', id, job('copilot'));
     await emitRaw('ai.job.completed', id, job('batch'));
@@ -172,13 +173,13 @@ describe('who hears of what', () => {
   it('no mail goes where nobody proved that it is theirs, to the disabled, or against the switch over all mails', async () => {
     await test.rt.systemPool.query(`update app_user set email_verified_at = null where id = $1`, [team.owner.user.id]);
     await set(team.admin, { 'notifications.email': false });
-    await emitRaw('webhook.disabled', null, { endpointId: newId() });
+    await emitRaw('webhook.disabled', null, { webhookId: newId(), reason: 'failing' });
     await consume();
     expect(await kindsOf(team.owner)).toEqual(['webhook.disabled']);
     expect(await mailed()).toEqual([]);
     await test.rt.systemPool.query(`update app_user set status = 'disabled' where id = $1`, [team.admin.user.id]);
     await set(team.owner, { 'notifications.webhook.disabled.inApp': false });
-    await emitRaw('webhook.disabled', null, { endpointId: newId() });
+    await emitRaw('webhook.disabled', null, { webhookId: newId(), reason: 'failing' });
     await consume();
     const { rows } = await test.rt.systemPool.query(
       'select count(*)::int as n from notification where workspace_id = $1',
@@ -188,14 +189,14 @@ describe('who hears of what', () => {
   });
 });
 
-describe('once', () => {
-  const count = async (what: string) =>
-    (
-      await test.rt.systemPool.query(`select count(*)::int as n from ${what} and workspace_id = $1`, [
-        team.owner.workspace.id,
-      ])
-    ).rows[0].n;
+const count = async (what: string) =>
+  (
+    await test.rt.systemPool.query(`select count(*)::int as n from ${what} and workspace_id = $1`, [
+      team.owner.workspace.id,
+    ])
+  ).rows[0].n;
 
+describe('once', () => {
   it('handed over again, an event makes nothing', async () => {
     await set(team.owner, { 'notifications.member.joined.email': true });
     const notice: Notice = {
@@ -251,7 +252,7 @@ describe('the words', () => {
     'member.joined': { userId: newId(), role: 'admin' },
     'member.changed': { userId: newId(), role: 'viewer' },
     'member.removed': { userId: newId(), role: 'owner' },
-    'webhook.disabled': { endpointId: newId() },
+    'webhook.disabled': { webhookId: newId(), reason: 'failing' },
     'ai.job.failed': { jobId: newId(), engine: 'copilot', problemCode: null },
     'batch.ended': { jobId: newId() },
     reminder: {
@@ -286,11 +287,10 @@ describe('the words', () => {
   );
 
   it('of a reminder show the time by the clock of its reader, and that it is late', () => {
-    const say: typeof KINDS.reminder.say = (...given) => KINDS.reminder.say(...given);
-    expect(say(samples.reminder, { name: null, locale: 'pt-BR', timeZone: 'America/Sao_Paulo' }).body).toMatch(
-      /^Com atraso: era para 1 de dez\. de 2026, 09:00\.\nlinha/,
-    );
-    expect(say(samples.reminder, { name: null, locale: 'en', timeZone: 'Asia/Tokyo' }).body).toMatch(
+    expect(
+      KINDS.reminder.say(samples.reminder, { name: null, locale: 'pt-BR', timeZone: 'America/Sao_Paulo' }).body,
+    ).toMatch(/^Com atraso: era para 1 de dez\. de 2026, 09:00\.\nlinha/);
+    expect(KINDS.reminder.say(samples.reminder, { name: null, locale: 'en', timeZone: 'Asia/Tokyo' }).body).toMatch(
       /^Late: it was due at Dec 1, 2026, 9:00\sPM\./,
     );
   });

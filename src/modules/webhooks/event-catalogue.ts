@@ -52,5 +52,8 @@ let catalogue: z.infer<typeof WebhookEventsView> | undefined;
 
 /** Every event a webhook can get, with what it says: made of the catalogue's own schemas, so it cannot say anything else. */
 export function eventCatalogue(): z.infer<typeof WebhookEventsView> {
-  return (catalogue ??= { versions: VERSIONS.map(({ name }) => name), data: EVENT_TYPES.filter((type) => !isPersonal(type)).map(entryOf) });
+  return (catalogue ??= {
+    versions: VERSIONS.map(({ name }) => name),
+    data: EVENT_TYPES.filter((type) => !isPersonal(type)).map(entryOf),
+  });
 }

@@ -7,7 +7,8 @@ export function patternsOf(type: string): string[] {
 }
 
 /** Events that go to one webhook or one person alone, whatever was subscribed to. */
-export const isAddressed = (type: string): boolean => type === 'webhook.test' || (isEventType(type) && isPersonal(type));
+export const isAddressed = (type: string): boolean =>
+  type === 'webhook.test' || (isEventType(type) && isPersonal(type));
 
 /** Whatever an endpoint can subscribe to: every type, `*`, and every beginning of a type with `.*`. */
 export const SUBSCRIPTIONS: readonly string[] = [
