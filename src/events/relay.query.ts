@@ -97,8 +97,16 @@ export async function setAside(
   );
 }
 
-/** Takes one event out of those set aside that is due again, for the transaction. */
+/**
+ * Takes one event out of those set aside that is due again, for the transaction. What was erased meanwhile, or is past its time, is
+ * forgotten: it would stand in front of the others for ever.
+ */
 export async function takeSetAside(client: PoolClient, consumer: string): Promise<StoredEvent | undefined> {
+  await client.query(
+    `delete from event_set_aside a where a.consumer = $1 and a.next_attempt_at <= now()
+      and not exists (select from outbox_event e where e.position = a.position)`,
+    [consumer],
+  );
   const { rows } = await client.query<StoredEvent>(
     `select ${EVENT_COLUMNS} from outbox_event where position = (select position from event_set_aside
       where consumer = $1 and next_attempt_at <= now() order by next_attempt_at limit 1 for update skip locked)`,
