@@ -3,38 +3,29 @@ import { countReporter } from './test/count-reporter.ts';
 import { LongestFirst } from './test/longest-first.ts';
 
 const PLAIN = ['test/architecture.test.ts', 'test/scripts/**/*.test.ts'];
-const PROCESSES = ['test/paths/**/*.test.ts', 'src/server.test.ts', 'src/migrate.test.ts', '**/*browser.test.ts'];
-const NEVER = ['**/node_modules/**', '**/dist/**', '.data/**'];
 
 export default defineConfig({
   test: {
     maxWorkers: 2,
     // One process runs many files and loads the platform once; each file has a database and a Redis prefix of its own.
+    // What a file changes of the process (its environment, its clock, the model catalogue) it puts back.
     isolate: false,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     // What is waited for comes late where other tests have the processor.
     expect: { poll: { timeout: 15_000 } },
     reporters: ['default', countReporter],
     projects: [
-      // These need no services from outside, and `npm run check` runs the first.
+      // These need no services: they start in an instant, and `npm run check` runs the first.
       { extends: true, test: { name: 'plain', include: PLAIN } },
-      // These start processes of the platform, or a browser: two files at a time keep the processor busy.
-      {
-        extends: true,
-        test: { name: 'processes', include: PROCESSES, exclude: NEVER, globalSetup: 'test/global-setup.ts' },
-      },
-      // These wait for Postgres and Redis now and then: a third one uses the time.
       {
         extends: true,
         test: {
           name: 'services',
           include: ['**/*.test.ts'],
-          exclude: [...NEVER, ...PLAIN, ...PROCESSES],
+          exclude: ['**/node_modules/**', '**/dist/**', '.data/**', ...PLAIN],
           globalSetup: 'test/global-setup.ts',
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -16,32 +15,14 @@ let redis: Awaited<ReturnType<typeof startRedis>>;
 let installation: Installation;
 let api: Running & { url: string };
 let client: BackendClient;
-let workspaceId: string;
-const workers: Running[] = [];
 
 beforeAll(async () => {
   simulator = await createSimulator();
-  await open();
 });
-afterAll(async () => {
-  await close();
-  await simulator.close();
-});
+afterAll(() => simulator.close());
 
-// Everybody's workspace is their own; the API, the control process and Redis go on, unless a test ends one of them.
 beforeEach(async () => {
   simulator.clear();
-  client = new BackendClient({ baseUrl: api.url });
-  const email = `ana-${randomUUID()}@example.com`;
-  const { workspace } = await client.register({ email, password, name: 'Ana' });
-  workspaceId = workspace.id;
-});
-afterEach(async () => {
-  client.close();
-  await Promise.all(workers.splice(0).map((worker) => worker.kill('SIGKILL')));
-});
-
-async function open(): Promise<void> {
   redis = await startRedis();
   installation = await createInstallation({
     REDIS_URL: redis.url,
@@ -51,18 +32,14 @@ async function open(): Promise<void> {
     JOB_LEASE_MS: `${LEASE_MS}`,
   });
   [api] = await Promise.all([installation.startApi(), installation.startControl()]);
-}
-
-async function close(): Promise<void> {
+  client = new BackendClient({ baseUrl: api.url });
+  await client.register({ email: 'ana@example.com', password, name: 'Ana' });
+});
+afterEach(async () => {
+  client.close();
   await installation.close();
   await redis.stop();
-}
-
-async function startWorker(): Promise<Running> {
-  const worker = await installation.startWorker('ai-inference');
-  workers.push(worker);
-  return worker;
-}
+});
 
 const metric = async (name: string): Promise<number> => {
   const authorization = `Basic ${Buffer.from('ops:only-for-this-test').toString('base64')}`;
@@ -97,11 +74,11 @@ const held = async () =>
 describe('a worker', () => {
   it('that is killed while it streams is replaced: the client is told, and gets the whole answer', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const doomed = await startWorker();
+    const doomed = await installation.startWorker('ai-inference');
     const { run, events, text, shown } = follow('morre');
     await shown;
     await doomed.kill('SIGKILL');
-    await startWorker();
+    await installation.startWorker('ai-inference');
     const job = await run.result;
     expect(await text).toBe(answer);
     expect(job).toMatchObject({ status: 'completed', attempts: 2, result: { text: answer } });
@@ -113,29 +90,26 @@ describe('a worker', () => {
 
   it('that wakes when its job has gone to another is refused, by the stream and by the database', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const zombie = await startWorker();
+    const zombie = await installation.startWorker('ai-inference');
     const { run, text, shown } = follow('zumbi');
     await shown;
     await zombie.kill('SIGSTOP');
-    await startWorker();
+    await installation.startWorker('ai-inference');
     const job = await run.result;
     expect(await text).toBe(answer);
-    const refusedBefore = await metric('wh_refused_total');
     await zombie.kill('SIGCONT');
     await zombie.line((line) => String(line['msg']).includes('refused') || String(line['msg']).includes('dropped'));
-    await expect
-      .poll(() => metric('wh_refused_total'), { timeout: 15_000, interval: 250 })
-      .toBeGreaterThan(refusedBefore);
+    await expect.poll(() => metric('wh_refused_total'), { timeout: 15_000, interval: 250 }).toBeGreaterThan(0);
     expect(await client.jobs.get(job.id)).toEqual(job);
     expect(Number(await held())).toBe(0);
   }, 45_000);
 
   it('that is told to go hands its job over at once, and no attempt is lost by it', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const leaving = await startWorker();
+    const leaving = await installation.startWorker('ai-inference');
     const { run, text, shown } = follow('entrega');
     await shown;
-    await startWorker();
+    await installation.startWorker('ai-inference');
     const askedAt = performance.now();
     await leaving.kill('SIGTERM');
     expect(performance.now() - askedAt).toBeLessThan(2000);
@@ -164,13 +138,10 @@ describe('a worker that is killed when the answer is whole', () => {
 
   /** Runs a job until the worker's statement that ends it waits for the job's row, and kills the worker there. */
   async function killAtTheEnd(content: string, then: (lock: PoolClient, backend: number) => Promise<unknown>) {
-    const before = await installation.pool.query<{ balance: string }>(
-      'select balance from credit_account where workspace_id = $1',
-      [workspaceId],
-    );
+    const before = await installation.pool.query<{ balance: string }>('select balance from credit_account');
     started = before.rows[0]?.balance ?? '';
     simulator.script({ text: answer, chunkMs: 20 });
-    const doomed = await startWorker();
+    const doomed = await installation.startWorker('ai-inference');
     const { run, shown } = follow(content);
     void run.result.catch(() => undefined);
     const jobId = await run.jobId;
@@ -195,7 +166,7 @@ describe('a worker that is killed when the answer is whole', () => {
     } finally {
       lock.release();
     }
-    await startWorker();
+    await installation.startWorker('ai-inference');
     await expect.poll(async () => (await books(jobId))?.status, { timeout: 20_000, interval: 100 }).toBe('completed');
     // Long enough for the queue to hand it out once more, if it would.
     await sleep(3 * LEASE_MS);
@@ -243,7 +214,7 @@ describe('a job that waits', () => {
     await expect(run.result).rejects.toMatchObject({ code: 'cancelled' });
     expect(events.map((event) => event.event)).toEqual(['job.queued', 'job.cancelled']);
     expect(Number(await held())).toBe(0);
-    const worker = await startWorker();
+    const worker = await installation.startWorker('ai-inference');
     simulator.script({ text: 'o seguinte' });
     await follow('o seguinte').run.result;
     await worker.kill('SIGTERM');
@@ -260,7 +231,7 @@ describe('an API', () => {
     await api.kill('SIGKILL');
     await redis.running.kill('SIGCONT');
     api = await installation.startApi();
-    await startWorker();
+    await installation.startWorker('ai-inference');
     await expect
       .poll(
         async () => (await installation.pool.query('select status from job where id = $1', [jobId])).rows[0].status,
@@ -273,7 +244,7 @@ describe('an API', () => {
 describe('Redis', () => {
   it('killed and started empty: every accepted job still ends, and so does the one that was streaming', async () => {
     simulator.script({ text: answer, chunkMs: 100 });
-    await startWorker();
+    await installation.startWorker('ai-inference');
     const streaming = follow('no meio');
     await streaming.shown;
     await redis.stop();
@@ -305,14 +276,23 @@ describe('Redis', () => {
         client.request<{ jobId: string }>('POST', '/api/ai/chat', ask(`fila ${at}`)),
       ),
     );
-    const count = async (which: string) => {
-      const sql = `select count(*)::int as n from job where workspace_id = $1 and ${which}`;
-      return (await installation.pool.query<{ n: number }>(sql, [workspaceId])).rows[0]?.n;
-    };
-    await expect.poll(() => count('dispatched_at is not null'), { timeout: 10_000 }).toBe(accepted.length);
+    await expect
+      .poll(
+        async () =>
+          (await installation.pool.query('select count(*)::int as n from job where dispatched_at is not null')).rows[0]
+            .n,
+        { timeout: 10_000 },
+      )
+      .toBe(accepted.length);
     await redis.stop();
     await redis.restart();
-    await startWorker();
-    await expect.poll(() => count(`status = 'completed'`), { timeout: 30_000 }).toBe(accepted.length);
+    await installation.startWorker('ai-inference');
+    await expect
+      .poll(
+        async () =>
+          (await installation.pool.query(`select count(*)::int as n from job where status = 'completed'`)).rows[0].n,
+        { timeout: 30_000 },
+      )
+      .toBe(accepted.length);
   }, 60_000);
 });
