@@ -1,11 +1,11 @@
 import { aiInference } from '#queues/ai-inference.ts';
-import type { Answer } from '#src/modules/ai/answer.ts';
-import type { Handler } from '#workers/run.ts';
+import { createJobRun } from '#workers/run.ts';
+import type { WorkerRuntime } from '#workers/runtime.ts';
 
 export const contract = aiInference;
 
-/** One copilot, smart-replies or chat job: the text goes out while it is made. */
-export const createHandler =
-  (answer: Answer): Handler =>
-  (attempt) =>
-    answer(attempt, contract.timeouts);
+/** The text goes out while it is made. */
+export async function createRun(rt: WorkerRuntime) {
+  const answer = await rt.openAnswer();
+  return createJobRun(contract, (attempt) => answer(attempt, contract.timeouts), rt);
+}

@@ -4,6 +4,7 @@ import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createEventRelay, type Consumer } from '#src/events/relay.ts';
 import { createLog } from '#src/lib/log.ts';
 import { every } from '#src/lib/every.ts';
 import { createMailer } from '#src/lib/mail.ts';
@@ -23,8 +24,9 @@ import { createRelay } from '#src/modules/jobs/relay.ts';
 import { sendDueMails } from '#src/modules/mail/sender.ts';
 import { purgeMails } from '#src/modules/mail/sender.query.ts';
 
-/** The advisory lock of the relay; any number, the same in every version. */
+/** The advisory locks of what one process leads; any numbers, the same in every version. */
 const RELAY_LOCK = 7_203_001;
+const EVENTS_LOCK = 7_203_002;
 
 /** People wait for their mail. */
 const MAIL_EVERY_MS = 500;
@@ -58,8 +60,15 @@ async function main(): Promise<void> {
     log,
     metrics,
   });
+  /** Who is told of everything that happens. */
+  const consumers: Consumer[] = [];
   const stopping = new AbortController();
-  const leading = leadWhenFree(config.DATABASE_URL, RELAY_LOCK, relay.run, stopping.signal, log);
+  const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
+  const events = createEventRelay({ pool: eventPool, consumers, log, metrics });
+  const leading = Promise.all([
+    leadWhenFree(config.DATABASE_URL, RELAY_LOCK, relay.run, stopping.signal, log),
+    leadWhenFree(config.DATABASE_URL, EVENTS_LOCK, events.run, stopping.signal, log),
+  ]);
   const { SMTP_URL: smtpUrl, MAIL_DIR: directory, MAIL_FROM: from, APP_SECRET: appSecret } = config;
   const sender = { pool, mailer: createMailer({ smtpUrl, directory, from }), appSecret, log };
   const sendMails = async () => {
@@ -90,7 +99,7 @@ async function main(): Promise<void> {
     await stopMetrics();
     if (queueRedis.status === 'ready') await producer.close();
     for (const connection of [redis, queueRedis]) connection.disconnect();
-    await pool.end();
+    await Promise.all([pool.end(), eventPool.end()]);
   });
 }
 

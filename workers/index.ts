@@ -1,7 +1,7 @@
 import { ConfigError, readConfig } from '#src/config.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
+import { startPool } from '#workers/pool.ts';
 import { openWorkerRuntime } from '#workers/runtime.ts';
-import { startPool } from '#workers/run.ts';
 
 /** The pools there are; a process loads only those it is asked for. */
 const pools = {
@@ -20,7 +20,9 @@ async function main(): Promise<void> {
   const config = readConfig();
   const rt = await openWorkerRuntime(config, `worker-${names.join('+')}`);
   const modules = await Promise.all(names.map((name) => pools[name]()));
-  const started = modules.map(({ contract, createHandler }) => startPool(contract, createHandler(rt.answer), rt));
+  const started = await Promise.all(
+    modules.map(async ({ contract, createRun }) => startPool(contract, await createRun(rt), rt)),
+  );
   rt.log.info({ pools: names }, 'Working');
   await runUntilSignal(rt.log, async () => {
     await Promise.all(started.map((pool) => pool.pause()));

@@ -1,11 +1,11 @@
 import { leadScoring } from '#queues/lead-scoring.ts';
-import type { Answer } from '#src/modules/ai/answer.ts';
-import type { Handler } from '#workers/run.ts';
+import { createJobRun } from '#workers/run.ts';
+import type { WorkerRuntime } from '#workers/runtime.ts';
 
 export const contract = leadScoring;
 
 /** The score of one lead. */
-export const createHandler =
-  (answer: Answer): Handler =>
-  (attempt) =>
-    answer(attempt, contract.timeouts);
+export async function createRun(rt: WorkerRuntime) {
+  const answer = await rt.openAnswer();
+  return createJobRun(contract, (attempt) => answer(attempt, contract.timeouts), rt);
+}

@@ -18,7 +18,8 @@ import { createEmit } from '#src/streams/emit.ts';
 import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamWriter } from '#src/streams/writer.ts';
 import { createLeases } from '#workers/leases.ts';
-import { startPool, type Handler, type Pool } from '#workers/run.ts';
+import { startPool, type Pool } from '#workers/pool.ts';
+import { createJobRun, type Handler } from '#workers/run.ts';
 
 const contract = { ...aiInference, retry: { ...aiInference.retry, baseMs: 50 } };
 const leaseMs = 2000;
@@ -69,12 +70,7 @@ function startWorker(
   const leases = createLeases({ pool, subscriber, prefix, leaseMs, log, metrics });
   const finish = createFinish(pool);
   const master = createSecretKey(deriveKey(test.config.APP_SECRET, STREAM_KEY, 32));
-  const worker = startPool(contract, handle, {
-    redis: openQueueRedis(),
-    prefix,
-    leaseMs,
-    refKey: deriveKey(test.config.APP_SECRET, JOB_REF_KEY, 32),
-    concurrency: 5,
+  const run = createJobRun(contract, handle, {
     log,
     metrics,
     leases,
@@ -85,6 +81,15 @@ function startWorker(
     },
     openWriter: (jobId, attempt, onFenced) =>
       createStreamWriter({ emit: createEmit(redis), prefix, master, jobId, attempt, onFenced }),
+  });
+  const worker = startPool(contract, run, {
+    redis: openQueueRedis(),
+    prefix,
+    leaseMs,
+    refKey: deriveKey(test.config.APP_SECRET, JOB_REF_KEY, 32),
+    concurrency: 5,
+    log,
+    metrics,
   });
   close.unshift(async () => {
     await worker.close();

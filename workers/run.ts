@@ -1,10 +1,8 @@
-import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { QueueContract } from '#queues/define.ts';
-import { readJobRef, type JobRef } from '#queues/job-ref.ts';
+import type { JobRef } from '#queues/job-ref.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
 import type { ClaimRequest, Claim } from '#src/modules/jobs/claim.query.ts';
 import type { Finish, Finished, UsageCall } from '#src/modules/jobs/finish.query.ts';
@@ -13,6 +11,7 @@ import type { JobUsage } from '#src/modules/jobs/job.schemas.ts';
 import type { StreamWriter } from '#src/streams/writer.ts';
 import type { Leases, Running } from '#workers/leases.ts';
 import { cancelledProblem, classify, isFinal, isStartedTooOften, type Outcome } from '#workers/outcome.ts';
+import type { Run } from '#workers/pool.ts';
 import { Stop } from '#workers/stop.ts';
 import { AppError } from '#src/errors.ts';
 
@@ -47,13 +46,7 @@ export type Spent = Omit<JobUsage, 'queueMs' | 'latencyMs' | 'credits'>;
 export type Handler = (attempt: Attempt) => Promise<{ result: unknown }>;
 
 /** What the loop needs of its process. */
-export interface PoolResources {
-  redis: Redis;
-  prefix: string;
-  leaseMs: number;
-  /** Checks the references that come out of Redis. */
-  refKey: Uint8Array;
-  concurrency: number | undefined;
+export interface JobResources {
   log: Logger;
   metrics: Metrics;
   leases: Leases;
@@ -62,16 +55,8 @@ export interface PoolResources {
   openWriter: (jobId: string, attempt: number, onFenced: () => void) => StreamWriter;
 }
 
-export interface Pool {
-  name: string;
-  /** Takes no more jobs; resolves when those under way are settled. */
-  close(): Promise<void>;
-  pause(): Promise<void>;
-  running(): number;
-}
-
 /** Ends an attempt in Postgres; keeps trying while the database is away, since the result is only here. */
-async function finishPatiently(resources: PoolResources, finish: Finish, log: Logger): Promise<Finished> {
+async function finishPatiently(resources: JobResources, finish: Finish, log: Logger): Promise<Finished> {
   const giveUpAt = performance.now() + FINISH_PATIENCE_MS;
   for (let wait = 100; ; wait = Math.min(5000, wait * 2)) {
     try {
@@ -84,11 +69,16 @@ async function finishPatiently(resources: PoolResources, finish: Finish, log: Lo
   }
 }
 
-/** One attempt from claim to end. @returns milliseconds after which BullMQ shall hand the job out again, or null when it is done. */
+/** How a pool does the jobs that have a row in `job`: one attempt from claim to end. */
+export const createJobRun =
+  (contract: QueueContract, handle: Handler, resources: JobResources): Run =>
+  (ref) =>
+    runJob(contract, handle, resources, ref);
+
 async function runJob(
   contract: QueueContract,
   handle: Handler,
-  resources: PoolResources,
+  resources: JobResources,
   ref: JobRef,
 ): Promise<number | null> {
   const { metrics, leases } = resources;
@@ -152,7 +142,7 @@ async function runJob(
 
 interface Settling {
   contract: QueueContract;
-  resources: PoolResources;
+  resources: JobResources;
   job: ClaimedJob;
   log: Logger;
   writer: StreamWriter;
@@ -219,51 +209,4 @@ async function settle(settling: Settling): Promise<number | null> {
   const isInline = JSON.stringify(view).length <= INLINE_VIEW_CHARS;
   await writer.ended(isRetry ? 'cancelled' : outcome.kind, isInline ? view : null);
   return null;
-}
-
-/** Starts one pool: BullMQ hands out ids, Postgres decides whose they are. */
-export function startPool(contract: QueueContract, handle: Handler, resources: PoolResources): Pool {
-  const { log, leaseMs } = resources;
-  let running = 0;
-  const process = async (entry: Job, token?: string): Promise<null> => {
-    running += 1;
-    try {
-      const ref = readJobRef(resources.refKey, entry.data);
-      if (!ref) {
-        resources.metrics.refusals.inc({ kind: 'forged' });
-        throw new UnrecoverableError('The reference was not signed by this installation');
-      }
-      const againInMs = await runJob(contract, handle, resources, ref);
-      if (againInMs === null) return null;
-      await entry.moveToDelayed(Date.now() + againInMs, token);
-      throw new DelayedError();
-    } finally {
-      running -= 1;
-    }
-  };
-  const worker = new Worker(contract.name, process, {
-    connection: resources.redis,
-    prefix: `{${resources.prefix}}`,
-    concurrency: resources.concurrency ?? contract.concurrency,
-    // The lock outlives the lease, so that a job which BullMQ gives to another worker can be claimed by it at once.
-    lockDuration: Math.round(leaseMs * 1.25),
-    stalledInterval: Math.max(500, Math.round(leaseMs * 0.4)),
-    // Starts are counted and bounded in Postgres; a job that BullMQ gave up would have no end there.
-    maxStalledCount: 1_000_000,
-    settings: { backoffStrategy: (tries) => Math.min(30_000, 250 * 2 ** Math.min(tries, 10)) },
-  });
-  worker.on('error', (error) => log.warn({ reason: error.message }, 'The queue reports a problem'));
-  worker.on('failed', (entry, error) => {
-    if (entry)
-      log.error(
-        { jobId: entry.data.jobId, err: error },
-        'An attempt could not be claimed or ended; BullMQ tries again',
-      );
-  });
-  return {
-    name: contract.name,
-    pause: () => worker.pause(true),
-    close: () => worker.close(),
-    running: () => running,
-  };
 }

@@ -26,6 +26,8 @@ import { createLeases } from '#workers/leases.ts';
 /** Time a running job gets, on a drain, to hand itself over. */
 const HANDOVER_MS = 10_000;
 
+export type WorkerRuntime = Awaited<ReturnType<typeof openWorkerRuntime>>;
+
 /** Opens what a worker process needs, and nothing of the API: no ORM, no HTTP. */
 export async function openWorkerRuntime(config: Config, role: string) {
   const processName = `${role}-${process.pid}`;
@@ -41,9 +43,19 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const emit = createEmit(streamRedis);
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
-  const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
-  const { router, embedder, providers, warm } = openRouter(config, log, streamRedis, metrics);
-  await warm();
+  const vault = createVault(pool, config);
+
+  /** What answers AI jobs; processes without an AI pool never load it. */
+  const openAnswer = async () => {
+    const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
+    const { router, embedder, providers, warm } = openRouter(config, log, streamRedis, metrics);
+    await warm();
+    const { APP_SECRET: appSecret, AI_CACHE_TTL_SECONDS: ttlSeconds } = config;
+    const cache = createAnswerCache({ redis: streamRedis, prefix, appSecret, ttlMs: ttlSeconds * 1000 });
+    const readWorkspaceAi = createWorkspaceAi(pool, vault);
+    return { answer: createAnswer({ router, embedder, providers, metrics, readWorkspaceAi, cache }), models };
+  };
+  let opening: ReturnType<typeof openAnswer> | undefined;
 
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
   const tellEnd = createTellEnd({ emit, prefix, master, onError });
@@ -64,19 +76,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
     finish: endingBatches(createFinish(pool), batches),
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
-    answer: createAnswer({
-      router,
-      embedder,
-      providers,
-      metrics,
-      readWorkspaceAi: createWorkspaceAi(pool, createVault(pool, config)),
-      cache: createAnswerCache({
-        redis: streamRedis,
-        prefix,
-        appSecret: config.APP_SECRET,
-        ttlMs: config.AI_CACHE_TTL_SECONDS * 1000,
-      }),
-    }),
+    vault,
+    openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
       const handOverAt = performance.now() + config.DRAIN_MS;
@@ -87,7 +88,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     },
     async close(): Promise<void> {
       leases.close();
-      models.close();
+      await opening?.then(({ models }) => models.close());
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
       await pool.end();

@@ -1,11 +1,11 @@
 import { sentiment } from '#queues/sentiment.ts';
-import type { Answer } from '#src/modules/ai/answer.ts';
-import type { Handler } from '#workers/run.ts';
+import { createJobRun } from '#workers/run.ts';
+import type { WorkerRuntime } from '#workers/runtime.ts';
 
 export const contract = sentiment;
 
-/** The sentiment of one text, or of up to a hundred in one call. */
-export const createHandler =
-  (answer: Answer): Handler =>
-  (attempt) =>
-    answer(attempt, contract.timeouts);
+/** One text, or up to a hundred in one call. */
+export async function createRun(rt: WorkerRuntime) {
+  const answer = await rt.openAnswer();
+  return createJobRun(contract, (attempt) => answer(attempt, contract.timeouts), rt);
+}

@@ -7,12 +7,13 @@ const RETRY_MS = 1000;
 /**
  * Runs `lead` in at most one process at a time, by a session-level advisory lock: the database frees it when the leader's
  * connection dies, and the next process takes over within about a second. Resolves when `signal` has aborted and `lead` ended.
+ * @param lead gets the connection that holds the lock, to listen on
  * @param key the lock's number, one for each kind of work.
  */
 export async function leadWhenFree(
   databaseUrl: string,
   key: number,
-  lead: (signal: AbortSignal) => Promise<void>,
+  lead: (signal: AbortSignal, client: Client) => Promise<void>,
   signal: AbortSignal,
   log: Logger,
 ): Promise<void> {
@@ -28,7 +29,7 @@ export async function leadWhenFree(
       if (rows[0]?.won) {
         isStandby = false;
         log.info('Leading');
-        await lead(AbortSignal.any([signal, lost.signal]));
+        await lead(AbortSignal.any([signal, lost.signal]), client);
       } else if (!isStandby) {
         isStandby = true;
         log.info('Standing by');

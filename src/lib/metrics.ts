@@ -84,6 +84,30 @@ export function createMetrics(processName: string) {
       labelNames: ['class'] as const,
       registers,
     }),
+    eventsHandled: new Counter({
+      name: 'wh_events_handled_total',
+      help: 'Domain events handed to a consumer',
+      labelNames: ['consumer'] as const,
+      registers,
+    }),
+    eventLag: new Gauge({
+      name: 'wh_event_lag',
+      help: 'Domain events a consumer has not handled yet',
+      labelNames: ['consumer'] as const,
+      registers,
+    }),
+    eventLagSeconds: new Gauge({
+      name: 'wh_event_lag_seconds',
+      help: 'Age of the oldest domain event a consumer has not handled yet',
+      labelNames: ['consumer'] as const,
+      registers,
+    }),
+    eventsAside: new Gauge({
+      name: 'wh_events_set_aside',
+      help: 'Domain events a consumer failed at, which are tried again apart from the others',
+      labelNames: ['consumer'] as const,
+      registers,
+    }),
     sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
     watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
   };

@@ -11,6 +11,7 @@ import { decodeCursor, toPage } from '#src/http/page.ts';
 import { isAtLeast, may, mustBeAbleToGive, ungivable } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { sha256 } from '#src/lib/secrets.ts';
+import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
@@ -115,6 +116,12 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
     found.acceptedAt = new Date();
     user.emailVerifiedAt ??= new Date();
     await em.flush();
+    await emitEvent(em, {
+      type: 'member.joined',
+      data: { userId: user.id, role: found.role },
+      subjectId: user.id,
+      actorId: user.id,
+    });
     await appendAudit(em, actor, {
       action: 'member.joined',
       target: { type: 'member', id: user.id },

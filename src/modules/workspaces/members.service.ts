@@ -8,6 +8,7 @@ import { conflict, forbidden, notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { isAtLeast, mustBeAbleToGive, mustHave } from '#src/http/permissions.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
+import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
@@ -44,6 +45,7 @@ export function changeMember(
     mustBeAbleToGive(own, { ...before, scopes: null }, { ...rightsOf(member), scopes: null });
     await em.flush();
     const target = { type: 'member', id: userId };
+    await emitEvent(em, memberEvent('member.changed', auth, member));
     await appendAudit(em, actor, { action: 'member.changed', target, before, after: rightsOf(member) });
     return presentMember(member);
   });
@@ -65,6 +67,7 @@ export function removeMember(orm: Orm, auth: Auth, actor: Actor, userId: string)
     const revokedKeys = await em.nativeUpdate(ApiKey, { createdBy: userId, revokedAt: null }, { revokedAt: now });
     const target = { type: 'member', id: userId };
     const change = { action: 'member.removed', target, before: rightsOf(member), after: { revokedKeys } };
+    await emitEvent(em, memberEvent('member.removed', auth, member));
     await appendAudit(em, actor, change);
   });
 }
@@ -81,6 +84,7 @@ export function transferOwnership(orm: Orm, auth: Auth, actor: Actor, userId: st
     await em.flush();
     const target = { type: 'member', id: userId };
     const after = { owner: userId };
+    for (const changed of [own, heir]) await emitEvent(em, memberEvent('member.changed', auth, changed));
     await appendAudit(em, actor, { action: 'workspace.transferred', target, before: { owner: auth.userId }, after });
     return presentMember(heir);
   });
@@ -114,6 +118,12 @@ async function findMember(em: EntityManager, { workspaceId }: Auth, userId: stri
 function mayTouch(auth: Auth, role: Role): void {
   if (!isAtLeast(auth.role, role)) throw forbidden(`This takes the role ${role}; yours is ${auth.role}.`);
 }
+
+const memberEvent = (
+  type: 'member.changed' | 'member.removed',
+  { userId: actorId }: Auth,
+  { user, role }: Loaded<Member, 'user'>,
+) => ({ type, data: { userId: user.id, role }, subjectId: user.id, actorId });
 
 async function mustNotBeLast(em: EntityManager, { workspaceId }: Auth): Promise<void> {
   if ((await em.count(Member, { workspace: workspaceId, role: 'owner' })) > 1) return;

@@ -8,6 +8,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { notFound } from '#src/errors.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
+import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
@@ -117,10 +118,17 @@ export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: Works
   return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
     const workspace = await lockWorkspace(em, auth.workspaceId);
     const { name, timeZone, currency, country } = workspace;
-    Object.assign(workspace, Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined)));
+    const defined = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
+    Object.assign(workspace, defined);
     await em.flush();
     const target = { type: 'workspace', id: workspace.id };
     const before = { name, timeZone, currency, country };
+    await emitEvent(em, {
+      type: 'workspace.changed',
+      data: { changed: Object.keys(defined) },
+      subjectId: null,
+      actorId: auth.userId,
+    });
     await appendAudit(em, actor, { action: 'workspace.changed', target, before, after: patch });
     return presentWorkspace(workspace, auth.role);
   });

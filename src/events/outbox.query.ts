@@ -1,0 +1,25 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { EventData, EventType } from '#src/events/catalog.ts';
+import { newId } from '#src/lib/ids.ts';
+
+/** Something that happened in the transaction's workspace. */
+export interface NewEvent<Type extends EventType> {
+  type: Type;
+  data: EventData<Type>;
+  /** The row it is about; what is known of a person is found by it when they ask to be forgotten. */
+  subjectId: string | null;
+  /** The member who did it; null for the platform or an API key without one. */
+  actorId: string | null;
+}
+
+/**
+ * Writes an event into the outbox, in the transaction that makes the change (`inWorkspaceTx`): both last, or neither does. The relay hands
+ * it to every consumer, at least once.
+ */
+export async function emitEvent<Type extends EventType>(em: EntityManager, event: NewEvent<Type>): Promise<void> {
+  await em.execute(
+    `insert into outbox_event (workspace_id, id, type, subject_id, actor_id, data)
+      values (current_workspace(), ?::uuid, ?::text, ?::uuid, ?::uuid, ?::json)`,
+    [newId(), event.type, event.subjectId, event.actorId, JSON.stringify(event.data)],
+  );
+}
