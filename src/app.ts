@@ -32,6 +32,7 @@ import { opsRoutes } from '#src/modules/ops/ops.routes.ts';
 import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
+import { webhookRoutes } from '#src/modules/webhooks/webhooks.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 
@@ -95,6 +96,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(liveRoutes(rt));
   await app.register(auditRoutes(rt));
   await app.register(settingsRoutes(rt));
+  await app.register(webhookRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
   return app;

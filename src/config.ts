@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { targetOf } from '#src/lib/egress-rules.ts';
 
 const list = z.string().transform((text) =>
   text
@@ -11,6 +12,15 @@ const ORIGIN = /^(chrome-extension:\/\/[a-p]{32}|https?:\/\/(?:[a-z0-9.-]+|\[[0-
 const origins = list.refine(
   (items) => items.every((item) => ORIGIN.test(item)),
   'must be exact origins, like chrome-extension://<32 letters from a to p> or https://host:port, without a path',
+);
+/** In the one spelling a URL has once it is parsed, so that what is exempt is what the operator reads here. */
+const targets = list.refine(
+  (items) =>
+    items.every((item) => {
+      const url = URL.parse(`http://${item}`);
+      return url !== null && targetOf(url) === item;
+    }),
+  'must be host:port, the host as a URL has it, like 10.0.0.5:9000, [fd00::5]:9000 or hooks.intranet:9000',
 );
 /** `name:secret,name:secret`, each secret at least 32 random bytes in base64. */
 const namedKeys = list.default([]).transform((items, context) =>
@@ -99,6 +109,8 @@ const Env = z.object({
   RATE_LIMIT_INSTANCES: z.coerce.number().int().min(1).max(1000).default(2),
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
+  /** Targets that URLs of workspaces may have although they are internal; see docs/egress.md. */
+  EGRESS_ALLOW: targets.default([]),
   /** For a whole request to arrive; its headers have a third of it. */
   REQUEST_TIMEOUT_MS: z.coerce.number().int().min(300).max(300_000).default(30_000),
   /** Beyond any of these the API answers 503; 0 switches one off, no MAX_HEAP_MB means 90% of what Node allows itself. */

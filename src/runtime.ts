@@ -6,6 +6,7 @@ import { createAccess } from '#src/http/access.ts';
 import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createAccessTokens, type SigningSecret } from '#src/http/access-token.ts';
 import { createTokenizer } from '#src/ai/tokenizer.ts';
+import { createEgress } from '#src/lib/egress.ts';
 import { createLog, type Log } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { createPasswords } from '#src/lib/password.ts';
@@ -76,6 +77,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const accessTokens = createAccessTokens(signingSecrets(config));
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const vault = createVault(pool, config);
+  const egress = createEgress({ allow: config.EGRESS_ALLOW });
   const closing = new AbortController();
 
   return {
@@ -98,6 +100,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     access,
     auditAnchor,
     vault,
+    /** The only way to URLs that a workspace sets. */
+    egress,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
     settings: createSettings({ orm, config, vault }),
@@ -110,6 +114,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       access.close();
       models.close();
       await tokenizer.close();
+      await egress.close();
       await jobs.close();
       // Closing the queues would wait for a Redis that is away.
       if (queueRedis.status === 'ready') await producer.close();

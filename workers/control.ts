@@ -3,6 +3,7 @@ import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
+import { openOrm } from '#src/db/orm.ts';
 import { openPool } from '#src/db/pool.ts';
 import { createEventRelay, type Consumer } from '#src/events/relay.ts';
 import { createLog } from '#src/lib/log.ts';
@@ -13,6 +14,11 @@ import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
+import { entities } from '#src/modules/entities.ts';
+import { createWebhookConsumer } from '#src/modules/webhooks/consumer.ts';
+import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
+import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -34,6 +40,8 @@ const PURGE_EVERY_MS = 60_000;
 /** Batches end with their last item; this is for those whose worker died between. */
 const BATCH_EVERY_MS = 2000;
 const ROTATE_EVERY_MS = 10_000;
+/** A retry comes so much later than planned at most. */
+const WEBHOOKS_EVERY_MS = 1000;
 
 /**
  * The process of what happens by itself: it keeps Redis a true index of Postgres, sends mails, and drops what is past its time. Several may
@@ -61,7 +69,7 @@ async function main(): Promise<void> {
     metrics,
   });
   /** Who is told of everything that happens. */
-  const consumers: Consumer[] = [];
+  const consumers: Consumer[] = [createWebhookConsumer(producer)];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
   const events = createEventRelay({ pool: eventPool, consumers, log, metrics });
@@ -86,7 +94,14 @@ async function main(): Promise<void> {
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
   const tellEnd = createTellEnd({ emit: createEmit(redis), prefix, master, onError });
   const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
+  const orm = openOrm(config, entities, { role: 'wh_app', log });
+  anchorWith(orm, createAnchor(config));
+  const sweepWebhooks = async () => {
+    await disableWebhooks({ systemPool: pool, orm });
+    if (queueRedis.status === 'ready') await sweepDeliveries(pool, producer);
+  };
   const chores = [
+    every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),
     every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
@@ -99,7 +114,7 @@ async function main(): Promise<void> {
     await stopMetrics();
     if (queueRedis.status === 'ready') await producer.close();
     for (const connection of [redis, queueRedis]) connection.disconnect();
-    await Promise.all([pool.end(), eventPool.end()]);
+    await Promise.all([pool.end(), eventPool.end(), orm.close()]);
   });
 }
 

@@ -8,6 +8,7 @@ const pools = {
   'ai-inference': () => import('#workers/ai-inference.ts'),
   sentiment: () => import('#workers/sentiment.ts'),
   'lead-scoring': () => import('#workers/lead-scoring.ts'),
+  webhooks: () => import('#workers/webhooks.ts'),
 };
 
 const isPool = (name: string): name is keyof typeof pools => Object.hasOwn(pools, name);

@@ -1,8 +1,10 @@
 import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import type { Config } from '#src/config.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createEgress } from '#src/lib/egress.ts';
 import { createLog } from '#src/lib/log.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
@@ -44,6 +46,10 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const leases = createLeases({ pool, subscriber, prefix, leaseMs: config.JOB_LEASE_MS, log, metrics });
   const stopMetrics = publishMetrics(streamRedis, prefix, processName, metrics);
   const vault = createVault(pool, config);
+  let systemPool: Pool | undefined;
+  const stopping = new AbortController();
+  const leaving = new AbortController();
+  const egress = createEgress({ allow: config.EGRESS_ALLOW });
 
   /** What answers AI jobs; processes without an AI pool never load it. */
   const openAnswer = async () => {
@@ -77,21 +83,32 @@ export async function openWorkerRuntime(config: Config, role: string) {
     openWriter: (jobId: string, attempt: number, onFenced: () => void) =>
       createStreamWriter({ emit, prefix, master, jobId, attempt, onFenced }),
     vault,
+    /** Aborts when the process is told to go: nothing more may be begun. */
+    stopping: stopping.signal,
+    /** Aborts when what still runs must be given back. */
+    leaving: leaving.signal,
+    /** Sees all workspaces: for the statements of a queue whose batches span them, each item naming its own. */
+    openSystemPool: () => (systemPool ??= openPool(config, { name: role, role: 'wh_system', max: 2 }, log)),
+    /** The only way to URLs that a workspace sets. */
+    egress,
     openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {
+      stopping.abort();
       const handOverAt = performance.now() + config.DRAIN_MS;
       while (running() > 0 && performance.now() < handOverAt) await sleep(20);
       leases.stopAll('drain');
+      leaving.abort();
       const giveUpAt = performance.now() + HANDOVER_MS;
       while (running() > 0 && performance.now() < giveUpAt) await sleep(10);
     },
     async close(): Promise<void> {
       leases.close();
       await opening?.then(({ models }) => models.close());
+      await egress.close();
       await stopMetrics();
       for (const connection of [redis, streamRedis, subscriber]) connection.disconnect();
-      await pool.end();
+      await Promise.all([pool.end(), systemPool?.end()]);
     },
   };
 }

@@ -54,6 +54,16 @@ export const EVENTS = {
     "The workspace's name, time zone or the like changed",
     z.object({ changed: z.array(z.string()) }),
   ),
+  'webhook.disabled': event(
+    'webhooks:read',
+    'A webhook was turned off: its address answered 410 (gone), or every delivery had failed for five days (failing)',
+    z.object({ webhookId: z.uuid(), name: z.string(), reason: z.enum(['gone', 'failing']) }),
+  ),
+  'webhook.test': event(
+    'webhooks:read',
+    'Somebody tries a webhook out; it goes to that webhook alone',
+    z.object({ webhookId: z.uuid() }),
+  ),
 } as const satisfies Record<string, EventDefinition>;
 
 export type EventType = keyof typeof EVENTS;

@@ -15,11 +15,14 @@ export interface NewEvent<Type extends EventType> {
 /**
  * Writes an event into the outbox, in the transaction that makes the change (`inWorkspaceTx`): both last, or neither does. The relay hands
  * it to every consumer, at least once.
+ * @returns its id
  */
-export async function emitEvent<Type extends EventType>(em: EntityManager, event: NewEvent<Type>): Promise<void> {
+export async function emitEvent<Type extends EventType>(em: EntityManager, event: NewEvent<Type>): Promise<string> {
+  const id = newId();
   await em.execute(
     `insert into outbox_event (workspace_id, id, type, subject_id, actor_id, data)
       values (current_workspace(), ?::uuid, ?::text, ?::uuid, ?::uuid, ?::json)`,
-    [newId(), event.type, event.subjectId, event.actorId, JSON.stringify(event.data)],
+    [id, event.type, event.subjectId, event.actorId, JSON.stringify(event.data)],
   );
+  return id;
 }

@@ -28,6 +28,8 @@ const TABLE = {
   'settings:read': ['viewer', null],
   'settings:update': ['admin', null],
   'audit:read': ['admin', null],
+  'webhooks:read': ['admin', 'webhooks:write'],
+  'webhooks:manage': ['admin', 'webhooks:write'],
   'credits:read': ['viewer', 'jobs:read'],
   'ai:run': ['member', 'ai:run'],
   // What calls of AI came to. Without the second only one's own: what colleagues do is the administrators' to see.

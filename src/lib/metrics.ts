@@ -108,6 +108,12 @@ export function createMetrics(processName: string) {
       labelNames: ['consumer'] as const,
       registers,
     }),
+    deliveries: new Counter({
+      name: 'wh_webhook_attempts_total',
+      help: 'Attempts to deliver an event to a webhook, by what came of them',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
     watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
   };

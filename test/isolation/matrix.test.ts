@@ -129,7 +129,7 @@ describe.each([
         if (!isOwnCall) expect(`${label}: ${outcomeOf(answer)}`).toBe(`${label}: not found`);
       }
     }
-  });
+  }, 120_000);
 
   async function askAimed(
     { method, url }: Operation,
@@ -216,5 +216,5 @@ describe.each([
       }
     }
     process.stdout.write(`Route matrix: ${guarded.length} guarded routes, ${asked} requests\n`);
-  }, 60_000);
+  }, 120_000);
 });

@@ -19,6 +19,8 @@ export interface Entry {
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
+const someWebhook = async (world: World) => ({ id: (await world.webhook()).id });
+const someDelivery = (world: World) => world.webhook();
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
@@ -131,6 +133,22 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/settings/notifications': nothing,
   'PATCH /api/settings/notifications': { body: () => ({}), ok: [200, 400] },
   'GET /api/settings/global': nothing,
+  'GET /api/webhook-events': nothing,
+  'POST /api/webhooks': {
+    body: () => ({ name: 'w', url: 'https://example.com/hooks', events: ['*'] }),
+    ok: [201, 403],
+  },
+  'GET /api/webhooks': nothing,
+  'GET /api/webhooks/:id': { params: someWebhook },
+  'PATCH /api/webhooks/:id': { params: someWebhook, body: () => ({ events: ['ai.*'] }) },
+  'DELETE /api/webhooks/:id': { params: someWebhook },
+  'POST /api/webhooks/:id/rotate-secret': { params: someWebhook, body: () => ({ graceHours: 0 }) },
+  'POST /api/webhooks/:id/enable': { params: someWebhook },
+  'POST /api/webhooks/:id/test': { params: someWebhook },
+  'GET /api/webhooks/:id/deliveries': { params: someWebhook },
+  'GET /api/webhooks/:id/deliveries/:deliveryId': { params: someDelivery },
+  'POST /api/webhooks/:id/deliveries/:deliveryId/retry': { params: someDelivery },
+  'POST /api/webhooks/:id/replay': { params: someWebhook, body: () => ({ from: '2026-01-01T00:00:00Z' }) },
   // Last: nothing of the workspace is there afterwards.
   'DELETE /api/workspaces/:id': { params: inWorld },
   ...Object.fromEntries(

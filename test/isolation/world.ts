@@ -4,6 +4,13 @@ import type { TestUser } from '#test/factories.ts';
 import type { Role } from '#src/http/access-token.ts';
 import { makeApiKey } from '#src/http/api-key-text.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { emitEvent } from '#src/events/outbox.query.ts';
+import { newId } from '#src/lib/ids.ts';
+import { insertTest } from '#src/modules/webhooks/deliveries.query.ts';
+import { newestVersion } from '#src/modules/webhooks/payload.ts';
+import { sealSecrets } from '#src/modules/webhooks/secrets.ts';
+import { makeSecret } from '#src/modules/webhooks/signature.ts';
+import { insertWebhook } from '#src/modules/webhooks/webhooks.query.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 import { Invite } from '#src/modules/workspaces/invite.entity.ts';
 import { aMember, aUser } from '#test/factories.ts';
@@ -23,6 +30,8 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
+  /** One with a delivery. */
+  webhook(): Promise<{ id: string; deliveryId: string }>;
 }
 
 export async function makeWorld(test: TestApp): Promise<World> {
@@ -81,8 +90,30 @@ export async function makeWorld(test: TestApp): Promise<World> {
       );
       return inviteId;
     },
+    async webhook() {
+      const webhook = { id: newId(), deliveryId: '' };
+      const key = { workspaceId: id, id: webhook.id };
+      const secrets = await sealSecrets(rt.vault, id, webhook.id, { current: makeSecret(false), previous: null });
+      await inWorkspaceTx(rt.orm, { workspaceId: id }, async (em) => {
+        await insertWebhook(em, {
+          ...key,
+          ...marked('webhook'),
+          url: `https://example.com/${CANARY}`,
+          events: ['*'],
+          isOrdered: false,
+          isAsymmetric: false,
+          payloadVersion: newestVersion(),
+          publicKey: null,
+          secrets,
+        });
+        const data = { webhookId: webhook.id };
+        const event = { type: 'webhook.test', data, subjectId: null, actorId: null } as const;
+        webhook.deliveryId = await insertTest(em, key, await emitEvent(em, event), event.type);
+      });
+      return webhook;
+    },
   };
-  await Promise.all([world.job(), world.invite(), world.apiKey(['*'])]);
+  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), world.webhook()]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
   return world;

@@ -6,4 +6,7 @@ export interface SealedColumn {
 }
 
 /** Every column the vault seals. One that is not listed is not sealed anew when keys change. */
-export const SEALED_COLUMNS: readonly SealedColumn[] = [{ table: 'workspace_setting', column: 'sealed', id: 'key' }];
+export const SEALED_COLUMNS: readonly SealedColumn[] = [
+  { table: 'workspace_setting', column: 'sealed', id: 'key' },
+  { table: 'webhook', column: 'secrets', id: 'id' },
+];

@@ -8,9 +8,9 @@ import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** What a workspace may have, by its plan. `workspaces` counts those a user owns that have this plan or a lower one. */
 export const PLAN_LIMITS = {
-  free: { members: 5, invites: 10, apiKeys: 20, workspaces: 3 },
-  pro: { members: 20, invites: 40, apiKeys: 50, workspaces: 10 },
-  business: { members: 200, invites: 400, apiKeys: 200, workspaces: 50 },
+  free: { members: 5, invites: 10, apiKeys: 20, workspaces: 3, webhooks: 5 },
+  pro: { members: 20, invites: 40, apiKeys: 50, workspaces: 10, webhooks: 20 },
+  business: { members: 200, invites: 400, apiKeys: 200, workspaces: 50, webhooks: 100 },
 } as const satisfies Record<Plan, Record<string, number>>;
 
 export type LimitName = keyof (typeof PLAN_LIMITS)['free'];

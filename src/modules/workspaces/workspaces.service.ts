@@ -10,6 +10,7 @@ import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { deleteAllWebhooks } from '#src/modules/webhooks/webhooks.query.ts';
 import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
@@ -147,6 +148,7 @@ export async function deleteWorkspace(
     const workspace = await lockWorkspace(em, auth.workspaceId);
     workspace.deletedAt = new Date();
     await em.flush();
+    await deleteAllWebhooks(em, auth.workspaceId);
     await appendAudit(em, actor, { action: 'workspace.deleted', target: { type: 'workspace', id: workspace.id } });
   });
   await jobs.cancelAll(auth.workspaceId);

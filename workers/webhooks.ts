@@ -1,0 +1,16 @@
+import { webhooks } from '#queues/webhooks.ts';
+import { deliver } from '#src/modules/webhooks/deliver.ts';
+import { createReadEndpoint } from '#src/modules/webhooks/endpoint.ts';
+import { createStep } from '#src/modules/webhooks/step.query.ts';
+import type { Run } from '#workers/pool.ts';
+import type { WorkerRuntime } from '#workers/runtime.ts';
+
+export const contract = webhooks;
+
+/** Delivers what is due to the endpoint that was woken for. */
+export async function createRun(rt: WorkerRuntime): Promise<Run> {
+  const { egress, log, metrics, stopping, leaving } = rt;
+  const readEndpoint = createReadEndpoint(rt.pool, rt.vault);
+  const step = createStep(rt.openSystemPool());
+  return (ref) => deliver({ egress, readEndpoint, step, log, metrics, stopping, leaving }, ref);
+}
