@@ -155,7 +155,8 @@ export class Webhooks extends Migration {
       primary key (workspace_id, id)
     ) partition by range (id)`);
     this.addSql('create index webhook_delivery_list on webhook_delivery (workspace_id, webhook_id, id)');
-    this.addSql(`create index webhook_delivery_open on webhook_delivery (workspace_id, webhook_id, status, next_attempt_at)
+    this
+      .addSql(`create index webhook_delivery_open on webhook_delivery (workspace_id, webhook_id, status, next_attempt_at)
       where next_attempt_at is not null`);
     this.addSql(`create index webhook_delivery_order on webhook_delivery (workspace_id, webhook_id, seq)
       where next_attempt_at is not null`);
@@ -164,7 +165,8 @@ export class Webhooks extends Migration {
       for (const sql of tenantTable(table)) this.addSql(sql);
     this.addSql('create table webhook_delivery_other partition of webhook_delivery default');
     this.addSql('revoke all on webhook_delivery_other from wh_app, wh_system');
-    this.addSql(`select partition_make('webhook_delivery', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
+    this
+      .addSql(`select partition_make('webhook_delivery', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
       from generate_series(0, 2) n`);
     this.addSql(STEP);
   }

@@ -3,7 +3,8 @@ import { JobRef } from '#queues/job-ref.ts';
 
 export const webhooks = defineQueue({
   name: 'webhooks',
-  description: 'Deliveries of events to the endpoints of workspaces; an entry wakes a worker, what is due is in Postgres',
+  description:
+    'Deliveries of events to the endpoints of workspaces; an entry wakes a worker, what is due is in Postgres',
   data: JobRef,
   band: 'normal',
   // Tries are counted and planned in Postgres, by the schedule in src/modules/webhooks/schedule.ts.

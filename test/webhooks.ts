@@ -124,6 +124,12 @@ export async function openWebhookTest() {
       await work();
       return count;
     },
+    /** Takes every webhook and delivery away. */
+    async forget(): Promise<void> {
+      woken.length = 0;
+      await pool.query('delete from webhook_delivery');
+      await pool.query('delete from webhook');
+    },
     /** Something happens in a workspace. */
     happen: (workspaceId: string, mark: string) =>
       inWorkspaceTx(rt.orm, { workspaceId }, (em) =>

@@ -108,14 +108,18 @@ export async function purge(pool: Pool, resultTtlSeconds: number): Promise<numbe
   return (texts.rowCount ?? 0) + (keys.rowCount ?? 0);
 }
 
-/** Waiting and running jobs by queue, with the age of the oldest waiting one in milliseconds. */
+/** Waiting and running work by queue, with the age of the oldest that could have begun in milliseconds. */
 export async function queueDepths(
   pool: Pool,
 ): Promise<{ queue: string; waiting: number; active: number; oldest_age_ms: number }[]> {
   const { rows } = await pool.query<{ queue: string; waiting: number; active: number; oldest_age_ms: number }>(
     `select queue, count(*) filter (where status <> 'active')::int as waiting, count(*) filter (where status = 'active')::int as active,
        coalesce(max(greatest(0, extract(epoch from now() - run_at) * 1000)) filter (where status <> 'active'), 0)::float8 as oldest_age_ms
-     from job where status in ('queued', 'retrying', 'active') and engine <> 'batch' group by queue`,
+     from job where status in ('queued', 'retrying', 'active') and engine <> 'batch' group by queue
+     union all
+     select 'webhooks', count(*) filter (where status = 'pending')::int, count(*) filter (where status = 'sending')::int,
+       coalesce(max(greatest(0, extract(epoch from now() - next_attempt_at) * 1000)) filter (where status = 'pending'), 0)::float8
+     from webhook_delivery where next_attempt_at is not null`,
   );
   return rows;
 }

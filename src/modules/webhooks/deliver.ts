@@ -24,7 +24,10 @@ export interface DeliverResources extends AttemptResources {
  * may be under way at once, or its turn is over. The end of each is noted together with the question for the next.
  * @returns milliseconds after which it wants to go on, or null
  */
-export async function deliver(rt: DeliverResources, woken: { workspaceId: string; jobId: string }): Promise<number | null> {
+export async function deliver(
+  rt: DeliverResources,
+  woken: { workspaceId: string; jobId: string },
+): Promise<number | null> {
   const { workspaceId } = woken;
   const endsAt = performance.now() + TURN_MS;
   let { taken } = await rt.step({ workspaceId, wake: woken.jobId, take: !rt.stopping.aborted });
@@ -46,7 +49,10 @@ async function attempt(rt: DeliverResources, taken: NonNullable<Stepped['taken']
   try {
     return await attemptDelivery(rt, taken, rt.leaving);
   } catch (error) {
-    rt.log.error({ err: error, delivery: taken.id, workspaceId: taken.workspaceId }, 'A delivery could not be attempted');
+    rt.log.error(
+      { err: error, delivery: taken.id, workspaceId: taken.workspaceId },
+      'A delivery could not be attempted',
+    );
     return { ...givenBack(taken), delayMs: 5000 };
   }
 }

@@ -24,8 +24,7 @@ export interface DeliveryRow {
   finished_at: string | null;
 }
 
-const at = (column: string) =>
-  `to_char(d.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
+const at = (column: string) => `to_char(d.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
 
 const COLUMNS = `d.id, d.webhook_id, d.event_id, d.event_type, d.cause, d.seq::float8, d.status, d.attempts, ${at('next_attempt_at')},
   d.response_status, d.response_snippet, d.duration_ms, d.error, ${at('created_at')}, ${at('finished_at')}`;

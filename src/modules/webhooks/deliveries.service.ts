@@ -95,12 +95,7 @@ export function readDelivery({ orm }: Needs, key: WebhookKey, deliveryId: string
  * Delivers one again, at once.
  * @throws AppError 404; 409 `webhook_disabled`, `delivery_under_way`, or `event_gone` when what it says is no longer kept
  */
-export async function retry(
-  rt: Needs,
-  key: WebhookKey,
-  deliveryId: string,
-  actor: Actor,
-): Promise<DeliveryDetailView> {
+export async function retry(rt: Needs, key: WebhookKey, deliveryId: string, actor: Actor): Promise<DeliveryDetailView> {
   const view = await inWorkspaceTx(rt.orm, { workspaceId: key.workspaceId }, async (em) => {
     const webhook = await mustFind(em, key, lockWebhook);
     const row = await findDelivery(em, key, deliveryId);

@@ -21,7 +21,11 @@ export function keysOf({ current, previous }: Endpoint, now: number): SigningKey
 }
 
 /** Reads endpoints. @returns null for one that is gone */
-export type ReadEndpoint = (key: { workspaceId: string; webhookId: string; revision: number }) => Promise<Endpoint | null>;
+export type ReadEndpoint = (key: {
+  workspaceId: string;
+  webhookId: string;
+  revision: number;
+}) => Promise<Endpoint | null>;
 
 /**
  * Reads endpoints and keeps them, opened, for as long as nothing of them changes: every delivery brings the revision its endpoint has in

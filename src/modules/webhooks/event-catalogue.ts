@@ -22,7 +22,8 @@ export function exampleOf(schema: unknown): unknown {
   const { type, properties, items, format } = schema;
   if ('const' in schema) return schema['const'];
   for (const choice of ['examples', 'enum']) if (Array.isArray(schema[choice])) return first(schema[choice]);
-  for (const choice of ['anyOf', 'oneOf', 'allOf']) if (Array.isArray(schema[choice])) return exampleOf(first(schema[choice]));
+  for (const choice of ['anyOf', 'oneOf', 'allOf'])
+    if (Array.isArray(schema[choice])) return exampleOf(first(schema[choice]));
   if (type === 'object' && isRecord(properties))
     return Object.fromEntries(Object.entries(properties).map(([name, of]) => [name, exampleOf(of)]));
   if (type === 'object') return {};

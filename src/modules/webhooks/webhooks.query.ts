@@ -97,7 +97,10 @@ export async function insertWebhook(em: EntityManager, row: NewWebhook): Promise
   await em.execute('insert into webhook_flow (workspace_id, webhook_id) values (?, ?)', ofKey(row));
 }
 
-export type WebhookFields = Pick<NewWebhook, 'name' | 'url' | 'events' | 'isOrdered' | 'isAsymmetric' | 'payloadVersion'>;
+export type WebhookFields = Pick<
+  NewWebhook,
+  'name' | 'url' | 'events' | 'isOrdered' | 'isAsymmetric' | 'payloadVersion'
+>;
 
 /** Changes what its owner can change. The revision tells those who deliver to read it anew. */
 export async function updateWebhook(em: EntityManager, key: WebhookKey, fields: WebhookFields): Promise<void> {
@@ -150,7 +153,10 @@ export async function setDisabled(em: EntityManager, key: WebhookKey, reason: st
      where workspace_id = ? and id = ?`,
     [reason, ...ofKey(key)],
   );
-  await em.execute('update webhook_flow set disable_reason = null where workspace_id = ? and webhook_id = ?', ofKey(key));
+  await em.execute(
+    'update webhook_flow set disable_reason = null where workspace_id = ? and webhook_id = ?',
+    ofKey(key),
+  );
 }
 
 /** Ends what has not been delivered yet. What is under way may still arrive; what came of it is not noted. */

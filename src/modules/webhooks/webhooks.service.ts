@@ -26,12 +26,7 @@ import {
   type WebhookKey,
   type WebhookRow,
 } from '#src/modules/webhooks/webhooks.query.ts';
-import type {
-  NewWebhookView,
-  WebhookBody,
-  WebhookPatch,
-  WebhookView,
-} from '#src/modules/webhooks/webhooks.schemas.ts';
+import type { NewWebhookView, WebhookBody, WebhookPatch, WebhookView } from '#src/modules/webhooks/webhooks.schemas.ts';
 import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'vault' | 'egress' | 'config'>;

@@ -1,0 +1,60 @@
+import { expect, it } from 'vitest';
+import { EVENT_TYPES, EVENTS } from '#src/events/catalog.ts';
+import { eventCatalogue, exampleOf } from '#src/modules/webhooks/event-catalogue.ts';
+import { bodyOf, newestVersion, VERSIONS, type PayloadVersion } from '#src/modules/webhooks/payload.ts';
+import { closeMatches, isSubscribable, patternsOf } from '#src/modules/webhooks/subscription.ts';
+
+const payload = (version: string) => ({
+  type: 'workspace.changed',
+  timestamp: '2026-11-26T12:00:00.000Z',
+  workspaceId: 'w',
+  version,
+  sequence: 7,
+  data: { fields: ['name'] },
+});
+
+it('tells each endpoint an event as its version does, through every version between', () => {
+  const versions: PayloadVersion[] = [
+    { name: '2027-03-01' },
+    {
+      name: '2027-01-01',
+      down: ({ type, data }) => ({ type, data: { changed: (data as { fields: string[] }).fields } }),
+    },
+    {
+      name: '2026-11-26',
+      down: ({ data }) => ({ type: 'workspace.updated', data: { ...(data as object), first: true } }),
+    },
+  ];
+  const told = versions.map(({ name }) => JSON.parse(bodyOf(payload(name), versions)) as unknown);
+  expect(told).toEqual([
+    payload('2027-03-01'),
+    { ...payload('2027-01-01'), data: { changed: ['name'] } },
+    { ...payload('2026-11-26'), type: 'workspace.updated', data: { changed: ['name'], first: true } },
+  ]);
+  expect(newestVersion(versions)).toBe('2027-03-01');
+  expect(() => bodyOf(payload('1999-01-01'), versions)).toThrow('no payload version');
+  expect(VERSIONS.map(({ name }) => name)).toContain(newestVersion());
+});
+
+it('shows every event with a schema and an example that fits it', () => {
+  const { data } = eventCatalogue();
+  expect(data.map(({ type }) => type)).toEqual(EVENT_TYPES);
+  for (const { type, schema, example, description } of data) {
+    const known = EVENT_TYPES.find((one) => one === type);
+    if (!known) throw new Error(`There is no ${type}`);
+    expect(description).toBe(EVENTS[known].description);
+    expect(schema['type']).toBe('object');
+    expect(EVENTS[known].data.parse(example['data'])).toEqual(example['data']);
+  }
+  expect(exampleOf({ type: 'array', items: { type: 'number', minimum: 5 } })).toEqual([5]);
+});
+
+it('knows what can be subscribed to, and what somebody may have meant', () => {
+  expect(patternsOf('ai.job.failed')).toEqual(['*', 'ai.*', 'ai.job.*', 'ai.job.failed']);
+  for (const name of ['*', 'ai.*', 'ai.job.*', 'member.joined']) expect(isSubscribable(name)).toBe(true);
+  for (const name of ['', 'ai', 'ai.job', '*.job', 'a*', 'webhook.test', '__proto__'])
+    expect(isSubscribable(name)).toBe(false);
+  expect(closeMatches('ai.job.complete')[0]).toBe('ai.job.completed');
+  expect(closeMatches('Member.Joind')[0]).toBe('member.joined');
+  expect(closeMatches('zzzzzzzzzzzzzzzzzzzz')).toEqual([]);
+});
