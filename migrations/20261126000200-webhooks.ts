@@ -4,16 +4,20 @@ import { tenantTable } from '#src/db/tenant-table.ts';
 /*
  * One round of the workers that deliver: what came of their attempts is noted, and they are given what is next. The rows of `webhook_flow`
  * are locked first, in the order of their key, so that what is counted of an endpoint holds until the end; each statement then sees what
- * was committed before it got the lock. `take` asks for whatever is next for an endpoint, named by itself or by one of its deliveries.
+ * was committed before it got the lock. `take` asks for whatever is next for an endpoint, named by itself or by one of its deliveries; what
+ * one asker is given has one lease, and is one of the endpoint's lanes.
  */
 const STEP = `create function webhook_step(
-  items json, lease_ms int, lanes int, open_after int, open_ms int, give_up_after interval)
+  items json, lease_ms int, lanes int, burst int, open_after int, open_ms int, give_up_after interval)
 returns table (
   i int, is_noted boolean, workspace_id uuid, id uuid, webhook_id uuid, lease_token uuid, event_id uuid, event_type text, cause text,
   seq bigint, attempts int, occurred_at timestamptz, data text, revision int)
 language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 begin
+  -- What a crash of the database takes back is delivered once more, as everything may be; the wait for its disk would be the dearest part.
+  perform set_config('synchronous_commit', 'off', true);
+
   perform from webhook_flow f where (f.workspace_id, f.webhook_id) in (
     select t.workspace, coalesce(t.webhook, d.webhook_id)
     from json_to_recordset(items) as t (workspace uuid, webhook uuid, wake uuid)
@@ -52,38 +56,42 @@ begin
           then d.id end as direct
       from json_to_recordset(items) as t (i int, workspace uuid, webhook uuid, wake uuid, take boolean)
       left join webhook_delivery d on t.webhook is null and d.workspace_id = t.workspace and d.id = t.wake where t.take),
+    token as materialized (select asked.i, gen_random_uuid() as token from asked),
     wanted as materialized (
       select workspace, webhook, count(*) as n, array_agg(asked.i) as askers from asked
       where webhook is not null and direct is null group by 1, 2),
     room as materialized (
-      select a.*, w.is_ordered, greatest(0, case
-        when w.status <> 'active' or f.disable_reason is not null or f.open_until > now() then 0
-        else case when w.is_ordered or f.failures >= open_after then 1 else lanes end - (
-          select count(*) from webhook_delivery d where d.workspace_id = a.workspace and d.webhook_id = a.webhook
-            and d.status = 'sending' and d.next_attempt_at > now()) end) as free
+      select a.workspace, a.webhook, a.askers, w.is_ordered, s.burst, least(a.n, greatest(0, case
+          when w.status <> 'active' or f.disable_reason is not null or f.open_until > now() then 0
+          else s.lanes - (select count(distinct d.lease_token) from webhook_delivery d where d.workspace_id = a.workspace
+            and d.webhook_id = a.webhook and d.status = 'sending' and d.next_attempt_at > now()) end)) as free
       from wanted a join webhook w on w.workspace_id = a.workspace and w.id = a.webhook
-      join webhook_flow f on f.workspace_id = a.workspace and f.webhook_id = a.webhook),
+      join webhook_flow f on f.workspace_id = a.workspace and f.webhook_id = a.webhook
+      cross join lateral (select case when w.is_ordered or f.failures >= open_after then 1 else lanes end as lanes,
+        case when w.is_ordered or f.failures >= open_after then 1 else burst end as burst) s),
     found as (
-      select r.workspace, n.id, r.askers[row_number() over (partition by r.workspace, r.webhook order by n.rank, n.at)] as i
+      select r.workspace, n.id,
+        r.askers[1 + (row_number() over (partition by r.workspace, r.webhook order by n.rank, n.at) - 1) % r.free] as i
       from room r cross join lateral (
         (select d.id, 0 as rank, d.next_attempt_at as at from webhook_delivery d where not r.is_ordered
           and d.workspace_id = r.workspace and d.webhook_id = r.webhook and d.status = 'sending' and d.next_attempt_at <= now()
-          order by d.next_attempt_at limit least(r.n, r.free))
+          order by d.next_attempt_at limit r.free * r.burst)
         union all
         (select d.id, 1, d.next_attempt_at from webhook_delivery d where not r.is_ordered
           and d.workspace_id = r.workspace and d.webhook_id = r.webhook and d.status = 'pending' and d.next_attempt_at <= now()
-          order by d.next_attempt_at limit least(r.n, r.free))
+          order by d.next_attempt_at limit r.free * r.burst)
         union all
         (select o.id, 1, o.next_attempt_at from (
-          select d.id, d.next_attempt_at from webhook_delivery d where r.is_ordered and r.free > 0
+          select d.id, d.next_attempt_at from webhook_delivery d where r.is_ordered
             and d.workspace_id = r.workspace and d.webhook_id = r.webhook and d.next_attempt_at is not null
           order by d.seq limit 1) o where o.next_attempt_at <= now())
-        order by rank, at limit least(r.n, r.free)) n
+        order by rank, at limit r.free * r.burst) n
+      where r.free > 0
       union all select workspace, direct, asked.i from asked where direct is not null),
     taken as (
-      update webhook_delivery d set status = 'sending', attempts = d.attempts + 1, lease_token = gen_random_uuid(),
+      update webhook_delivery d set status = 'sending', attempts = d.attempts + 1, lease_token = k.token,
         next_attempt_at = now() + lease_ms * interval '1 millisecond'
-      from found n where d.workspace_id = n.workspace and d.id = n.id
+      from found n join token k on k.i = n.i where d.workspace_id = n.workspace and d.id = n.id
       returning n.i, d.workspace_id, d.id, d.webhook_id, d.lease_token, d.event_id, d.event_type, d.cause, d.seq, d.attempts)
     select t.i, null::boolean, t.workspace_id, t.id, t.webhook_id, t.lease_token, t.event_id, t.event_type, t.cause, t.seq, t.attempts,
       e.occurred_at, e.data::text, w.revision

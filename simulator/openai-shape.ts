@@ -109,7 +109,7 @@ export function openaiWire(own: OpenaiShape): Wire {
     ask: (body) => ({
       ...readMessages(body),
       schema: schemaOf(body),
-      mustCallTool: body['tool_choice'] === 'required' || body['tool_choice'] === 'any',
+      mustCallTool: ['required', 'any'].includes(String(body['tool_choice'])) || isObject(body['tool_choice']),
       stream: body['stream'] === true,
       wantsUsage: isObject(body['stream_options']) && body['stream_options']['include_usage'] === true,
     }),

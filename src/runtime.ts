@@ -24,6 +24,7 @@ import { createSettings } from '#src/modules/settings/settings.ts';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createVault } from '#src/modules/vault/vault.ts';
 import { createProducer } from '#queues/producer.ts';
+import { createEventFeed } from '#src/events/feed.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { controlChannel, STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamReader } from '#src/streams/reader.ts';
@@ -71,6 +72,14 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
       void redis.publish(controlChannel(prefix), JSON.stringify({ op: 'resync', jobId })).catch(() => undefined),
     onError: (error) => log.debug({ err: error }, 'A stream could not be read'),
   });
+  const events = createEventFeed({
+    pool,
+    systemPool,
+    subscriber,
+    prefix,
+    metrics,
+    onError: (error) => log.debug({ err: error }, 'Events could not be read'),
+  });
   const { router, embedder, providers } = openRouter(config, log, redis, metrics);
   const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
   const tokenizer = createTokenizer();
@@ -93,6 +102,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     producer,
     jobs,
     reader,
+    events,
     ai: createAiService({ router, providers, embedder, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
     models,
     tokenizer,
@@ -111,6 +121,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     beginClosing: () => closing.abort(),
     async close(): Promise<void> {
       reader.close();
+      events.close();
       access.close();
       models.close();
       await tokenizer.close();

@@ -29,17 +29,19 @@ export interface Answer {
   delayMs?: number;
 }
 
+const takeIt = (): Answer => ({});
+
 /** Somebody's server for webhooks, on this machine. Answers 200 until told otherwise. */
 export async function startReceiver() {
   const received: Received[] = [];
-  let answer: (request: Received) => Answer | Promise<Answer> = () => ({});
+  let answer: (request: Received) => Answer | Promise<Answer> = takeIt;
   let atOnce = 0;
   let mostAtOnce = 0;
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     mostAtOnce = Math.max(mostAtOnce, (atOnce += 1));
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', async () => {
+    const respond = async (): Promise<void> => {
       const text = Buffer.concat(chunks).toString();
       const body: unknown = JSON.parse(text);
       const one = { headers: request.headers, text, body: isRecord(body) ? body : {}, at: Date.now() };
@@ -48,7 +50,8 @@ export async function startReceiver() {
       if (delayMs > 0) await new Promise((resolve) => setTimeout(resolve, delayMs));
       atOnce -= 1;
       response.writeHead(status, headers).end(said);
-    });
+    };
+    request.on('end', () => void respond());
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

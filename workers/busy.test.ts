@@ -22,6 +22,7 @@ const aJob = (counters: Partial<Pick<ClaimedJob, 'attempt' | 'failures'>>): Clai
   leaseToken: 't',
   hold: 0,
   queueMs: 0,
+  sinceStartMs: 0,
   ...counters,
 });
 const busy = (retryAfterMs = 0) =>

@@ -5,6 +5,7 @@ import { ConfigError, readConfig } from '#src/config.ts';
 import { leadWhenFree } from '#src/db/leader.ts';
 import { openOrm } from '#src/db/orm.ts';
 import { openPool } from '#src/db/pool.ts';
+import { createHinter } from '#src/events/hint.ts';
 import { createEventRelay, type Consumer } from '#src/events/relay.ts';
 import { createLog } from '#src/lib/log.ts';
 import { every } from '#src/lib/every.ts';
@@ -69,7 +70,10 @@ async function main(): Promise<void> {
     metrics,
   });
   /** Who is told of everything that happens. */
-  const consumers: Consumer[] = [createWebhookConsumer(producer)];
+  const consumers: Consumer[] = [
+    createWebhookConsumer(producer),
+    createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
+  ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
   const events = createEventRelay({ pool: eventPool, consumers, log, metrics });

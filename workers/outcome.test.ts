@@ -25,6 +25,7 @@ const job = (fields: Partial<ClaimedJob> = {}): ClaimedJob => ({
   leaseToken: 't',
   hold: 0,
   queueMs: 0,
+  sinceStartMs: 0,
   ...fields,
 });
 
@@ -49,7 +50,10 @@ describe('classify', () => {
 
   it('tries nothing that could only begin after the time the client gave', () => {
     const late = new Stop('deadline');
-    expect(classify(late, job(), retry, -1)).toMatchObject({ kind: 'failed', problem: { code: 'timed_out' } });
+    expect(classify(late, job({ options: { timeoutMs: 900 } }), retry, 0)).toMatchObject({
+      kind: 'failed',
+      problem: { code: 'timed_out', detail: expect.stringContaining('900 ms of options.timeoutMs') },
+    });
     expect(classify(late, job(), retry)).toMatchObject({ kind: 'retrying' });
     const limited = new ProviderError('openai', 'rate_limited', 'busy', { retryAfterMs: 5000 });
     expect(classify(limited, job(), retry, 4000)).toMatchObject({

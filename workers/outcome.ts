@@ -42,6 +42,21 @@ const hasNoStartLeft = (job: Starts): boolean => job.attempt >= job.maxAttempts 
 /** @returns whether a failure of this start ends the job, because its attempts or its starts are used up. */
 export const isFinal = (job: Starts): boolean => job.failures + 1 >= job.maxAttempts || hasNoStartLeft(job);
 
+/** The clock of a client's bound may be a millisecond early. */
+const TIMER_SLACK_MS = 2;
+
+function timedOut({ options: { timeoutMs } }: Pick<ClaimedJob, 'options'>, timeLeftMs: number): AppError {
+  const isUsedUp = timeoutMs !== undefined && timeLeftMs < TIMER_SLACK_MS;
+  return new AppError(
+    504,
+    'timed_out',
+    isUsedUp
+      ? `The job was not done within the ${timeoutMs} ms of options.timeoutMs, counted from its first start.`
+      : 'The job took longer than it may.',
+    { retry: isUsedUp ? 'never' : 'later' },
+  );
+}
+
 /**
  * Decides once, from the error alone and the job's counters, what a failed attempt leads to.
  * @param timeLeftMs of the time the client gave the job; what could only begin after it is not tried
@@ -59,7 +74,7 @@ export function classify(
   }
   const known =
     error instanceof Stop
-      ? new AppError(504, 'timed_out', 'The job took longer than it may.', { retry: 'later' })
+      ? timedOut(job, timeLeftMs)
       : error instanceof AppError
         ? error
         : new AppError(500, 'internal', 'Something went wrong on our side.', { retry: 'later', cause: error });

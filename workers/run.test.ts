@@ -1,6 +1,7 @@
 import { createSecretKey } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { aUser, type TestUser } from '../test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '../test/harness.ts';
@@ -12,6 +13,8 @@ import { openRedis } from '#src/lib/redis.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
 import { findCredits, findJob } from '#src/modules/jobs/jobs.query.ts';
+import { timeLeftMs } from '#src/modules/jobs/job.row.ts';
+import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
 import type { StreamEvent } from '#src/streams/cursor.ts';
 import { createEmit } from '#src/streams/emit.ts';
@@ -37,7 +40,7 @@ afterEach(async () => {
   close = [];
 });
 
-const accept = async () => {
+const accept = async (options: JobOptions = {}) => {
   const { workspaceId, userId } = user.auth;
   const { jobId } = await test.rt.jobs.accept({
     workspaceId,
@@ -47,7 +50,7 @@ const accept = async () => {
     queue: 'ai-inference',
     band: 'interactive',
     input: {},
-    options: {},
+    options,
     hold: 1000,
     idempotencyKey: null,
   });
@@ -148,6 +151,56 @@ describe('a job given back for a retry', () => {
     const key = await accept();
     await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('completed');
     expect(await findJob(test.rt.pool, key)).toMatchObject({ attempt: 2, result: { text: 'in the end' } });
+  });
+});
+
+const ended = async (key: { workspaceId: string; id: string }) => {
+  await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('failed');
+  const row = await findJob(test.rt.pool, key);
+  return { row, tookMs: (row?.finished_at?.getTime() ?? NaN) - (row?.started_at?.getTime() ?? NaN) };
+};
+
+describe('the time a client gives a job', () => {
+  const timedOut = {
+    code: 'timed_out',
+    detail: 'The job was not done within the 2500 ms of options.timeoutMs, counted from its first start.',
+  };
+
+  it('bounds all its attempts together: the second gets what the first has left', async () => {
+    let left = Infinity;
+    startWorker(
+      async ({ job, signal }) => {
+        if (job.attempt === 1) {
+          await sleep(1800);
+          throw new AppError(502, 'flaky', 'It failed.', { retry: 'later' });
+        }
+        left = timeLeftMs(job);
+        await sleep(60_000, undefined, { signal });
+        return { result: {} };
+      },
+      () => undefined,
+    );
+    const { row, tookMs } = await ended(await accept({ timeoutMs: 2500 }));
+    expect(row).toMatchObject({ attempt: 2, problem: timedOut });
+    expect(left).toBeLessThanOrEqual(700);
+    expect(tookMs).toBeGreaterThanOrEqual(2490);
+    expect(tookMs).toBeLessThan(1800 + 2500);
+  });
+
+  it('can be over before an attempt begins, which then asks nobody', async () => {
+    const asked: number[] = [];
+    startWorker(
+      async ({ job }) => {
+        asked.push(job.attempt);
+        // As if it had waited so long for a worker.
+        await test.rt.systemPool.query(`update job set started_at = now() - interval '1 hour' where id = $1`, [job.id]);
+        throw new AppError(502, 'flaky', 'It failed.', { retry: 'later' });
+      },
+      () => undefined,
+    );
+    const { row } = await ended(await accept({ timeoutMs: 2500 }));
+    expect(row).toMatchObject({ attempt: 2, problem: timedOut });
+    expect(asked).toEqual([1]);
   });
 });
 

@@ -6,7 +6,7 @@ import type { JobRef } from '#queues/job-ref.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
 import type { ClaimRequest, Claim } from '#src/modules/jobs/claim.query.ts';
 import type { Finish, Finished, UsageCall } from '#src/modules/jobs/finish.query.ts';
-import { toJobView, type ClaimedJob } from '#src/modules/jobs/job.row.ts';
+import { timeLeftMs, toJobView, type ClaimedJob } from '#src/modules/jobs/job.row.ts';
 import type { JobUsage } from '#src/modules/jobs/job.schemas.ts';
 import type { StreamWriter } from '#src/streams/writer.ts';
 import type { Leases, Running } from '#workers/leases.ts';
@@ -101,9 +101,10 @@ async function runJob(
   });
   const running: Running = { workspaceId: job.workspaceId, id: job.id, leaseToken: job.leaseToken, controller, writer };
   leases.hold(running);
+  const leftMs = timeLeftMs(job);
   const deadline = setTimeout(
     () => controller.abort(new Stop('deadline')),
-    Math.min(job.options.timeoutMs ?? Infinity, contract.timeouts.totalMs),
+    Math.max(0, Math.min(leftMs, contract.timeouts.totalMs)),
   );
   const startedAt = performance.now();
   let usage: Spent | null = null;
@@ -113,6 +114,8 @@ async function runJob(
   try {
     if (job.attempt > 1) writer.restarted(job.previously === 'active' ? 'worker_lost' : 'retry');
     if (job.isCancelRequested) throw new Stop('cancelled');
+    // Used up while it waited for this attempt.
+    if (leftMs <= 0) throw new Stop('deadline');
     if (isStartedTooOften(job)) throw new AppError(500, 'worker_lost', 'The job was started too often without an end.');
     const attempt: Attempt = {
       job,
@@ -127,8 +130,7 @@ async function runJob(
     outcome = { kind: 'completed' };
   } catch (error) {
     const cause = controller.signal.aborted ? controller.signal.reason : error;
-    const timeLeftMs = (job.options.timeoutMs ?? Infinity) - (performance.now() - startedAt);
-    outcome = classify(cause, job, contract.retry, timeLeftMs);
+    outcome = classify(cause, job, contract.retry, leftMs - (performance.now() - startedAt));
     if (!(cause instanceof AppError || cause instanceof Stop)) log.error({ err: cause }, 'The attempt threw');
   } finally {
     clearTimeout(deadline);

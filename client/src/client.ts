@@ -6,6 +6,7 @@ import type { WebSocketConstructor } from './live-connection.ts';
 import { memoryStorage, type Storage } from './storage.ts';
 import { type TokenAnswer, TokenKeeper, type Tokens } from './tokens.ts';
 import type { Session, User, Workspace } from './types.ts';
+import { WorkspaceEvents } from './workspace-events.ts';
 
 export interface BackendClientOptions {
   /** `https://host[:port]`, without `/api`. */
@@ -44,6 +45,7 @@ export class BackendClient {
   /** `auth.*`, `socket.state`, `live.<event>` and `error`. */
   readonly bus: EventBus;
   readonly jobs: Jobs;
+  readonly events: WorkspaceEvents;
   workspaceId: string | undefined;
   readonly #http: Http;
   readonly #tokens: TokenKeeper;
@@ -78,6 +80,10 @@ export class BackendClient {
     this.#http.useTokens(this.#tokens);
     this.#WebSocket = options.WebSocket === null ? undefined : (options.WebSocket ?? globalThis.WebSocket);
     this.jobs = new Jobs(this.#http, this.#WebSocket && (() => this.live), this.bus);
+    this.events = new WorkspaceEvents(
+      () => this.live,
+      (error) => this.bus.emit('error', { error }),
+    );
   }
 
   /**
@@ -147,6 +153,7 @@ export class BackendClient {
     await this.#tokens.adopt(session);
     // A connection of whoever was signed in before must not be used for this one.
     this.#live?.close();
+    this.events.restart();
     this.bus.emit('auth.signed-in', { userId: session.user.id });
     return session;
   }

@@ -16,6 +16,7 @@ export type { WebSocketConstructor, WebSocketLike } from './live-connection.ts';
 export type { CommandOptions } from './live-commands.ts';
 export type { LiveSocket, SocketState, SubmitOptions, Submitted } from './live-socket.ts';
 export type { Subscription, TopicListener } from './live-topics.ts';
+export type { WorkspaceEventListener } from './workspace-events.ts';
 export type { JobUpdate } from './job-text.ts';
 export type { JobRun, RunOptions } from './job-run.ts';
 export type { FollowOptions, JobQuery, JobRunOptions, Jobs, Transport } from './jobs.ts';

@@ -169,13 +169,15 @@ export class LiveSocket {
   #resume(topic: string): void {
     if (this.#state !== 'ready' || !this.#topics.has(topic)) return;
     const lastEventId = this.#topics.resumeFrom(topic);
-    this.command('subscribe', { topic, ...(lastEventId === undefined ? {} : { lastEventId }) }).catch(
-      (error: unknown) => {
-        // A lost connection is no answer: the next one subscribes again.
-        if (error instanceof ApiError && error.status < 500 && error.status !== 429) this.#topics.fail(topic, error);
-        else if (error instanceof SocketError && error.code === 'timeout') this.#resume(topic);
-      },
-    );
+    const fields = { topic, ...(lastEventId === undefined ? {} : { lastEventId }) };
+    const onReply = (reply: Frame) => {
+      if (typeof reply['lastEventId'] === 'string') this.#topics.begin(topic, reply['lastEventId']);
+    };
+    this.command('subscribe', fields, { onReply }).catch((error: unknown) => {
+      // A lost connection is no answer: the next one subscribes again.
+      if (error instanceof ApiError && error.status < 500 && error.status !== 429) this.#topics.fail(topic, error);
+      else if (error instanceof SocketError && error.code === 'timeout') this.#resume(topic);
+    });
   }
 
   readonly #send = (text: string): boolean => this.#connection?.send(text) ?? false;

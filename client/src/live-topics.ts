@@ -30,8 +30,10 @@ export class TopicCursor {
 
   tell(event: LiveEvent): void {
     if (this.isPaused) return;
-    // `resync` says that history is gone; it need not stand in the topic's order.
-    if (event.event !== 'resync') {
+    // `resync` says that history is gone, and where it goes on; it need not stand in the topic's order.
+    if (event.event === 'resync') {
+      if (event.id !== '') this.lastEventId = event.id;
+    } else {
       if (this.lastEventId !== undefined && compareEventIds(event.id, this.lastEventId) <= 0) return;
       this.lastEventId = event.id;
     }
@@ -77,6 +79,14 @@ export class LiveTopics {
       if (lowest === undefined || compareEventIds(lastEventId, lowest) < 0) lowest = lastEventId;
     }
     return lowest;
+  }
+
+  /** Notes where the backend begins: what those who came without a place resume from, also when they have heard nothing. */
+  begin(topic: string, lastEventId: string): void {
+    const cursors = this.cursors(topic);
+    let highest = lastEventId;
+    for (const { lastEventId: id } of cursors) if (id !== undefined && compareEventIds(id, highest) > 0) highest = id;
+    for (const cursor of cursors) cursor.lastEventId ??= highest;
   }
 
   tell(event: LiveEvent): void {

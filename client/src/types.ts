@@ -94,6 +94,62 @@ export type JobEvent =
   | { event: 'job.failed'; data: { jobId: string; problem: Problem } }
   | { event: 'job.cancelled'; data: { jobId: string; problem: Problem } };
 
+type Role = 'owner' | 'admin' | 'member' | 'viewer';
+
+/** What is said of a job that ended. */
+export interface EndedJob {
+  jobId: string;
+  engine: string;
+  status: 'completed' | 'failed' | 'cancelled';
+  attempts: number;
+  /** The `code` of its problem, for jobs that did not complete. */
+  problemCode: string | null;
+  usage: {
+    provider: string | null;
+    model: string | null;
+    inputTokens: number | null;
+    outputTokens: number | null;
+    costUsd: number | null;
+    credits: number | null;
+    latencyMs: number | null;
+    degraded: boolean | null;
+  } | null;
+}
+
+/** What happens in a workspace, by type, with what each says: the catalogue of the topic `events`. */
+export interface WorkspaceEvents {
+  'ai.job.completed': EndedJob;
+  'ai.job.failed': EndedJob;
+  'ai.job.cancelled': EndedJob;
+  'member.joined': { userId: string; role: Role };
+  'member.changed': { userId: string; role: Role };
+  'member.removed': { userId: string; role: Role };
+  'workspace.changed': { changed: string[] };
+}
+
+export type WorkspaceEventType = keyof WorkspaceEvents;
+
+/** What every event says beside its own: its id, when it happened (RFC 3339) and the member who did it, if it was one. */
+export interface EventMark {
+  id: string;
+  occurredAt: string;
+  actorId: string | null;
+}
+
+/** An event on the topic `events`. */
+export type WorkspaceEvent<Type extends WorkspaceEventType = WorkspaceEventType> = {
+  [One in Type]: { event: One; data: WorkspaceEvents[One] & EventMark };
+}[Type];
+
+/** The types of event that fit a pattern, as far as it can be told from the text: `member.*`, `ai.**`, a type itself; else any. */
+export type MatchingEventType<Pattern extends string> = Pattern extends WorkspaceEventType
+  ? Pattern
+  : Pattern extends `${string}*${string}*`
+    ? WorkspaceEventType
+    : Pattern extends `${infer Start}.*`
+      ? Extract<WorkspaceEventType, `${Start}.${string}`>
+      : WorkspaceEventType;
+
 /** One event of a topic as the socket delivers it. */
 export interface LiveEvent {
   topic: string;

@@ -24,7 +24,8 @@ export interface Candidate {
   model: string;
   /** `provider/model`. */
   id: string;
-  readonly facts: ModelFacts;
+  /** Of the last second. */
+  facts: ModelFacts;
   stats: TargetStats;
 }
 
@@ -54,26 +55,28 @@ export interface Candidates {
 /** What is known of a model is looked up again after so long. */
 const FACTS_MS = 1000;
 
-/** Every model of every provider, with what is known of it. */
-export function openCandidates(providers: readonly Provider[], estimates: Estimates): readonly Candidate[] {
-  return providers.flatMap((provider) =>
-    provider.models.map((model) => {
+/**
+ * Every model of every provider, with what is known of it.
+ * @returns gives them as they are now. Operators change the catalogue while we run; one look at the clock for all of them, since one for
+ * each use would cost more than the decision.
+ */
+export function openCandidates(providers: readonly Provider[], estimates: Estimates): () => readonly Candidate[] {
+  const all = providers.flatMap((provider) =>
+    provider.models.map((model): Candidate => {
       const id = `${provider.name}/${model}`;
-      const live = { facts: factsOf(provider.name, model), at: performance.now() };
-      return {
-        provider,
-        model,
-        id,
-        // Operators change the catalogue while we run; a look at it for each use would cost more than the decision.
-        get facts() {
-          const now = performance.now();
-          if (now - live.at > FACTS_MS) Object.assign(live, { facts: factsOf(provider.name, model), at: now });
-          return live.facts;
-        },
-        stats: estimates.of(id, live.facts),
-      };
+      const facts = factsOf(provider.name, model);
+      return { provider, model, id, facts, stats: estimates.of(id, facts) };
     }),
   );
+  let lookedAt = performance.now();
+  return () => {
+    const now = performance.now();
+    if (now - lookedAt > FACTS_MS) {
+      lookedAt = now;
+      for (const one of all) one.facts = factsOf(one.provider.name, one.model);
+    }
+    return all;
+  };
 }
 
 function unknownChoice(option: 'provider' | 'model', message: string): AppError {

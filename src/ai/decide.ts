@@ -27,7 +27,12 @@ export interface Ranked {
 export interface Decision {
   strategy: Strategy;
   order: Ranked[];
-  excluded: { candidate: Candidate; exclusion: Exclusion }[];
+  excluded: Excluded[];
+}
+
+export interface Excluded {
+  candidate: Candidate;
+  exclusion: Exclusion;
 }
 
 export interface DecisionContext {
@@ -61,18 +66,23 @@ export function dayOf(epochMs: number): string {
 /** Who could be asked at all, whatever the state of things: what a job's price is bounded by. */
 export function possible(models: readonly Candidate[], ask: Ask, { health, access }: DecisionContext): Candidate[] {
   const at = { health, access, today: dayOf(health.now()) };
-  const found = models.map((candidate) => ({ candidate, exclusion: staticExclusion(candidate, ask, at) }));
-  const left = found.filter(({ exclusion }) => exclusion === null);
-  return (left.length > 0 ? left : affordable(found)).map(({ candidate }) => candidate);
+  const excluded: Excluded[] = [];
+  const left = models.filter((candidate) => {
+    const exclusion = staticExclusion(candidate, ask, at);
+    if (exclusion) excluded.push({ candidate, exclusion });
+    return !exclusion;
+  });
+  return left.length > 0 ? left : affordable(excluded);
 }
 
-type Found = { candidate: Candidate; exclusion: Exclusion | null };
-
 /** When all are too dear, the cheapest is asked with a shorter answer: the caller lowers the bound to what maxCostUsd pays for. */
-function affordable(found: readonly Found[]): Found[] {
-  const dear = found.filter(({ exclusion }) => exclusion?.code === 'too_expensive');
-  const price = ({ candidate: { facts } }: Found) => facts.inputUsdPerMtok + facts.outputUsdPerMtok;
-  return dear.toSorted((a, b) => price(a) - price(b)).slice(0, 1);
+function affordable(excluded: readonly Excluded[]): Candidate[] {
+  const dear = excluded.filter(({ exclusion }) => exclusion.code === 'too_expensive');
+  const price = ({ candidate: { facts } }: Excluded) => facts.inputUsdPerMtok + facts.outputUsdPerMtok;
+  return dear
+    .toSorted((a, b) => price(a) - price(b))
+    .slice(0, 1)
+    .map(({ candidate }) => candidate);
 }
 
 function rank(candidate: Candidate, ask: Ask, outputTokens: number, now: number, { health }: DecisionContext): Ranked {
@@ -114,10 +124,13 @@ function scored(strategy: Strategy, ranked: Ranked[], ask: Ask): Ranked[] {
     one.reserve ??= scores[at]?.short ?? null;
   }
   if (judged !== ranked) {
-    const worst = Math.max(...judged.map(({ score }) => score));
-    for (const [at, one] of ranked.filter((each) => !judged.includes(each)).entries()) one.score = worst + 1 + at;
+    let score = Math.max(...judged.map((one) => one.score));
+    for (const one of ranked) if (!judged.includes(one)) one.score = score += 1;
   }
-  return ranked.toSorted((a, b) => Number(a.reserve !== null) - Number(b.reserve !== null) || a.score - b.score);
+  const byScore = (a: Ranked, b: Ranked) => a.score - b.score;
+  const first = ranked.filter(({ reserve }) => reserve === null).toSorted(byScore);
+  if (first.length === ranked.length) return first;
+  return [...first, ...ranked.filter(({ reserve }) => reserve !== null).toSorted(byScore)];
 }
 
 const loadOf = ({ estimate, candidate: { stats, provider } }: Ranked): number =>
@@ -165,16 +178,21 @@ export function decide({ models }: Candidates, ask: Ask, context: DecisionContex
   const { health, estimates, access, strategy } = context;
   const now = health.now();
   const at = { health, access, today: dayOf(now) };
-  const found: Found[] = models.map((candidate) => ({ candidate, exclusion: exclusionOf(candidate, ask, at) }));
-  let usable = found.filter(({ exclusion }) => exclusion === null);
+  const usable: Candidate[] = [];
+  let excluded: Excluded[] = [];
+  for (const candidate of models) {
+    const exclusion = exclusionOf(candidate, ask, at);
+    if (exclusion === null) usable.push(candidate);
+    else excluded.push({ candidate, exclusion });
+  }
   // One that only has to be waited for is waited for, before one is asked that is too dear.
-  if (found.every(({ exclusion }) => exclusion !== null && exclusion.until === undefined)) usable = affordable(found);
+  if (usable.length === 0 && excluded.every(({ exclusion }) => exclusion.until === undefined)) {
+    usable.push(...affordable(excluded));
+    excluded = excluded.filter(({ candidate }) => !usable.includes(candidate));
+  }
   const outputTokens = estimates.outputTokens(ask.engine, ask.maxOutputTokens, now);
-  const ranked = usable.map(({ candidate }) => rank(candidate, ask, outputTokens, now, context));
+  const ranked = usable.map((candidate) => rank(candidate, ask, outputTokens, now, context));
   const order = scored(strategy, ranked, ask);
   arrange(order, ask, now, context);
-  const excluded = found.flatMap(({ candidate, exclusion }) =>
-    exclusion && !usable.some((one) => one.candidate === candidate) ? [{ candidate, exclusion }] : [],
-  );
   return { strategy, order, excluded };
 }

@@ -1,8 +1,9 @@
 import type { Access } from '#src/ai/access.ts';
+import { canBeMadeToCall, canStopAt } from '#src/ai/capabilities.ts';
 import type { Candidate, RouterOptions } from '#src/ai/candidates.ts';
 import { expectedCostUsd } from '#src/ai/estimates.ts';
 import type { Health } from '#src/ai/health.ts';
-import type { EngineName, FailureClass } from '#src/ai/model.ts';
+import type { EngineName, FailureClass, ToolChoice } from '#src/ai/model.ts';
 
 /** What a decision needs to know of one request. */
 export interface Ask {
@@ -14,6 +15,10 @@ export interface Ask {
   maxOutputTokens: number;
   needsTools: boolean;
   needsSchema: boolean;
+  /** What it must call. */
+  toolChoice: ToolChoice | undefined;
+  /** Where the answer ends; empty: nowhere. */
+  stop: readonly string[];
   /** Whether the answer is read as a stream. */
   isStreamed: boolean;
   remainingMs: number;
@@ -30,6 +35,8 @@ export type ExclusionCode =
   | 'not_chosen'
   | 'deprecated'
   | 'no_tools'
+  | 'no_tool_choice'
+  | 'no_stop'
   | 'context_too_small'
   | 'too_expensive'
   | 'breaker_open'
@@ -57,6 +64,8 @@ export const REASONS: Record<ExclusionCode | ReserveCode, string> = {
   not_chosen: 'The options name another provider or model.',
   deprecated: 'Its company has switched this model off.',
   no_tools: 'The request has tools, and this model cannot call any.',
+  no_tool_choice: 'It cannot be made to call a tool, or the one that is named.',
+  no_stop: 'It cannot end its answer at the given texts.',
   context_too_small: 'Input and answer together do not fit into its context window.',
   too_expensive: 'It could cost more than maxCostUsd.',
   breaker_open: 'It failed too often; it is asked again when its pause is over.',
@@ -82,6 +91,9 @@ const STATIC: readonly Check[] = [
       ? { code: 'deprecated' }
       : null,
   ({ facts }, { needsTools }) => (needsTools && !facts.supportsTools ? { code: 'no_tools' } : null),
+  ({ facts }, { toolChoice }) =>
+    toolChoice !== undefined && !canBeMadeToCall(facts, toolChoice) ? { code: 'no_tool_choice' } : null,
+  ({ facts }, { stop }) => (stop.length > 0 && !canStopAt(facts, stop) ? { code: 'no_stop' } : null),
   ({ facts }, { inputTokens, maxOutputTokens }) =>
     inputTokens + Math.min(maxOutputTokens, facts.maxOutputTokens) > facts.contextWindow
       ? { code: 'context_too_small' }

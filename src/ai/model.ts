@@ -50,11 +50,20 @@ export interface Tool {
   parameters: Record<string, unknown>;
 }
 
+/** What a model must call: some tool, or the named one. */
+export type ToolChoice = 'required' | { name: string };
+
 /** What every provider is asked: one chat turn. */
 export interface ChatRequest {
   model: string;
   messages: Message[];
   tools?: Tool[];
+  /** Left out, the model decides. Only for models that have it (capabilities.ts). */
+  toolChoice?: ToolChoice;
+  /** Texts the answer ends before. Only for models that have it (capabilities.ts). */
+  stop?: string[];
+  /** Equal requests with an equal seed get answers as alike as the provider can make them; one without a seed takes no notice. */
+  seed?: number;
   /** Ask for JSON of this schema (draft 2020-12) instead of free text; `name` matches `[a-z0-9_]+`. */
   responseSchema?: { name: string; schema: Record<string, unknown> };
   maxOutputTokens: number;

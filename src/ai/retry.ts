@@ -47,7 +47,7 @@ export const RULES: Readonly<Record<FailureClass, Rule>> = {
   auth: neutral({ otherKey: true, next: 'elsewhere', parks: { what: 'key', ms: 15 * MINUTE_MS } }),
   model_gone: neutral({ next: 'elsewhere', parks: { what: 'account_model', ms: 60 * MINUTE_MS } }),
   context_overflow: neutral({ next: 'larger' }),
-  // The answer is sent back once with a hint by the router itself.
+  // The first such answer of a job is sent back with a hint by the router itself.
   bad_output: neutral({ next: 'elsewhere' }),
   // The input itself was refused: another model would be asked the same, and a refusal must not be shopped around.
   content_refused: neutral({ next: 'nowhere' }),

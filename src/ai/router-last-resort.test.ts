@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { WithTimers } from '#src/ai/attempt.ts';
 import { engines } from '#src/ai/engines/index.ts';
-import { type FailureClass } from '#src/ai/model.ts';
+import { MemoryHealth } from '#src/ai/health.ts';
+import { type FailureClass, ProviderError, type ProviderName } from '#src/ai/model.ts';
 import { createLocal } from '#src/ai/providers/local.ts';
 import { SEPARATOR } from '#src/ai/prompts/copilot.ts';
 import { estimateRequestTokens } from '#src/ai/tokens.ts';
@@ -14,6 +15,7 @@ import {
   timers,
   scripted,
   failing,
+  atOnce,
   reply,
   input,
   controls,
@@ -41,6 +43,38 @@ describe('an answer that does not fit', () => {
     ]);
   });
 
+  const misfit = [text(SEPARATOR), end];
+  const misfits = (name: 'openai' | 'ollama', models = [`${name}-1`]) =>
+    scripted(
+      name,
+      Array.from({ length: 9 }, () => misfit),
+      models,
+    );
+
+  it('is sent back once in a job, and of a lone model asked for once in each later attempt', async () => {
+    const only = misfits('openai');
+    expect(await failureOf(run([only.provider]).done)).toMatchObject({
+      code: 'provider_bad_output',
+      retry: 'later',
+      message: 'The answer of the model does not fit: The reply was empty.',
+    });
+    expect(only.requests).toHaveLength(2);
+    expect(await failureOf(run([only.provider], {}, { isRetry: true }).done)).toMatchObject({ retry: 'later' });
+    expect(only.requests).toHaveLength(3);
+  });
+
+  it('fails the job for good when those of two models do not fit', async () => {
+    const pinned = misfits('openai', ['a', 'b']);
+    expect(await failureOf(run([pinned.provider], { provider: 'openai' }).done)).toMatchObject({
+      code: 'provider_bad_output',
+      retry: 'never',
+    });
+    expect(pinned.requests.map(({ model }) => model)).toEqual(['a', 'a', 'b']);
+    const paused = failing('groq', 'transient', 5000);
+    const done = run([misfits('openai').provider, misfits('ollama').provider, paused.provider]).done;
+    expect(await failureOf(done)).toMatchObject({ code: 'provider_transient', retry: 'later' });
+  });
+
   it('is good when the repair is', async () => {
     const ask = engines.sentiment.input.parse({ text: 'adorei' });
     const good = '{"sentiment":"positive","score":0.9,"confidence":0.9,"emotions":[]}';
@@ -64,6 +98,43 @@ const authThenTransient = () => [
   failing('ollama', 'transient').provider,
   createLocal(),
 ];
+
+const overflowing = () => {
+  const full = new ProviderError('openai', 'context_overflow', 'too long');
+  return scripted('openai', [[full], [full]], ['gpt-4o-mini']);
+};
+
+describe('a request that is too long', () => {
+  const health = new MemoryHealth(() => Date.now());
+  const open = (name: ProviderName, model: string) => {
+    const sample = { id: `${name}/${model}`, engine: 'copilot' as const, isStreamed: true, inputTokens: 1 };
+    const rest = { outputTokens: 1, maxOutputTokens: 1, firstMs: 1, totalMs: 1, outcome: 'fault' as const };
+    for (let at = 0; at < 10; at++) {
+      const report = { provider: name, model, outcome: 'fault' as const, weight: 1, isSlow: false, jobId: `${at}` };
+      health.report({ ...report, parks: [], sample: { ...sample, ...rest } });
+    }
+  };
+  const ask = (other: ReturnType<typeof scripted>) =>
+    createRouter({
+      providers: [overflowing().provider, other.provider],
+      withTimers: timers,
+      health,
+      sleep: atOnce,
+    }).run(engines.copilot, input, { strategy: 'failover' }, controls().controls);
+
+  it('waits for no paused model that has as little room', async () => {
+    open('mistral', 'as-large');
+    const small = scripted('mistral', [reply], ['as-large']);
+    expect(await failureOf(ask(small))).toMatchObject({ code: 'provider_context_overflow', retry: 'never' });
+    expect(small.requests).toEqual([]);
+  });
+
+  it('waits for a paused one that has more', async () => {
+    open('google', 'gemini-2.5-flash');
+    const large = scripted('google', [reply], ['gemini-2.5-flash']);
+    expect(await failureOf(ask(large))).toMatchObject({ code: 'provider_overloaded', retry: 'delay' });
+  });
+});
 
 describe('the built-in rules', () => {
   it('answer when no model is configured', async () => {

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { engines } from '#src/ai/engines/index.ts';
+import { createRouter } from '#src/ai/router.ts';
 import { createLocal } from '#src/ai/providers/local.ts';
 
 import {
@@ -11,6 +13,7 @@ import {
   run,
   failureOf,
   answering,
+  timers,
 } from '#src/ai/__fixtures__/scripted.ts';
 
 describe('order', () => {
@@ -84,6 +87,41 @@ describe('order', () => {
     const high = scripted('openai', [reply]);
     await run([high.provider], { maxOutputTokens: 9999 }).done;
     expect([low.requests[0]?.maxOutputTokens, high.requests[0]?.maxOutputTokens]).toEqual([50, 800]);
+  });
+});
+
+const providers = () => [
+  scripted('ollama', [reply], ['llama3.2']).provider,
+  scripted('cohere', [reply], ['command-r-08-2024', 'command-a-03-2025']).provider,
+  scripted('openai', [reply], ['gpt-5-mini', 'gpt-4o-mini']).provider,
+  scripted('anthropic', [reply], ['claude-haiku-4-5']).provider,
+];
+
+const reasons = async (more: object) => {
+  const ask = engines.chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }], ...more });
+  const { targets } = await createRouter({ providers: providers(), withTimers: timers }).explain(engines.chat, ask, {});
+  return targets.filter(({ included }) => !included).map((one) => [one.model, one.reasons.map(({ code }) => code)]);
+};
+
+describe('what an API cannot be asked for', () => {
+  const tools = [{ name: 'find_order', parameters: {} }];
+
+  it('leaves its models out of the choice', async () => {
+    expect(await reasons({ tools, toolChoice: 'required' })).toEqual([
+      ['llama3.2', ['no_tool_choice']],
+      ['command-r-08-2024', ['no_tool_choice']],
+    ]);
+    expect(await reasons({ tools, toolChoice: { name: 'find_order' } })).toEqual([
+      ['llama3.2', ['no_tool_choice']],
+      ['command-r-08-2024', ['no_tool_choice']],
+      ['command-a-03-2025', ['no_tool_choice']],
+    ]);
+    expect(await reasons({ stop: ['FIM'] })).toEqual([['gpt-5-mini', ['no_stop']]]);
+    expect(await reasons({ stop: ['\n'] })).toEqual([
+      ['gpt-5-mini', ['no_stop']],
+      ['claude-haiku-4-5', ['no_stop']],
+    ]);
+    expect(await reasons({ seed: 7 })).toEqual([]);
   });
 });
 

@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { Access } from '#src/ai/access.ts';
 import type { AttemptRecord, Timeouts, WithTimers } from '#src/ai/attempt.ts';
-import { candidatesFor, openCandidates, type RouterOptions, type Target, targetOf } from '#src/ai/candidates.ts';
+import {
+  type Candidate,
+  candidatesFor,
+  openCandidates,
+  type RouterOptions,
+  type Target,
+  targetOf,
+} from '#src/ai/candidates.ts';
 import type { Phase } from '#src/ai/circuit-breaker.ts';
 import { decide, type DecisionContext, defaultStrategy, possible } from '#src/ai/decide.ts';
 import type { Engine } from '#src/ai/engines/define.ts';
@@ -37,6 +44,8 @@ export interface RunControls {
   timeouts: Timeouts;
   /** The job gets no further try: rather a degraded answer than none. */
   finalAttempt: boolean;
+  /** An attempt of the job failed before: an answer that does not fit is not sent back once more. */
+  isRetry?: boolean;
   /** Left out where a job belongs to no workspace. */
   workspace?: WorkspaceAi;
   /** What each call may cost. */
@@ -145,7 +154,7 @@ function askOf<Input, Result>(
   engine: Engine<Input, Result>,
   input: Input,
   options: RouterOptions,
-  request: { tokens: number; needsTools: boolean; needsSchema: boolean },
+  request: Pick<Ask, 'needsTools' | 'needsSchema' | 'toolChoice' | 'stop'> & { tokens: number },
   remainingMs: number,
 ): Ask {
   const maxOutputTokens = outputBound(engine, input, options);
@@ -157,6 +166,8 @@ function askOf<Input, Result>(
     maxOutputTokens,
     needsTools: request.needsTools,
     needsSchema: request.needsSchema,
+    toolChoice: request.toolChoice,
+    stop: request.stop,
     isStreamed: engine.streams,
     remainingMs,
     options,
@@ -174,7 +185,7 @@ async function processSleep(ms: number, signal: AbortSignal): Promise<void> {
 export function createRouter(dependencies: RouterDependencies): Router {
   const { providers, withTimers, observer, random = Math.random, clock = processClock } = dependencies;
   const { health = new MemoryHealth(clock, random), estimates = new Estimates() } = dependencies;
-  const all = openCandidates(providers, estimates);
+  const current = openCandidates(providers, estimates);
   const shared: RunResources = {
     health,
     estimates,
@@ -188,13 +199,14 @@ export function createRouter(dependencies: RouterDependencies): Router {
   const phases = new Map<string, Phase>();
 
   const prepared = (engine: Engine, options: RouterOptions, workspace: WorkspaceAi | undefined) => {
+    const all = current();
     const candidates = candidatesFor(all, engine.name, options, workspace);
     const strategy = options.strategy ?? dependencies.strategy ?? defaultStrategy(candidates.models);
     const context: DecisionContext = { health, estimates, access: new Access(health, workspace), random, strategy };
-    return { candidates, context };
+    return { all, candidates, context };
   };
   /** One look at the shared health for all targets of a decision. */
-  const refresh = async (models: readonly (typeof all)[number][], access: Access): Promise<void> => {
+  const refresh = async (models: readonly Candidate[], access: Access): Promise<void> => {
     const names: string[] = models.map(({ id }) => id);
     const scopes: string[] = [];
     let last: Provider | undefined;
@@ -223,7 +235,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       const inputTokens = inputBound(engine, input, maxOutputTokens);
       // The prompt is not written yet: what only it can tell is asked when the job runs.
       const tokens = inputTokens - maxOutputTokens - HINT_TOKENS;
-      const ask = askOf(engine, input, options, { tokens, needsTools: false, needsSchema: false }, Infinity);
+      const ask = askOf(engine, input, options, { tokens, ...UNWRITTEN }, Infinity);
       const models = possible(candidates.models, ask, context);
       const { lastResort } = candidates;
       if (models.length === 0 && !lastResort) throw nothingFits(decide(candidates, ask, context).excluded);
@@ -234,7 +246,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
       };
     },
     async run(engine, input, options, controls) {
-      const { signal, timeouts, finalAttempt, workspace, costLimits, on } = controls;
+      const { signal, timeouts, finalAttempt, isRetry = false, workspace, costLimits, on } = controls;
       const totalMs = Math.min(timeouts.totalMs, options.timeoutMs ?? Infinity);
       signal.throwIfAborted();
       const startedAt = clock();
@@ -265,6 +277,7 @@ export function createRouter(dependencies: RouterDependencies): Router {
         timeouts,
         deadlineAt: startedAt + totalMs,
         finalAttempt,
+        mayRepair: !isRetry,
         runId: randomUUID().slice(0, 8),
         strategy: context.strategy,
         on,
@@ -283,23 +296,29 @@ export function createRouter(dependencies: RouterDependencies): Router {
       };
     },
     async explain(engine, input, options, workspace) {
-      const { candidates, context } = prepared(engine, options, workspace);
+      const { all, candidates, context } = prepared(engine, options, workspace);
       await refresh(all, context.access);
       const ask = askOf(engine, input, options, shapeOf(engine.ask(input)), options.timeoutMs ?? Infinity);
       return explain(all, candidates, ask, context, workspace);
     },
     async status() {
       const access = new Access(health, undefined);
+      const all = current();
       await refresh(all, access);
       return providers.map((provider) => statusOf(provider, all, { health, access }));
     },
   };
 }
 
-function shapeOf(request: Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema'>) {
+/** Of a request that is not written yet. */
+const UNWRITTEN = { needsTools: false, needsSchema: false, toolChoice: undefined, stop: [] };
+
+function shapeOf(request: Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema' | 'toolChoice' | 'stop'>) {
   return {
     tokens: estimateRequestTokens(request),
     needsTools: (request.tools?.length ?? 0) > 0,
     needsSchema: request.responseSchema !== undefined,
+    toolChoice: request.toolChoice,
+    stop: request.stop ?? [],
   };
 }

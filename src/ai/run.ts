@@ -15,6 +15,8 @@ const MAX_ATTEMPTS = 4;
 const MAX_PROVIDERS = 3;
 const FIRST_CONTENT_MIN_MS = 5000;
 const FIRST_CONTENT_MAX_MS = 30_000;
+/** When the answers of so many models do not fit, it is not the models. */
+const MISFITS = 2;
 /** A reasoning model thinks before it says anything. */
 const REASONING_MAX_MS = 90_000;
 /** Of the time left one target may be silent for this share while another could be asked. */
@@ -42,6 +44,8 @@ export interface RunOrder<Input, Result> {
   timeouts: Timeouts;
   deadlineAt: number;
   finalAttempt: boolean;
+  /** Whether an answer that does not fit may be sent back. */
+  mayRepair: boolean;
   runId: string;
   strategy: Strategy;
   on: RouterEvents | undefined;
@@ -62,6 +66,15 @@ function waitOf({ retry, retryAfterMs }: AppError): number {
 }
 
 const attemptsUsedBy = ({ retry }: AppError): number => (retry === 'delay' ? 0 : 1);
+
+/** What two models could not, a later attempt is not asked for. */
+const forGood = ({ candidate, error }: Failed): Failed => ({
+  candidate,
+  error:
+    error.failure === 'bad_output'
+      ? new ProviderError(error.provider, error.failure, error.message, { retry: 'never' })
+      : error,
+});
 
 /** An exclusion that time or another key may end, as the failure it stands for: what the job's retry is decided by. */
 function asFailure({ candidate, exclusion }: { candidate: Candidate; exclusion: Exclusion }, now: number): Failed[] {
@@ -86,10 +99,12 @@ export class Run<Input, Result> {
   readonly #providers = new Set<string>();
   readonly #retries = new Map<string, number>();
   #calls = 0;
+  #mayRepair: boolean;
 
   constructor(shared: RunResources, order: RunOrder<Input, Result>) {
     this.#shared = shared;
     this.#order = order;
+    this.#mayRepair = order.mayRepair;
     this.#context = {
       ...order.context,
       show: (delta) => {
@@ -144,7 +159,8 @@ export class Run<Input, Result> {
     if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0 || this.#isOver()) return undefined;
     const { random, health, budget, sleep } = this.#shared;
     const latest = new Map(this.failures.map((failed) => [failed.candidate.id, failed]));
-    const open = [...latest.values()].flatMap(({ candidate, error }) => {
+    const mendable = [...latest.values()].filter((failed) => !this.#isTooSmall(failed));
+    const open = mendable.flatMap(({ candidate, error }) => {
       const tries = this.#retries.get(candidate.id) ?? 0;
       const waitMs = retryWaitMs(error.failure, error.retryAfterMs, tries, this.#remainingMs, random());
       const { phase } = health.gate(candidate.provider.name, candidate.id);
@@ -165,13 +181,28 @@ export class Run<Input, Result> {
     // A paused target is no reason to ask again what nobody shall be asked.
     if (this.#isOver()) return this.failures.slice(-1);
     const now = this.#shared.health.now();
-    const all = [...this.failures, ...excluded.flatMap((one) => asFailure(one, now))];
+    if (this.#isMisfit()) return this.failures.map(forGood);
+    const paused = excluded.flatMap((one) => asFailure(one, now));
+    const all = [...this.failures, ...paused].filter((failed) => !this.#isTooSmall(failed));
     const last = this.failures.at(-1);
     if (!last || queue.length === 0) return all;
     // Targets that only the bounds of a run kept from being asked: the next attempt asks them, whatever became of these.
     const retry = this.failures.every(({ error }) => error.retry === 'delay') ? ('delay' as const) : ('later' as const);
     const { provider, failure, message } = last.error;
     return [{ ...last, error: new ProviderError(provider, failure, message, { retry }) }, ...all];
+  }
+
+  /** Two models had the job, and the answers of neither fit: they would not the next time. */
+  #isMisfit(): boolean {
+    const misfits = this.failures.filter(({ error }) => error.failure === 'bad_output');
+    return new Set(misfits.map(({ candidate }) => candidate.id)).size >= MISFITS;
+  }
+
+  /** It has no more room than one that the request did not fit into: to wait for it helps nothing. */
+  #isTooSmall({ candidate, error }: Failed): boolean {
+    if (error.failure === 'context_overflow') return false;
+    const overflowed = this.failures.filter((one) => one.error.failure === 'context_overflow');
+    return overflowed.some((one) => candidate.facts.contextWindow <= one.candidate.facts.contextWindow);
   }
 
   /** The last failure told that nobody else shall be asked either. */
@@ -211,11 +242,13 @@ export class Run<Input, Result> {
     return outcome;
   }
 
-  /** One question to one key; an answer that does not fit is sent back once, with the hint. */
+  /** One question to one key; the first answer that does not fit is sent back, with the hint. */
   async #ask(candidate: Candidate, entry: Entry, again: boolean): Promise<Outcome<Result>> {
     this.#restart();
     const first = await this.#call(candidate, entry, [], again);
-    if (first.ok || first.hint === undefined || this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0) return first;
+    if (first.ok || first.hint === undefined || !this.#mayRepair) return first;
+    if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0) return first;
+    this.#mayRepair = false;
     this.#restart();
     const repair: Message[] = [
       ...(first.answer.trim() ? [{ role: 'assistant' as const, content: first.answer }] : []),

@@ -34,7 +34,7 @@ export const codeOf = (error: unknown): string =>
   isRecord(error) && typeof error['code'] === 'string' ? error['code'] : '';
 
 const KINDS: [codes: RegExp, kind: EgressFailureKind][] = [
-  [/^(?:HPE_.*|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/, 'protocol'],
+  [/^(?:HPE_.*|HTTPParserError|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES_CONTENT_LENGTH_MISMATCH)$/, 'protocol'],
   [/^ERR_(?:SSL|TLS)_/, 'tls'],
   [/^(?:UND_ERR_CLOSED|UND_ERR_DESTROYED)$/, 'aborted'],
 ];
@@ -42,7 +42,8 @@ const KINDS: [codes: RegExp, kind: EgressFailureKind][] = [
 /** What undici's error of a request means to the caller. The connector's own errors are passed through as they are. */
 export function toFailure(error: Error, sentAnything: boolean): EgressFailed | EgressRefused {
   if (error instanceof EgressRefused || error instanceof EgressFailed) return error;
-  const code = codeOf(error);
+  // The parser's error has a code for only some of what it meets.
+  const code = codeOf(error) || error.name;
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return new EgressRefused('header');
   const kind = KINDS.find(([codes]) => codes.test(code))?.[1] ?? (sentAnything ? 'reset' : 'connect');
   return new EgressFailed(kind, sentAnything, error);

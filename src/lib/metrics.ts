@@ -114,6 +114,11 @@ export function createMetrics(processName: string) {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    eventReads: new Counter({
+      name: 'wh_event_reads_total',
+      help: 'Queries for domain events that clients follow',
+      registers,
+    }),
     sockets: new Gauge({ name: 'wh_sockets', help: 'Open WebSockets', registers }),
     watchers: new Gauge({ name: 'wh_stream_watchers', help: 'Clients following a job', registers }),
   };

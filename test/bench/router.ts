@@ -63,7 +63,8 @@ function decisionCost(): void {
   const random = seeded(1);
   const estimates = new Estimates();
   const health = new MemoryHealth(() => performance.timeOrigin + performance.now(), random);
-  const models = openCandidates(providers, estimates);
+  const current = openCandidates(providers, estimates);
+  const models = current();
   for (const { id } of models) {
     for (let at = 0; at < 20; at++) {
       const firstMs = 200 + random() * 1000;
@@ -79,6 +80,8 @@ function decisionCost(): void {
     maxOutputTokens: 800,
     needsTools: false,
     needsSchema: false,
+    toolChoice: undefined,
+    stop: [],
     isStreamed: true,
     remainingMs: 120_000,
     options: {},
@@ -91,12 +94,12 @@ function decisionCost(): void {
   const baseline = cpuUs(since) / rounds;
   for (const strategy of STRATEGIES) {
     const context: DecisionContext = { health, estimates, access: new Access(health, undefined), random, strategy };
-    for (let at = 0; at < 2000; at++) decide({ models }, ask, context);
+    for (let at = 0; at < 2000; at++) decide({ models: current() }, ask, context);
     since = process.cpuUsage();
-    for (let at = 0; at < rounds; at++) decide({ models }, ask, context);
+    for (let at = 0; at < rounds; at++) decide({ models: current() }, ask, context);
     const ours = cpuUs(since) / rounds;
     print(
-      `decision among ${models.length}, ${strategy}: ${ours.toFixed(1)} µs CPU ÷ sorting ${models.length} numbers ${baseline.toFixed(1)} µs = ${(ours / baseline).toFixed(1)}`,
+      `decision among ${models.length}, ${strategy}: ${ours.toFixed(1)} µs CPU (goal: 50) ÷ sorting ${models.length} numbers ${baseline.toFixed(1)} µs = ${(ours / baseline).toFixed(1)}`,
     );
   }
 }

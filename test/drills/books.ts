@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { isDatabaseOutage } from '#src/db/outage.ts';
 
 const MICRO_CREDITS = 1_000_000;
 const ALL_ENDED_WITHIN_MS = 120_000;
@@ -27,6 +28,12 @@ async function openJobs(pool: Pool): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
+/** A connection that was just cut says nothing of how many are open. @throws every other error */
+function oneMore(error: unknown): number {
+  if (isDatabaseOutage(error)) return 1;
+  throw error;
+}
+
 /**
  * Compares, at one moment while jobs run, what accounts hold with what their open jobs hold.
  * @returns what is wrong, one line each.
@@ -50,7 +57,7 @@ export async function checkBooks(pool: Pool, accepted: string[], granted: number
   const startedAt = performance.now();
   const problems: string[] = [];
   // The first queries after the last blow may meet a connection that was cut.
-  while ((await openJobs(pool).catch(() => 1)) > 0 && performance.now() - startedAt < ALL_ENDED_WITHIN_MS)
+  while ((await openJobs(pool).catch(oneMore)) > 0 && performance.now() - startedAt < ALL_ENDED_WITHIN_MS)
     await sleep(200);
   process.stdout.write(`  last end after ${Math.round(performance.now() - startedAt)} ms of quiet\n`);
   const list = async (what: string, sql: string, values: unknown[] = []): Promise<void> => {

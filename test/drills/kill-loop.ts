@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BackendClient } from '../../client/src/index.ts';
 import { createSimulator } from '../../simulator/server.ts';
 import { checkBooks, checkHolds, watchEnds } from '#test/drills/books.ts';
+import { isDatabaseOutage } from '#src/db/outage.ts';
 import { createInstallation, freePort, startRedis, type Running } from '#test/processes.ts';
 
 const SECONDS = Number(process.env['DRILL_SECONDS'] ?? 60);
@@ -221,8 +222,14 @@ try {
   const problems: string[] = [];
   const services = (async () => {
     while (!isOver()) {
-      // A connection that was just cut is no wrong book.
-      problems.push(...(await checkHolds(pool).catch(() => [])));
+      try {
+        problems.push(...(await checkHolds(pool)));
+        count('holds looked at');
+      } catch (error) {
+        // A connection that was just cut is no wrong book; a question that cannot be asked is.
+        if (isDatabaseOutage(error)) count('holds not looked at: the connection was cut');
+        else problems.push(`the holds cannot be read: ${String(error)}`);
+      }
       await sleep(4000 + killing() * 8000);
       if (!isOver()) await strikeServices();
     }
@@ -233,6 +240,7 @@ try {
   }
   await Promise.all([kills, services]);
   await Promise.all(open);
+  if (!tally.has('holds looked at')) problems.push('the holds were never looked at while jobs ran');
   print('quiet; waiting for every job to end');
   problems.push(...(await checkBooks(pool, [...accepted], CREDITS)));
   await Promise.race([Promise.all(readers), sleep(30_000)]);

@@ -96,7 +96,16 @@ function aFrame(random: Random): unknown {
         topic: `job:${words.recall('jobId', random)}`,
       }),
     ],
-    [1, () => ({ type: 'auth', id, token })],
+    [
+      1,
+      () => ({
+        type: random.pick(['subscribe', 'unsubscribe']),
+        id,
+        topic: 'events',
+        ...random.pick([{}, { lastEventId: String(random.int(1e6)) }, { lastEventId: '1-1' }]),
+      }),
+    ],
+    [1, () => ({ type: 'auth', id, token, ...random.pick([{}, { lastEventId: String(random.int(1e6)) }]) })],
     [1, () => nasty(random)],
   );
   return random.chance(0.4) ? spoil(good, random) : good;
@@ -130,6 +139,7 @@ it('answers every frame with a reply or closes with a code of the contract', asy
   for (const name of ['ok', 'refused', 'closed 4400', 'closed 1009']) expect(counts.get(name)).toBeGreaterThan(0);
   signedIn.close();
   await expect.poll(() => target.rt.reader.counts().watchers).toBe(0);
+  await expect.poll(() => target.rt.events.counts().watchers).toBe(0);
 }, 120_000);
 
 function wrongWith(outcome: Outcome): string | null {

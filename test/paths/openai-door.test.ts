@@ -116,6 +116,40 @@ describe("OpenAI's SDK", () => {
     expect(JSON.parse(answer.choices[0]?.message.content ?? '')).toMatchObject({ tone: expect.any(String) });
   });
 
+  it('says what to call, where to stop, and the seed', async () => {
+    simulator.script({ toolCalls: [{ name: 'find_order', arguments: {} }] });
+    const named = { type: 'function' as const, function: { name: 'find_order' } };
+    for (const [tool_choice, stop, sent] of [
+      ['required', 'FIM', ['FIM']],
+      [named, ['FIM', '\n'], ['FIM', '\n']],
+    ] as const) {
+      const asked = { model: MODEL, messages, tools: [TOOL], tool_choice, stop: stop as string | string[], seed: 7 };
+      const answer = await openai.chat.completions.create(asked);
+      expect(answer.choices[0]?.message.tool_calls).toMatchObject([{ function: { name: 'find_order' } }]);
+      expect(simulator.seen().at(-1)?.body).toMatchObject({ tool_choice, stop: sent, seed: 7 });
+    }
+  });
+
+  it('masks a stop as it masks the text it would stop at', async () => {
+    const asked = [{ role: 'user' as const, content: 'Meu CPF é 529.982.247-25' }];
+    await openai.chat.completions.create({ model: MODEL, messages: asked, stop: '529.982.247-25' });
+    expect(JSON.stringify(simulator.seen().at(-1)?.body)).not.toContain('529.982');
+    expect(simulator.seen().at(-1)?.body).toMatchObject({ stop: [expect.stringMatching(/^\[\[CPF/)] });
+  });
+
+  it('finds one model by its name', async () => {
+    expect(await openai.models.retrieve(MODEL)).toEqual({ id: MODEL, object: 'model', created: 0, owned_by: 'openai' });
+    expect(await openai.models.retrieve('auto')).toMatchObject({ owned_by: 'whatshybrid' });
+    for (const gone of ['gpt-none', 'openai/gpt-none']) {
+      expect(await errorOf(openai.models.retrieve(gone))).toMatchObject({
+        status: 404,
+        code: 'model_not_found',
+        param: 'model',
+        type: 'invalid_request_error',
+      });
+    }
+  });
+
   it('lists the models there are', async () => {
     const models = await Array.fromAsync(openai.models.list());
     expect(models.map(({ id }) => id)).toEqual(expect.arrayContaining(['auto', MODEL]));
@@ -136,6 +170,10 @@ describe('errors are the ones its clients know', () => {
     expect(await errorOf(chat.completions.create({ model: MODEL, messages, n: 2 }))).toMatchObject({
       status: 400,
       param: 'n',
+    });
+    expect(await errorOf(chat.completions.create({ model: MODEL, messages, tool_choice: 'required' }))).toMatchObject({
+      status: 400,
+      param: 'tool_choice',
     });
     expect(await errorOf(openai.get('/nothing'))).toMatchObject({ status: 404, type: 'invalid_request_error' });
     expect(await errorOf(openai.get('/chat/completions'))).toMatchObject({ status: 405, code: 'method_not_allowed' });

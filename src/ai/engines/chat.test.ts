@@ -27,6 +27,25 @@ it('shows every piece as it came, white space too, and mends only what Unicode f
   expect(result).toEqual({ text: '\n Oi 😊!\ufffd', toolCalls: [], finishReason: 'stop' });
 });
 
+it('must call the tool that was asked for', () => {
+  const tools = [
+    { name: 'a', parameters: {} },
+    { name: 'b', parameters: {} },
+  ];
+  const ask = (toolChoice: unknown, called: string[]) => {
+    const input = chat.input.parse({ messages: [{ role: 'user', content: 'Oi' }], tools, toolChoice });
+    const reader = chat.read(input);
+    reader.push('Oi');
+    const toolCalls = called.map((name) => ({ id: name, name, arguments: '{}' }));
+    return reader.end({ finishReason: 'tool_calls', toolCalls }).result.toolCalls.length;
+  };
+  expect(ask('required', ['a'])).toBe(1);
+  expect(ask({ name: 'b' }, ['b'])).toBe(1);
+  expect(() => ask('required', [])).toThrow('It did not call a tool.');
+  expect(() => ask({ name: 'b' }, ['a'])).toThrow('It did not call the tool "b".');
+  expect(() => ask({ name: 'c' }, [])).toThrow(/there is no tool named/);
+});
+
 describe('JSON', () => {
   const schema = {
     type: 'object',
@@ -48,7 +67,7 @@ describe('JSON', () => {
     ['{}', /\$\.n is missing/],
     ['{"n": 1, "x": 2}', /\$\.x is not asked for/],
     ['[1]', /\$ must be of type "object"/],
-    ['one', /one JSON object/],
+    ['one', /not JSON/],
   ])('refuses %s with a hint', (answer, hint) => {
     expect(() => read([answer], { responseFormat })).toThrow(AnswerError);
     expect(() => read([answer], { responseFormat })).toThrow(hint);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { storable, TextGate } from '#src/ai/engines/answer-text.ts';
 import { AnswerError, type AnswerReader, defineEngine } from '#src/ai/engines/define.ts';
-import { jsonObject, textField } from '#src/ai/engines/fields.ts';
+import { jsonObject, rawField, textField } from '#src/ai/engines/fields.ts';
 import { requireJson } from '#src/ai/engines/json-answer.ts';
 import { shapeFault } from '#src/ai/engines/json-shape.ts';
 import type { ToolCall } from '#src/ai/model.ts';
@@ -66,10 +66,21 @@ export const ChatInput = z
       .max(MAX_MESSAGES, `must have at most ${MAX_MESSAGES} messages`),
     tools: z.array(ChatTool).max(64, 'must have at most 64 tools').optional(),
     responseFormat: ResponseFormat.optional(),
+    /** What the model must call; left out, it decides. */
+    toolChoice: z.union([z.literal('required'), z.strictObject({ name: z.string().max(64) })]).optional(),
+    /** Texts the answer ends before. */
+    stop: z.array(rawField(100)).min(1).max(4, 'must have at most 4 texts').optional(),
+    /** A wish for like answers to like requests; who has no seed takes no notice. */
+    seed: z.int().min(0).max(2_147_483_647).optional(),
     maxOutputTokens: z.int().min(1).max(MAX_OUTPUT, `must be at most ${MAX_OUTPUT}`).optional(),
     temperature: z.number().min(0).max(2).optional(),
   })
-  .superRefine(({ messages }, context) => {
+  .superRefine(({ messages, tools = [], toolChoice }, context) => {
+    const named = typeof toolChoice === 'object' ? toolChoice.name : undefined;
+    if (toolChoice && !tools.some(({ name }) => named === undefined || name === named)) {
+      const message = named === undefined ? 'needs tools' : `there is no tool named "${named}"`;
+      context.addIssue({ code: 'custom', path: ['toolChoice'], message });
+    }
     const characters = messages.reduce((sum, message) => sum + message.content.length, 0);
     if (characters > MAX_CHARACTERS) {
       context.addIssue({
@@ -109,6 +120,12 @@ function responseSchema(
 }
 
 function checkCalls(calls: ToolCall[], input: ChatInput): ToolCall[] {
+  const { toolChoice } = input;
+  const isAsked = ({ name }: ToolCall) => typeof toolChoice !== 'object' || name === toolChoice.name;
+  if (toolChoice && !calls.some(isAsked)) {
+    const tool = typeof toolChoice === 'object' ? `the tool "${toolChoice.name}"` : 'a tool';
+    throw new AnswerError(`It did not call ${tool}.`, `Call ${tool}.`);
+  }
   return calls.map((call) => {
     if (!input.tools?.some(({ name }) => name === call.name))
       throw new AnswerError(`There is no tool named "${call.name.slice(0, 64)}".`);
@@ -169,6 +186,9 @@ export const chat = defineEngine<ChatInput, ChatResult>({
     return {
       messages: input.messages,
       ...(input.tools?.length && { tools: input.tools }),
+      ...(input.toolChoice && { toolChoice: input.toolChoice }),
+      ...(input.stop && { stop: input.stop }),
+      ...(input.seed !== undefined && { seed: input.seed }),
       ...(schema && { responseSchema: schema }),
       ...(input.temperature !== undefined && { temperature: input.temperature }),
     };

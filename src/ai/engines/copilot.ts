@@ -101,7 +101,7 @@ function splitAnswer(answer: string): { reply: string; assessment?: z.infer<type
 function resultOf(answer: string, input: CopilotInput): CopilotResult {
   const { reply, assessment } = splitAnswer(answer);
   if (reply === '')
-    throw new AnswerError(`The reply was empty. Write the text of the message first, then ${SEPARATOR}.`);
+    throw new AnswerError('The reply was empty.', `Write the text of the message first, then ${SEPARATOR}.`);
   if (!assessment) {
     const talk = talkOf(input);
     const confidence = groundingOf(reply, `${talk.customer}\n${talk.background}`);

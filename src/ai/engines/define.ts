@@ -61,9 +61,13 @@ export function defineEngine<Input, Result>(engine: Engine<Input, Result>): Engi
 /** The model answered, but not what the engine must return; `hint` tells a model how to mend it. */
 export class AnswerError extends Error {
   readonly hint: string;
-  constructor(hint: string) {
-    super(`The answer does not fit: ${hint}`);
+  /**
+   * @param fault what was wrong, in words for people: the job's problem shows it
+   * @param advice what the model is told beside it; may name marks of the prompt
+   */
+  constructor(fault: string, advice = '') {
+    super(`The answer of the model does not fit: ${fault}`);
     this.name = 'AnswerError';
-    this.hint = hint;
+    this.hint = `${fault} ${advice}`.trimEnd();
   }
 }

@@ -4,16 +4,19 @@ import { TONES } from '#src/ai/local/templates.ts';
 const NO_NUL = 'must not contain the character U+0000';
 const WELL_FORMED = 'must not contain half a surrogate pair: it is not valid Unicode';
 
-/** Text a person wrote: 1 to `max` UTF-16 units, storable in Postgres and sendable as UTF-8. */
-export function textField(max: number) {
+/** 1 to `max` UTF-16 units, storable in Postgres and sendable as UTF-8; may be white space. */
+export function rawField(max: number) {
   return z
     .string()
     .min(1, 'must not be empty')
     .max(max, `must have at most ${max} characters`)
     .refine((text) => !text.includes('\0'), NO_NUL)
-    .refine((text) => text.isWellFormed(), WELL_FORMED)
-    .refine((text) => text.trim() !== '', 'must not be only white space');
+    .refine((text) => text.isWellFormed(), WELL_FORMED);
 }
+
+/** Text a person wrote: as `rawField`, and not only white space. */
+export const textField = (max: number) =>
+  rawField(max).refine((text) => text.trim() !== '', 'must not be only white space');
 
 const MAX_DEPTH = 20;
 

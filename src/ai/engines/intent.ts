@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { storable } from '#src/ai/engines/answer-text.ts';
 import { AnswerError, type AnswerReader, defineEngine } from '#src/ai/engines/define.ts';
 import { Confidence, textField } from '#src/ai/engines/fields.ts';
-import { checked, requireJson } from '#src/ai/engines/json-answer.ts';
+import { KEEP_SHAPE, checked, requireJson } from '#src/ai/engines/json-answer.ts';
 import { INTENTS } from '#src/ai/local/intent.ts';
 import { detectLanguage } from '#src/ai/local/language.ts';
 import { renderPrompt } from '#src/ai/prompts/define.ts';
@@ -53,7 +53,7 @@ function readIntent(input: IntentInput): AnswerReader<IntentResult> {
       const intent = byKey.get(labelKey(written.intent));
       if (intent === undefined) {
         const labels = JSON.stringify(labelsOf(input));
-        throw new AnswerError(`intent: must be one of ${labels}, spelled exactly so. Keep the asked shape.`);
+        throw new AnswerError(`intent: must be one of ${labels}, spelled exactly so.`, KEEP_SHAPE);
       }
       // A label of the model's own invention beside the asked ones is dropped; the rest of the answer is good.
       const others = written.subIntents.flatMap((label) => byKey.get(labelKey(String(label))) ?? []);

@@ -22,14 +22,13 @@ export function jsonIn(answer: string): unknown {
 export function requireJson(answer: string, finishReason: string): unknown {
   const value = jsonIn(answer);
   if (value !== undefined) return value;
-  if (answer.trim() === '')
-    throw new AnswerError('The answer was empty. Answer with the JSON object that was asked for.');
-  throw new AnswerError(
-    finishReason === 'length'
-      ? 'The answer was cut at the token limit before its JSON was whole. Answer with shorter texts.'
-      : 'Answer with one JSON object of the asked shape and nothing else.',
-  );
+  if (answer.trim() === '') throw new AnswerError('It was empty.', 'Answer with the JSON object that was asked for.');
+  throw finishReason === 'length'
+    ? new AnswerError('It was cut at the token limit before its JSON was whole.', 'Answer with shorter texts.')
+    : new AnswerError('It was not JSON.', 'Answer with one JSON object of the asked shape and nothing else.');
 }
+
+export const KEEP_SHAPE = 'Keep the asked shape.';
 
 /** @returns the value as the schema reads it. @throws AnswerError naming the first place that does not fit */
 export function checked<Value>(schema: z.ZodType<Value>, value: unknown, where = ''): Value {
@@ -37,5 +36,5 @@ export function checked<Value>(schema: z.ZodType<Value>, value: unknown, where =
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = [where, ...(issue?.path ?? [])].filter((part) => part !== '').join('.');
-  throw new AnswerError(`${path || 'The JSON'}: ${issue?.message}. Keep the asked shape.`);
+  throw new AnswerError(`${path || 'The JSON'}: ${issue?.message}.`, KEEP_SHAPE);
 }

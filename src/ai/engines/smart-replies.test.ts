@@ -63,7 +63,7 @@ it.each([
     JSON.stringify({ replies: replies.map((reply) => ({ ...reply, confidence: 80 })) }),
     /replies\[0\]\.confidence/,
   ],
-  ['prose', 'Não sei.', /one JSON object/],
+  ['prose', 'Não sei.', /not JSON/],
   ['nothing', '  ', /empty/],
   ['another shape', '{"answers": []}', /list "replies"/],
 ])('refuses %s with a hint a model can follow', (_, answer, hint) => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { sameness, storable } from '#src/ai/engines/answer-text.ts';
 import { AnswerError, type AnswerReader, defineEngine } from '#src/ai/engines/define.ts';
 import { Confidence, ContextField, contextText, LanguageField, textField, ToneField } from '#src/ai/engines/fields.ts';
-import { jsonIn, requireJson } from '#src/ai/engines/json-answer.ts';
+import { KEEP_SHAPE, jsonIn, requireJson } from '#src/ai/engines/json-answer.ts';
 import { groundingOf } from '#src/ai/local/grounding.ts';
 import { type Language, languageOf } from '#src/ai/local/language.ts';
 import type { Tone } from '#src/ai/local/templates.ts';
@@ -81,7 +81,7 @@ function readReplies(input: SmartRepliesInput): AnswerReader<SmartRepliesResult>
         const reply = Reply.safeParse(item);
         if (!reply.success) {
           const issue = reply.error.issues[0];
-          throw new AnswerError(`replies[${at}].${issue?.path.join('.')}: ${issue?.message}. Keep the asked shape.`);
+          throw new AnswerError(`replies[${at}].${issue?.path.join('.')}: ${issue?.message}.`, KEEP_SHAPE);
         }
         const key = sameness(reply.data.text);
         if (!seen.has(key)) replies.push(reply.data);

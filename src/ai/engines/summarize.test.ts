@@ -49,7 +49,7 @@ it('shows words as they come, not at the end', () => {
 });
 
 it.each([
-  ['no trailer', 'Um resumo.', /write ###DETAILS###/],
+  ['no trailer', 'Um resumo.', /lists behind the summary were missing/],
   ['no summary', tail, /summary was empty/],
   ['an empty answer', '', /summary was empty/],
   ['a list that is none', `Oi.\n${SEPARATOR}\n{"keyPoints": "x", "actionItems": [], "decisions": []}`, /keyPoints/],
@@ -57,6 +57,23 @@ it.each([
 ])('refuses %s with a hint', (_, answer, hint) => {
   expect(() => readWith(summarize, inputOf(), [answer])).toThrow(AnswerError);
   expect(() => readWith(summarize, inputOf(), [answer])).toThrow(hint);
+});
+
+const faultOf = (answer: string) => {
+  try {
+    return readWith(summarize, inputOf(), [answer]);
+  } catch (error) {
+    return error;
+  }
+};
+
+it('tells people what was wrong, and only the model the marks of its prompt', () => {
+  for (const answer of ['', 'Um resumo.']) {
+    expect(faultOf(answer)).toMatchObject({
+      message: expect.not.stringContaining('#'),
+      hint: expect.stringContaining('###DETAILS###'),
+    });
+  }
 });
 
 it('takes more points than asked for as the first twenty', () => {

@@ -81,11 +81,14 @@ function readSummary({ maxLength }: SummarizeInput): AnswerReader<SummarizeResul
       const answer = gate.end();
       const trailer = jsonIn(answer.slice(gate.shown.length).replace(SEPARATOR, '\n'));
       if (gate.shown === '') {
-        throw new AnswerError(`The summary was empty. Write its text first, then ${SEPARATOR}, then the JSON.`);
+        throw new AnswerError('The summary was empty.', `Write its text first, then ${SEPARATOR}, then the JSON.`);
       }
       if (trailer === undefined) {
-        const cut = finishReason === 'length' ? 'The answer was cut at the token limit. Write less. ' : '';
-        throw new AnswerError(`${cut}After the summary write ${SEPARATOR} on a line of its own, then the JSON object.`);
+        const isCut = finishReason === 'length';
+        throw new AnswerError(
+          isCut ? 'It was cut at the token limit, before its lists.' : 'The lists behind the summary were missing.',
+          `${isCut ? 'Write less. ' : ''}After the summary write ${SEPARATOR} on a line of its own, then the JSON object.`,
+        );
       }
       const result = { summary: cutTo(gate.shown, maxLength), ...checked(Written, trailer) };
       return { rest: result.summary.slice(shown.length), result };

@@ -56,10 +56,12 @@ function readTranslation(input: TranslateInput): AnswerReader<TranslateResult> {
       const answer = gate.end();
       const at = answer.indexOf(separator);
       const translatedText = (at < 0 ? answer : answer.slice(0, at)).trim();
-      if (translatedText === '') throw new AnswerError('The translation was empty. Write the translated text first.');
+      if (translatedText === '')
+        throw new AnswerError('The translation was empty.', 'Write the translated text first.');
       if (at < 0 && finishReason === 'length') {
         throw new AnswerError(
-          'The translation was cut at the token limit. Write the whole translation and nothing else.',
+          'The translation was cut at the token limit.',
+          'Write the whole translation and nothing else.',
         );
       }
       const sourceLanguage = sourceOf(input, at < 0 ? '' : answer.slice(at + separator.length));

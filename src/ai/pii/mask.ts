@@ -80,16 +80,17 @@ function inTool(tool: Tool, change: (text: string) => string): Tool {
   };
 }
 
-/** Every text of a request that a person may have written: messages, calls and results of tools, what tools and schemas say. */
-export function inRequest<Request extends Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema'>>(
+/** Every text of a request that a person may have written: messages, calls and results of tools, what tools and schemas say, where it stops. */
+export function inRequest<Request extends Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema' | 'stop'>>(
   request: Request,
   change: (text: string) => string,
 ): Request {
-  const { messages, tools, responseSchema } = request;
+  const { messages, tools, responseSchema, stop } = request;
   return {
     ...request,
     messages: messages.map((message) => inMessage(message, change)),
     ...(tools && { tools: tools.map((tool) => inTool(tool, change)) }),
+    ...(stop && { stop: stop.map(change).filter((text) => text !== '') }),
     ...(responseSchema && { responseSchema: { ...responseSchema, schema: inSchema(responseSchema.schema, change) } }),
   };
 }

@@ -19,7 +19,7 @@ import { sanitize } from '#src/ai/safety/sanitize.ts';
 import { AppError } from '#src/errors.ts';
 
 /** What of a request people may have written. */
-type Texts = Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema'>;
+type Texts = Pick<ChatRequest, 'messages' | 'tools' | 'responseSchema' | 'stop'>;
 
 type Answer = AsyncIterable<Chunk | Progress>;
 

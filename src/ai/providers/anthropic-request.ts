@@ -1,6 +1,6 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { factsOf } from '#src/ai/catalog.ts';
-import type { ChatRequest, Message, Tool } from '#src/ai/model.ts';
+import type { ChatRequest, Message, Tool, ToolChoice } from '#src/ai/model.ts';
 import { inDialect, schemaInWords, type SchemaDialect } from '#src/ai/providers/schema-dialect.ts';
 import { strictSchema } from '#src/ai/providers/strict-schema.ts';
 import { objectIn } from '#src/ai/providers/tool-arguments.ts';
@@ -12,7 +12,7 @@ interface Turn {
   content: Block[];
 }
 
-/** Our turn as the body of a message. The API takes no temperature since version 2026-10-21. */
+/** Our turn as the body of a message. The API takes no temperature since version 2026-10-21, and has no seed. */
 export function anthropicBody(request: ChatRequest): Body {
   const facts = factsOf('anthropic', request.model);
   const system = request.messages.filter(({ role }) => role === 'system').map(({ content }) => content);
@@ -25,9 +25,14 @@ export function anthropicBody(request: ChatRequest): Body {
     messages: turnsOf(request.messages),
     ...(system.length > 0 ? { system: system.join('\n\n') } : {}),
     ...(request.tools?.length ? { tools: request.tools.map(anthropicTool) } : {}),
+    ...(request.tools?.length && request.toolChoice ? { tool_choice: choiceOf(request.toolChoice) } : {}),
+    ...(request.stop?.length ? { stop_sequences: request.stop } : {}),
     ...(format ? { output_config: { format } } : {}),
   };
 }
+
+const choiceOf = (choice: ToolChoice): Anthropic.ToolChoice =>
+  choice === 'required' ? { type: 'any' } : { type: 'tool', name: choice.name };
 
 const KEYWORDS = new Set(
   'type properties required additionalProperties items anyOf allOf enum const description title $ref $defs'.split(' '),

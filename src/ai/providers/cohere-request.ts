@@ -17,6 +17,9 @@ export function cohereBody(request: ChatRequest): Cohere.V2ChatRequest {
     maxTokens: Math.min(request.maxOutputTokens, facts.maxOutputTokens),
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
     ...(tools?.length ? { tools: tools.map(cohereTool) } : {}),
+    ...(tools?.length && request.toolChoice === 'required' ? { toolChoice: 'REQUIRED' as const } : {}),
+    ...(request.stop?.length ? { stopSequences: request.stop } : {}),
+    ...(request.seed === undefined ? {} : { seed: request.seed }),
     ...(format ? { responseFormat: format } : {}),
   };
 }

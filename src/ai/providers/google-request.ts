@@ -2,10 +2,12 @@ import type {
   Content,
   EmbedContentRequest,
   FunctionCallPart,
+  FunctionCallingMode,
   FunctionDeclaration,
   GenerateContentRequest,
   GenerationConfig,
   Part,
+  ToolConfig,
 } from '@google/generative-ai';
 import { factsOf } from '#src/ai/catalog.ts';
 import type { ChatRequest, Message, Tool } from '#src/ai/model.ts';
@@ -15,6 +17,7 @@ import { objectIn } from '#src/ai/providers/tool-arguments.ts';
 // The SDK sends every field it is given; these are younger than its types.
 interface Config extends GenerationConfig {
   responseJsonSchema?: Record<string, unknown>;
+  seed?: number;
   thinkingConfig?: { thinkingBudget: number } | { thinkingLevel: 'low' };
 }
 interface Declaration extends FunctionDeclaration {
@@ -42,6 +45,16 @@ export function googleBody(request: ChatRequest): GenerateContentRequest {
   };
 }
 
+/** What must be called. @param any the SDK's word for "one of these", which only the loaded SDK has */
+export function googleToolConfig(
+  { tools, toolChoice }: ChatRequest,
+  any: FunctionCallingMode,
+): { toolConfig?: ToolConfig } {
+  if (!tools?.length || !toolChoice) return {};
+  const allowed = toolChoice === 'required' ? {} : { allowedFunctionNames: [toolChoice.name] };
+  return { toolConfig: { functionCallingConfig: { mode: any, ...allowed } } };
+}
+
 const thinksInLevels = (model: string) => /^gemini-([3-9]|\d\d)/.test(model);
 
 function configOf(request: ChatRequest, schema: Record<string, unknown> | undefined): Config {
@@ -50,6 +63,8 @@ function configOf(request: ChatRequest, schema: Record<string, unknown> | undefi
   return {
     maxOutputTokens: Math.min(request.maxOutputTokens, facts.maxOutputTokens),
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
+    ...(request.stop?.length ? { stopSequences: request.stop } : {}),
+    ...(request.seed === undefined ? {} : { seed: request.seed }),
     ...(thinkingConfig ? { thinkingConfig } : {}),
     ...(schema ? { responseMimeType: 'application/json' } : {}),
     // An object without properties is refused; then it is just some JSON.

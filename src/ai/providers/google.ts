@@ -1,11 +1,11 @@
-import type { ApiKey, Provider } from '#src/ai/model.ts';
+import type { ApiKey, ChatRequest, Provider } from '#src/ai/model.ts';
 import { runPlain, runStream, secretOf } from '#src/ai/providers/call.ts';
 import { embeddingsOf } from '#src/ai/providers/completion.ts';
 import { embedInBatches } from '#src/ai/providers/embed-batches.ts';
 import { GoogleAnswer } from '#src/ai/providers/google-answer.ts';
 import { callWithFetch, readStream } from '#src/ai/providers/google-sdk.ts';
 import { GoogleLines } from '#src/ai/providers/google-lines.ts';
-import { googleBody, googleEmbedRequest } from '#src/ai/providers/google-request.ts';
+import { googleBody, googleEmbedRequest, googleToolConfig } from '#src/ai/providers/google-request.ts';
 
 export interface GoogleOptions {
   keys: readonly ApiKey[];
@@ -27,6 +27,10 @@ export function createGoogle({ keys, baseUrl, models, fetch }: GoogleOptions): P
     const { GoogleGenerativeAI } = await loadSdk();
     return new GoogleGenerativeAI(secret).getGenerativeModel({ model }, { baseUrl });
   };
+  const turnOf = async (request: ChatRequest, key: ApiKey | undefined) => {
+    const [model, { FunctionCallingMode }] = await Promise.all([modelOf(request.model, key), loadSdk()]);
+    return { model, body: { ...googleBody(request), ...googleToolConfig(request, FunctionCallingMode.ANY) } };
+  };
   return {
     name: 'google',
     models,
@@ -38,14 +42,14 @@ export function createGoogle({ keys, baseUrl, models, fetch }: GoogleOptions): P
       const lines = new GoogleLines();
       const mending = { mend: (text: string) => lines.mend(text), mendEnd: (rest: string) => lines.end(rest) };
       return runStream({ ...call(signal), ...mending }, new GoogleAnswer(request), async (upstream) => {
-        const model = await modelOf(request.model, key);
-        return readStream(await callWithFetch(upstream.fetch, () => model.generateContentStream(googleBody(request))));
+        const { model, body } = await turnOf(request, key);
+        return readStream(await callWithFetch(upstream.fetch, () => model.generateContentStream(body)));
       });
     },
     complete: (request, signal, key) =>
       runPlain(call(signal), async (upstream) => {
-        const model = await modelOf(request.model, key);
-        const { response } = await callWithFetch(upstream.fetch, () => model.generateContent(googleBody(request)));
+        const { model, body } = await turnOf(request, key);
+        const { response } = await callWithFetch(upstream.fetch, () => model.generateContent(body));
         const answer = new GoogleAnswer(request);
         answer.push(response);
         return answer.completion();

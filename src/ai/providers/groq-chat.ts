@@ -3,7 +3,7 @@ import type { ChatCompletionCreateParamsNonStreaming } from 'groq-sdk/resources/
 import { factsOf } from '#src/ai/catalog.ts';
 import type { ChatRequest } from '#src/ai/model.ts';
 import type { OpenaiChunk } from '#src/ai/providers/openai-answer.ts';
-import { openaiFormat, openaiMessage, openaiTool } from '#src/ai/providers/openai-request.ts';
+import { openaiBounds, openaiFormat, openaiMessage, openaiTools } from '#src/ai/providers/openai-request.ts';
 
 /** The only models that keep strictly to a schema; of the others Groq refuses the word. */
 const isStrict = (model: string) => model.startsWith('openai/gpt-oss');
@@ -15,7 +15,8 @@ export function groqBody(request: ChatRequest): ChatCompletionCreateParamsNonStr
     model: request.model,
     max_completion_tokens: request.maxOutputTokens,
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
-    ...(request.tools?.length ? { tools: request.tools.map(openaiTool) } : {}),
+    ...openaiTools(request),
+    ...openaiBounds(request),
     // Else these models think aloud in the text of their answer; gpt-oss never does, and does not know the word.
     ...(facts.supportsReasoning && !isStrict(request.model) ? { reasoning_format: 'parsed' } : {}),
     ...openaiFormat(request, request.messages.map(openaiMessage), {

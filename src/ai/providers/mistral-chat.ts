@@ -9,7 +9,7 @@ import type {
   UsageInfo,
 } from '@mistralai/mistralai/models/components';
 import { factsOf } from '#src/ai/catalog.ts';
-import type { ChatRequest, Message } from '#src/ai/model.ts';
+import type { ChatRequest, Message, ToolChoice } from '#src/ai/model.ts';
 import { failedAs } from '#src/ai/providers/failure.ts';
 import type { OpenaiChunk, OpenaiUsage, OpenaiWhole } from '#src/ai/providers/openai-answer.ts';
 import { openaiTool } from '#src/ai/providers/openai-request.ts';
@@ -18,16 +18,22 @@ import { HttpFailure } from '#src/ai/providers/upstream.ts';
 
 /** Our turn as the body of a Mistral chat completion. */
 export function mistralBody(request: ChatRequest): ChatCompletionRequest {
-  const { model, messages, maxOutputTokens, temperature, tools } = request;
+  const { model, messages, maxOutputTokens, temperature, tools, toolChoice, stop, seed } = request;
   return {
     model,
     messages: messages.map(mistralMessage),
     maxTokens: maxOutputTokens,
     ...(temperature !== undefined && factsOf('mistral', model).supportsTemperature ? { temperature } : {}),
     ...(tools?.length ? { tools: tools.map(openaiTool) } : {}),
+    ...(tools?.length && toolChoice ? { toolChoice: choiceOf(toolChoice) } : {}),
+    ...(stop?.length ? { stop } : {}),
+    ...(seed === undefined ? {} : { randomSeed: seed }),
     ...formatOf(request),
   };
 }
+
+const choiceOf = (choice: ToolChoice): ChatCompletionRequest['toolChoice'] =>
+  choice === 'required' ? choice : { type: 'function', function: { name: choice.name } };
 
 /** Every model of Mistral takes a schema. */
 function formatOf({ responseSchema }: ChatRequest): Pick<ChatCompletionRequest, 'responseFormat'> {

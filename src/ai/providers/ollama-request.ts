@@ -17,6 +17,8 @@ export function ollamaBody(request: ChatRequest): Omit<Body, 'stream'> {
       num_predict: request.maxOutputTokens,
       num_ctx: contextFor(request),
       ...(request.temperature === undefined ? {} : { temperature: request.temperature }),
+      ...(request.stop?.length ? { stop: request.stop } : {}),
+      ...(request.seed === undefined ? {} : { seed: request.seed }),
     },
   };
 }

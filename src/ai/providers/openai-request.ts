@@ -12,10 +12,25 @@ export function openaiBody(request: ChatRequest): Body {
     model: request.model,
     max_completion_tokens: request.maxOutputTokens,
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
-    ...(request.tools?.length ? { tools: request.tools.map(openaiTool) } : {}),
+    ...openaiTools(request),
+    ...openaiBounds(request),
     ...openaiFormat(request, request.messages.map(openaiMessage), { schema: facts.supportsJsonSchema, strict: true }),
   };
 }
+
+/** The tools, and what of them must be called. */
+export function openaiTools({ tools, toolChoice }: ChatRequest) {
+  if (!tools?.length) return {};
+  const choice =
+    typeof toolChoice === 'object' ? { type: 'function' as const, function: { name: toolChoice.name } } : toolChoice;
+  return { tools: tools.map(openaiTool), ...(choice && { tool_choice: choice }) };
+}
+
+/** Where the answer ends, and its seed. */
+export const openaiBounds = ({ stop, seed }: ChatRequest) => ({
+  ...(stop?.length && { stop }),
+  ...(seed !== undefined && { seed }),
+});
 
 /** Texts to embed, as OpenAI takes them. Floats, because base64, which the SDK asks for by itself, is not known to all who imitate OpenAI. */
 export function embeddingBody({ model, texts, dimensions }: EmbeddingRequest): OpenAI.EmbeddingCreateParams {

@@ -6,6 +6,8 @@ import { instanceOf } from '../../../simulator/schema-instance.ts';
 import { FAULTS, type Fault, type Script } from '../../../simulator/script.ts';
 import { KEYS, MODES, outcomeOf, SECRET, SHAPES, SIMULATED } from '#src/ai/__fixtures__/simulated.ts';
 import type { Mode, Shape, Simulated } from '#src/ai/__fixtures__/simulated.ts';
+import { canBeMadeToCall } from '#src/ai/capabilities.ts';
+import { factsOf } from '#src/ai/catalog.ts';
 import { type ChatRequest, type Completion, type Provider, ProviderError } from '#src/ai/model.ts';
 import { gather } from '#src/ai/providers/gather.ts';
 import { withTimers } from '#src/ai/timers.ts';
@@ -212,6 +214,76 @@ describe.each(SIMULATED)('$name', (simulated) => {
     const limits = { ...LIMITS, totalMs: 150 };
     const result = await ask({ chunks: 1000, chunkMs: 10 }, 'stream', 'text', limits);
     expect(result).toMatchObject({ failure: 'timeout', message: `${simulated.name} did not finish within 150 ms.` });
+  });
+});
+
+/** How each API is told what to call, where to stop, and the seed; null: it has no such thing. */
+const WIRES: Record<string, { required: object | null; named: object | null; stop: object; seed: object | null }> = {
+  ...Object.fromEntries(
+    ['openai', 'groq', 'together'].map((name) => [
+      name,
+      {
+        required: { tool_choice: 'required' },
+        named: { tool_choice: { type: 'function', function: { name: 'find_order' } } },
+        stop: { stop: ['FIM', '\n\n'] },
+        seed: { seed: 7 },
+      },
+    ]),
+  ),
+  mistral: {
+    required: { tool_choice: 'required' },
+    named: { tool_choice: { type: 'function', function: { name: 'find_order' } } },
+    stop: { stop: ['FIM', '\n\n'] },
+    seed: { random_seed: 7 },
+  },
+  anthropic: {
+    required: { tool_choice: { type: 'any' } },
+    named: { tool_choice: { type: 'tool', name: 'find_order' } },
+    stop: { stop_sequences: ['FIM', '\n\n'] },
+    seed: null,
+  },
+  google: {
+    required: { toolConfig: { functionCallingConfig: { mode: 'ANY' } } },
+    named: { toolConfig: { functionCallingConfig: { mode: 'ANY', allowedFunctionNames: ['find_order'] } } },
+    stop: { generationConfig: { stopSequences: ['FIM', '\n\n'] } },
+    seed: { generationConfig: { seed: 7 } },
+  },
+  cohere: {
+    required: { tool_choice: 'REQUIRED' },
+    named: null,
+    stop: { stop_sequences: ['FIM', '\n\n'] },
+    seed: { seed: 7 },
+  },
+  ollama: {
+    required: null,
+    named: null,
+    stop: { options: { stop: ['FIM', '\n\n'] } },
+    seed: { options: { seed: 7 } },
+  },
+};
+
+describe.each(SIMULATED)('$name is told in its own words', (simulated) => {
+  const { name, model } = simulated;
+  const wire = WIRES[name];
+  const sent = async (mode: Mode, more: Partial<ChatRequest>, shape: Shape = 'tools') => {
+    const result = await run(providerOf(simulated), { ...request(model, shape, {}), ...more }, mode);
+    answerOf(result);
+    return simulator.seen().findLast((one) => one.provider === name)?.body;
+  };
+
+  test.each(MODES)('what to call, where to stop, and the seed (%s)', async (mode) => {
+    const bounds = await sent(mode, { stop: ['FIM', '\n\n'], seed: 7 }, 'text');
+    expect(bounds).toMatchObject(wire?.stop ?? {});
+    if (wire?.seed) expect(bounds).toMatchObject(wire.seed);
+    else expect(JSON.stringify(bounds)).not.toMatch(/seed/i);
+    for (const [wanted, toolChoice] of [
+      [wire?.required, 'required'],
+      [wire?.named, { name: 'find_order' }],
+    ] as const) {
+      if (wanted) expect(await sent(mode, { toolChoice })).toMatchObject(wanted);
+      expect(canBeMadeToCall(factsOf(simulated.make('http://none', KEYS).name, model), toolChoice)).toBe(!!wanted);
+    }
+    expect(JSON.stringify(await sent(mode, {}))).not.toMatch(/tool_choice|toolConfig|stop|seed/i);
   });
 });
 

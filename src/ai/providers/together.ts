@@ -3,7 +3,13 @@ import { factsOf } from '#src/ai/catalog.ts';
 import { runPlain, runStream, secretOf } from '#src/ai/providers/call.ts';
 import { loadOpenai, openaiClient } from '#src/ai/providers/openai.ts';
 import { OpenaiAnswer, openaiCompletion, openaiEmbeddings } from '#src/ai/providers/openai-answer.ts';
-import { embeddingBody, openaiFormat, openaiMessage, openaiTool } from '#src/ai/providers/openai-request.ts';
+import {
+  embeddingBody,
+  openaiBounds,
+  openaiFormat,
+  openaiMessage,
+  openaiTools,
+} from '#src/ai/providers/openai-request.ts';
 import type { Upstream } from '#src/ai/providers/upstream.ts';
 
 export interface TogetherOptions {
@@ -21,7 +27,8 @@ export function togetherBody(request: ChatRequest) {
     model: request.model,
     max_tokens: request.maxOutputTokens,
     ...(request.temperature !== undefined && facts.supportsTemperature ? { temperature: request.temperature } : {}),
-    ...(request.tools?.length ? { tools: request.tools.map(openaiTool) } : {}),
+    ...openaiTools(request),
+    ...openaiBounds(request),
     ...openaiFormat(request, request.messages.map(openaiMessage), { schema: facts.supportsJsonSchema, strict: true }),
   };
 }

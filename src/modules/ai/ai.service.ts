@@ -18,6 +18,7 @@ import { fieldErrors } from '#src/http/validation.ts';
 import type { Band } from '#queues/define.ts';
 import { withLivingModel } from '#src/modules/ai/chosen-model.ts';
 import { EMBEDDINGS, embeddingsHold, type EmbeddingsInput } from '#src/modules/ai/embeddings.ts';
+import { BatchFrame } from '#src/modules/ai/batch.schemas.ts';
 import { budgetOf } from '#src/modules/ai/budget.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
@@ -56,6 +57,8 @@ export interface AiService {
     options: JobOptions,
     origin: Origin,
   ): Promise<{ submission: Submission; items: { input: unknown; hold: number }[] }>;
+  /** Checks a batch from a socket. @throws AppError 400 `validation_failed`, with paths below `input` and `options` */
+  parseBatch(input: unknown, options: unknown): { engine: Engine; items: unknown[]; options: JobOptions };
   /** Turns checked texts into what can be accepted. @throws AppError as `prepare` does */
   prepareEmbeddings(auth: Auth, input: EmbeddingsInput, origin: Origin): Promise<Submission>;
   /** The models this installation can have texts embedded by. */
@@ -109,6 +112,13 @@ export function createAiService({ router, providers, embedder, readWorkspaceAi }
       const parsed = engine.input.safeParse(input);
       if (parsed.success) return { engine, input: parsed.data };
       const errors = fieldErrors(parsed.error.issues, 'input');
+      throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
+    },
+    parseBatch(input, options) {
+      const { data, error } = BatchFrame.safeParse({ input, options });
+      const engine = data && engineNamed(data.input.engine);
+      if (engine) return { engine, items: data.input.items, options: data.options ?? {} };
+      const errors = fieldErrors(error?.issues ?? [], '');
       throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
     },
     async prepare(auth, engine, input, options, origin) {

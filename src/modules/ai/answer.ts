@@ -14,6 +14,7 @@ import { createEmbeddingsAnswer, EMBEDDINGS } from '#src/modules/ai/embeddings.t
 import { type ReadWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 import { usageCall } from '#src/modules/ai/usage.ts';
 import { AppError } from '#src/errors.ts';
+import { timeLeftMs } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Metrics } from '#src/lib/metrics.ts';
 import type { UsageCall } from '#src/modules/jobs/finish.query.ts';
@@ -67,7 +68,10 @@ export function createAnswer({
     if (!named) throw new AppError(500, 'unknown_engine', `This worker does not know the engine "${job.engine}".`);
     const workspace = await readWorkspaceAi(job.workspaceId);
     const { engine, input, promptVersion } = bindTo(named, named.input.parse(job.input), workspace);
-    const options = withMaxCost(withLivingModel(providers, job.options), workspace);
+    const options = {
+      ...withMaxCost(withLivingModel(providers, job.options), workspace),
+      ...(job.options.timeoutMs !== undefined && { timeoutMs: Math.max(1, timeLeftMs(job)) }),
+    };
     const { maxCostUsd } = options;
     const spent = (usage: Spent): void => attempt.spent({ ...usage, promptVersion });
     const isShown = options.stream !== false;
@@ -101,6 +105,7 @@ export function createAnswer({
           signal,
           timeouts: limits,
           finalAttempt: attempt.isFinal,
+          isRetry: job.failures > 0,
           workspace,
           costLimits: {
             maxCostNanoUsd: maxCostUsd === undefined ? undefined : maxCostUsd * 1e9,

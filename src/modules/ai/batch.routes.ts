@@ -1,31 +1,14 @@
-import { z } from 'zod';
-import { engines } from '#src/ai/engines/index.ts';
-import type { Engine } from '#src/ai/engines/define.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { acceptAndWait } from '#src/modules/ai/ai.routes.ts';
+import { BatchBody } from '#src/modules/ai/batch.schemas.ts';
 import { idempotencyKeyOf, waitSecondsOf } from '#src/modules/ai/preferences.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { badRequest } from '#src/errors.ts';
-import { JobAccepted, JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
+import { JobAccepted, JobView } from '#src/modules/jobs/job.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 
-const MAX_ITEMS = 1000;
 const BODY_LIMIT_BYTES = 4_194_304;
-const COUNT = `must have 1 to ${MAX_ITEMS} items`;
-
-const all: Engine[] = Object.values(engines);
-const [first, ...others] = all.map(({ name, input }) =>
-  z.strictObject({
-    engine: z.literal(name),
-    items: z.array(input).min(1, COUNT).max(MAX_ITEMS, COUNT),
-    /** A batch is never urgent. */
-    options: JobOptions.extend({ priority: z.literal('batch').optional() }).optional(),
-  }),
-);
-if (!first) throw new Error('There is no engine');
-
-const BatchBody = z.discriminatedUnion('engine', [first, ...others]);
 
 /** `POST /api/ai/batch`: one engine on up to a thousand inputs, a job for each. */
 export function batchRoutes(rt: Runtime) {

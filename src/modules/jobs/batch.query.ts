@@ -88,6 +88,19 @@ export async function cancelItems(pool: Pool, key: JobKey, problem: Problem): Pr
   return rows.map(({ id }) => id);
 }
 
+const same = (field: string): string =>
+  `case when count(distinct c.usage->>'${field}') = 1 then min(c.usage->>'${field}') else 'several' end`;
+const sum = (field: string): string => `sum((c.usage->>'${field}')::numeric)`;
+
+/** What the items `c` of a batch `p` used together; null where none used anything. Its own wait is that of the first item. */
+const USAGE = `case when count(*) > 0 then json_build_object(
+      'provider', ${same('provider')}, 'model', ${same('model')},
+      'inputTokens', ${sum('inputTokens')}, 'outputTokens', ${sum('outputTokens')}, 'cachedInputTokens', ${sum('cachedInputTokens')},
+      'costUsd', ${sum('costUsd')}, 'credits', ${sum('credits')},
+      'queueMs', min((c.usage->>'queueMs')::int), 'latencyMs', (extract(epoch from now() - p.created_at) * 1000)::int,
+      'timeToFirstTokenMs', null, 'fallbacks', '[]'::json,
+      'degraded', bool_or((c.usage->>'degraded')::boolean), 'estimated', bool_or((c.usage->>'estimated')::boolean)) end`;
+
 const END = `with over as materialized (
     select p.workspace_id, p.id from job p
     where p.workspace_id = $1 and p.id = $2 and p.engine = 'batch' and p.finished_at is null and not exists (
@@ -99,7 +112,8 @@ const END = `with over as materialized (
     lease_token = null, lease_until = null, finished_at = now(),
     result = (select json_agg(case when c.status = 'completed' then json_build_object('ok', true, 'result', c.result)
         else json_build_object('ok', false, 'problem', c.problem) end order by c.item)
-      from job c where c.workspace_id = p.workspace_id and c.parent_id = p.id)
+      from job c where c.workspace_id = p.workspace_id and c.parent_id = p.id),
+    usage = (select ${USAGE} from job c where c.workspace_id = p.workspace_id and c.parent_id = p.id and c.usage is not null)
   from over where p.workspace_id = over.workspace_id and p.id = over.id
   returning ${JOB_COLUMNS.split(', ')
     .map((column) => `p.${column}`)

@@ -6,6 +6,7 @@ import { endBatch, findUnended } from '#src/modules/jobs/batch.query.ts';
 import { cancelledOnRequest, createBatches } from '#src/modules/jobs/batches.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { createFinish } from '#src/modules/jobs/finish.query.ts';
+import type { JobUsage } from '#src/modules/jobs/job.schemas.ts';
 import { findCredits } from '#src/modules/jobs/jobs.query.ts';
 
 let test: TestApp;
@@ -27,12 +28,12 @@ const submit = async (texts: string[], headers: Record<string, string> = {}) =>
   (await send('/api/ai/batch', { engine: 'sentiment', items: texts.map((text) => ({ text })) }, headers)).json();
 const itemsOf = async (parent: string): Promise<{ id: string; status: string }[]> =>
   (await test.rt.systemPool.query('select id, status from job where parent_id = $1 order by item', [parent])).rows;
-const finish = async (id: string, result: unknown) => {
+const finish = async (id: string, result: unknown, usage: JobUsage | null = null) => {
   const key = { workspaceId: user.workspace.id, id };
   const leaseToken = randomUUID();
   await createClaim(test.rt.pool, 10_000)({ ...key, leaseToken });
   const problem = result === null ? cancelledOnRequest() : null;
-  const rest = { streamedText: null, usage: null, charge: 0, delayMs: 0, isFailure: false, calls: [] };
+  const rest = { streamedText: null, usage, charge: 0, delayMs: 0, isFailure: false, calls: [] };
   const status = problem ? ('failed' as const) : ('completed' as const);
   await createFinish(test.rt.pool)({ ...key, leaseToken, status, result, problem, ...rest });
 };
@@ -69,6 +70,46 @@ it('ends with its last item, results and problems in order, to one caller alone'
     ],
   });
   expect(await credits()).toMatchObject({ held: 0 });
+});
+
+const usage = (model: string, costUsd: number): JobUsage => ({
+  provider: 'openai',
+  model,
+  inputTokens: 100,
+  outputTokens: 7,
+  cachedInputTokens: 20,
+  costUsd,
+  credits: costUsd * 1000,
+  queueMs: 30,
+  latencyMs: 40,
+  timeToFirstTokenMs: null,
+  fallbacks: [],
+  degraded: false,
+  estimated: model === 'gpt-4o',
+});
+
+it('has used what its items have, together', async () => {
+  const { jobId } = await submit(['um', 'dois', 'três']);
+  const [one, two, three] = await itemsOf(jobId);
+  await finish(one?.id ?? '', { n: 1 }, usage('gpt-4o-mini', 0.0001));
+  await finish(two?.id ?? '', null);
+  await finish(three?.id ?? '', { n: 3 }, usage('gpt-4o', 0.0002));
+  await batches().sweep();
+  expect((await job(jobId)).usage).toEqual({
+    provider: 'openai',
+    model: 'several',
+    inputTokens: 200,
+    outputTokens: 14,
+    cachedInputTokens: 40,
+    costUsd: 0.0003,
+    credits: 0.3,
+    queueMs: 30,
+    latencyMs: expect.any(Number),
+    timeToFirstTokenMs: null,
+    fallbacks: [],
+    degraded: false,
+    estimated: true,
+  });
 });
 
 it('is found by the sweep when whoever ended the last item died', async () => {

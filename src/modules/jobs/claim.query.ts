@@ -35,6 +35,7 @@ interface ClaimRow {
   lease_token: string;
   credit_held: string;
   queue_ms: number;
+  since_start_ms: number;
 }
 
 function toClaim(row: ClaimRow | undefined): Claim {
@@ -61,6 +62,7 @@ function toClaim(row: ClaimRow | undefined): Claim {
       leaseToken: row.lease_token,
       hold: Number(row.credit_held),
       queueMs: row.queue_ms,
+      sinceStartMs: row.since_start_ms,
     },
   };
 }

@@ -51,7 +51,13 @@ export interface ClaimedJob extends JobKey {
   hold: number;
   /** From acceptance (or the planned retry) to this claim, in milliseconds. */
   queueMs: number;
+  /** From the job's first start to this claim, in milliseconds; 0 for the first. */
+  sinceStartMs: number;
 }
+
+/** @returns what was left, when the job was claimed, of the milliseconds that the client gave it (`options.timeoutMs`) */
+export const timeLeftMs = ({ options, sinceStartMs }: Pick<ClaimedJob, 'options' | 'sinceStartMs'>): number =>
+  (options.timeoutMs ?? Infinity) - sinceStartMs;
 
 const PRIORITY: Record<string, JobView['priority']> = {
   interactive: 'interactive',

@@ -7,7 +7,7 @@ export { ProblemView };
 export const JobStatus = z.enum(['queued', 'active', 'retrying', 'completed', 'failed', 'cancelled']);
 export type JobStatus = z.infer<typeof JobStatus>;
 
-/** What one job consumed. Times in milliseconds; `costUsd` is computed from integer nano-USD; one credit is worth 0.001 USD. */
+/** What one job consumed; of a batch, its items together, with `several` for names that differ. Times in milliseconds; `costUsd` is computed from integer nano-USD; one credit is worth 0.001 USD. */
 export const JobUsage = z.object({
   provider: z.string(),
   model: z.string(),
@@ -70,7 +70,7 @@ export const JobOptions = z.strictObject({
   provider: z.string().max(40).optional(),
   model: z.string().max(100).optional(),
   maxCostUsd: z.number().positive().max(100).optional(),
-  /** Milliseconds an attempt may take; when they are up, the job fails with `timed_out` and is not tried again. */
+  /** Milliseconds the job may take from its first start, all its attempts together; when they are up, it fails with `timed_out`. */
   timeoutMs: z.int().min(100).max(120_000).optional(),
   /** With false, the text comes only with the result. */
   stream: z.boolean().optional(),

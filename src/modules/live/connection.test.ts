@@ -51,6 +51,8 @@ async function aSocket(who: { token?: string; workspaceId?: string } = {}) {
 const countJobs = async () =>
   (await test.rt.systemPool.query<{ n: number }>('select count(*)::int as n from job')).rows[0]?.n ?? 0;
 
+const batch = (...texts: unknown[]) => ({ engine: 'sentiment', items: texts.map((text) => ({ text })) });
+
 describe('a socket', () => {
   it('that subscribes twice at once gets each event once, and leaves nothing behind', async () => {
     const { socket: first, submit } = await aSocket();
@@ -77,6 +79,34 @@ describe('a socket', () => {
     expect(chunks()).toHaveLength(1);
     socket.close();
     await expect.poll(() => test.rt.reader.counts()).toEqual({ jobs: 0, watchers: 0 });
+  });
+
+  it('submits a batch as it submits an engine', async () => {
+    const { socket, frames, send } = await aSocket();
+    const { ok, jobId } = await send({ type: 'submit', engine: 'batch', input: batch('um', 'dois') });
+    expect(ok).toBe(true);
+    const { rows } = await test.rt.systemPool.query('select input, band from job where parent_id = $1 order by item', [
+      jobId,
+    ]);
+    expect(rows).toEqual([
+      { input: { text: 'um' }, band: 'bulk' },
+      { input: { text: 'dois' }, band: 'bulk' },
+    ]);
+    await expect
+      .poll(() => frames.find(({ event }) => event === 'job.queued'))
+      .toMatchObject({ topic: `job:${String(jobId)}` });
+    for (const [wrong, path] of [
+      [{ input: batch('um', 5) }, 'input.items[1].text'],
+      [{ input: { engine: 'nope', items: [] } }, 'input.engine'],
+      [{ input: batch('um'), options: { priority: 'interactive' } }, 'options.priority'],
+      [{}, 'input'],
+    ] as const) {
+      expect(await send({ type: 'submit', engine: 'batch', ...wrong })).toMatchObject({
+        ok: false,
+        problem: { status: 400, code: 'validation_failed', errors: [{ path }] },
+      });
+    }
+    socket.close();
   });
 
   it('that follows as much as it may is refused a new job before the job exists', async () => {

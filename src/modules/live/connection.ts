@@ -1,25 +1,27 @@
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
+import { parseEventId, type EventFeed } from '#src/events/feed.ts';
 import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/errors.ts';
 import type { Access } from '#src/http/access.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import type { AiService } from '#src/modules/ai/ai.service.ts';
+import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import type { OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
+import { createFollows, EVENTS_TOPIC } from '#src/modules/live/follows.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
 import { makeSafe } from '#src/http/json.ts';
 import { toAppError } from '#src/http/problem.ts';
 import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { fieldErrors } from '#src/http/validation.ts';
-import { parseResumeId, QUEUED_ID, type StreamEvent } from '#src/streams/cursor.ts';
-import type { StreamReader, Watch } from '#src/streams/reader.ts';
+import { parseResumeId, QUEUED_ID } from '#src/streams/cursor.ts';
+import type { StreamReader } from '#src/streams/reader.ts';
 
 const AUTH_WITHIN_MS = 5000;
 const HEARTBEAT_MS = 20_000;
 const MAX_SILENCE_MS = 3 * HEARTBEAT_MS;
-const MAX_WATCHES = 200;
 const FRAMES_PER_SECOND = 50;
 const BURST_FRAMES = 500;
 const DAY_MS = 86_400_000;
@@ -30,6 +32,7 @@ export interface ConnectionResources {
   jobs: Jobs;
   ai: AiService;
   reader: StreamReader;
+  events: EventFeed;
   identify: (frame: FrameOf<'auth'>) => Promise<Auth>;
   access: Pick<Access, 'follow'>;
   /** Counts one submit. @throws AppError 429 */
@@ -44,11 +47,9 @@ export interface ConnectionResources {
 
 /** Serves one WebSocket until it closes. */
 export function serveSocket(socket: WebSocket, resources: ConnectionResources): void {
-  const { jobs, ai, reader } = resources;
+  const { jobs, ai, reader, events } = resources;
   const log = resources.log.child({ requestId: resources.requestId });
   const outbound = createOutbound(socket);
-  /** By topic; `watch` is null while it is being opened. */
-  const follows = new Map<string, { watch: Watch | null }>();
   let access: Auth | null = null;
   let unfollowCaller: (() => void) | undefined;
   let leave: (() => void) | undefined;
@@ -69,49 +70,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     return access;
   };
 
-  const checkRoom = (): void => {
-    if (follows.size < MAX_WATCHES) return;
-    throw new AppError(429, 'too_many_subscriptions', `A socket follows at most ${MAX_WATCHES} topics.`);
-  };
-
-  /** Follows a job on this socket. With `hold`, events wait until the function it resolves with is called. */
-  const follow = async (jobId: string, lastEventId: string | undefined, isNew: boolean): Promise<() => void> => {
-    const topic = `job:${jobId}`;
-    const { workspaceId } = known();
-    if (!follows.has(topic)) checkRoom();
-    follows.get(topic)?.watch?.close();
-    // A later subscribe to the same topic takes this one's place, also while it is being opened.
-    const own: { watch: Watch | null } = { watch: null };
-    follows.set(topic, own);
-    const isCurrent = () => follows.get(topic) === own;
-    const current = () => own.watch;
-    let held: StreamEvent[] | null = [];
-    const deliver = (event: StreamEvent): boolean => {
-      if (!isCurrent()) return true;
-      if (!held) return outbound.event(topic, event, current);
-      held.push(event);
-      return true;
-    };
-    const over = (): void => {
-      if (isCurrent() && !held) follows.delete(topic);
-    };
-    const from = lastEventId === undefined ? null : parseResumeId(lastEventId);
-    const watch = await reader.watch({ workspaceId, id: jobId }, from, { deliver, over }, isNew);
-    if (isCurrent() && socket.readyState === socket.OPEN) own.watch = watch;
-    else watch.close();
-    return () => {
-      const waiting = held ?? [];
-      held = null;
-      if (!isCurrent()) return;
-      for (const event of waiting) outbound.event(topic, event, current);
-      if (watch.isOver()) follows.delete(topic);
-    };
-  };
-
-  const unfollow = (topic: string): void => {
-    follows.get(topic)?.watch?.close();
-    follows.delete(topic);
-  };
+  const follows = createFollows({ socket, outbound, reader, events, known });
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
     const fresh = await resources.identify(frame);
@@ -138,27 +97,38 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     return { sessionId, userId, workspaceId, role, heartbeatMs: HEARTBEAT_MS };
   };
 
+  /** Checks and prices what is submitted. @returns makes it durable under the id */
+  const prepared = async (frame: FrameOf<'submit'>, auth: Auth): Promise<(id: string) => Promise<Accepted>> => {
+    const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
+    if (frame.engine === 'batch') {
+      const batch = ai.parseBatch(frame.input, frame.options);
+      const { submission, items } = await ai.prepareBatch(auth, batch.engine, batch.items, batch.options, origin);
+      return (id) => jobs.acceptBatch(submission, items, id);
+    }
+    const { engine, input } = ai.parse(frame.engine, frame.input);
+    const submission = await ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    return (id) => jobs.accept(submission, id);
+  };
+
   const submit = async (frame: FrameOf<'submit'>, reply: (fields: object) => void): Promise<void> => {
     const auth = known();
     await resources.admit(auth);
-    const { engine, input } = ai.parse(frame.engine, frame.input);
-    const origin = { requestId: resources.requestId, idempotencyKey: frame.idempotencyKey ?? null };
-    const submission = await ai.prepare(auth, engine, input, frame.options ?? {}, origin);
+    const accept = await prepared(frame, auth);
     // A job that could not be followed must not be accepted: it would run, and be paid for, unseen.
-    checkRoom();
+    follows.checkRoom();
     const id = newId();
-    const following = follow(id, undefined, true);
+    const following = follows.job(id, null, true);
     // Also when accepting fails first: the follower is taken away below.
     following.catch(() => undefined);
-    const { jobId, isReplay } = await jobs.accept(submission, id).catch(async (error: unknown) => {
+    const { jobId, isReplay } = await accept(id).catch(async (error: unknown) => {
       await following;
-      unfollow(`job:${id}`);
+      follows.end(`job:${id}`);
       throw error;
     });
     let release = await following;
     if (isReplay) {
-      unfollow(`job:${id}`);
-      release = await follow(jobId, undefined, false);
+      follows.end(`job:${id}`);
+      release = await follows.job(jobId, null, false);
     }
     reply({ jobId, status: 'queued', ...(isReplay ? { replayed: true } : {}) });
     if (!isReplay) {
@@ -168,13 +138,27 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
+    if (frame.topic === EVENTS_TOPIC) {
+      const { lastEventId, release } = await follows.events(placeIn(frame.lastEventId, parseEventId, '42'));
+      reply({ lastEventId });
+      return release();
+    }
     const jobId = jobOf(frame.topic);
+    const from = placeIn(frame.lastEventId, parseResumeId, '1-42');
     const view = await jobs.view(ownJob(known(), jobId));
-    const release = await follow(jobId, frame.lastEventId, false);
+    const release = await follows.job(jobId, from, false);
     reply({});
     if (view.status === 'queued' && frame.lastEventId === undefined) {
       outbound.send({ type: 'event', topic: frame.topic, id: QUEUED_ID, event: 'job.queued', data: { jobId } });
     }
+    release();
+  };
+
+  const welcome = async (frame: FrameOf<'auth'>, reply: (fields: object) => void): Promise<void> => {
+    const fields = await authenticate(frame);
+    if (frame.lastEventId === undefined || follows.has(EVENTS_TOPIC)) return reply(fields);
+    const { lastEventId, release } = await follows.events(parseEventId(frame.lastEventId));
+    reply({ ...fields, lastEventId });
     release();
   };
 
@@ -184,14 +168,14 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     };
     switch (frame.type) {
       case 'auth':
-        return reply(await authenticate(frame));
+        return welcome(frame, reply);
       case 'submit':
         return submit(frame, reply);
       case 'subscribe':
         return subscribe(frame, reply);
       case 'unsubscribe':
         known();
-        unfollow(frame.topic.toLowerCase());
+        follows.end(frame.topic.toLowerCase());
         return reply({});
       case 'cancel': {
         const { status } = await jobs.cancel(cancellable(known(), frame.jobId));
@@ -245,8 +229,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     unfollowCaller?.();
     leave?.();
     outbound.close();
-    for (const { watch } of follows.values()) watch?.close();
-    follows.clear();
+    follows.endAll();
   });
   // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
   socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));
@@ -284,11 +267,24 @@ function readJson(text: string): unknown {
   }
 }
 
+/** @throws AppError 400 where a text is not the id of an event of its topic */
+function placeIn<Place>(
+  lastEventId: string | undefined,
+  parse: (text: string) => Place | null,
+  like: string,
+): Place | null {
+  const place = lastEventId === undefined ? null : parse(lastEventId);
+  if (lastEventId === undefined || place !== null) return place;
+  throw badRequest('validation_failed', 'lastEventId is not the id of an event of this topic.', [
+    { path: 'lastEventId', code: 'invalid_event_id', message: `must look like ${like}` },
+  ]);
+}
+
 function jobOf(topic: string): string {
   const match = /^job:([0-9a-f-]{36})$/i.exec(topic);
   if (!match?.[1]) {
-    throw badRequest('unknown_topic', 'There is no such topic; jobs have "job:<id>".', [
-      { path: 'topic', code: 'unknown_topic', message: 'must be "job:<id>"' },
+    throw badRequest('unknown_topic', 'There is no such topic; there are "events" and "job:<id>".', [
+      { path: 'topic', code: 'unknown_topic', message: 'must be "events" or "job:<id>"' },
     ]);
   }
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(match[1])) throw notFound('The job');

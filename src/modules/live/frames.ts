@@ -3,7 +3,11 @@ import { IdText } from '#src/http/fields.ts';
 import { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 
 const id = z.union([z.string().min(1).max(100), z.int()]);
-const eventId = z.string().regex(/^\d{1,9}-\d{1,16}(-[01](-\d{1,9})?)?$/, 'must be the id of an event, like 1-42');
+/** Of the topic `events`. */
+const placeId = z.string().regex(/^\d{1,16}$/, 'must be the id of an event, like 42');
+const eventId = z
+  .string()
+  .regex(/^(\d{1,16}|\d{1,9}-\d{1,16}(-[01](-\d{1,9})?)?)$/, 'must be the id of an event, like 42, or 1-42 of a job');
 
 /** What a client may send, once it is JSON. */
 export const ClientFrame = z.discriminatedUnion('type', [
@@ -14,7 +18,8 @@ export const ClientFrame = z.discriminatedUnion('type', [
       token: z.string().min(1).max(8192).optional(),
       ticket: z.string().min(1).max(100).optional(),
       workspaceId: z.uuid().optional(),
-      lastEventId: eventId.optional(),
+      /** Subscribes to `events` too, from there. */
+      lastEventId: placeId.optional(),
       device: z.string().max(200).optional(),
     })
     .refine(({ token, ticket }) => (token === undefined) !== (ticket === undefined), {

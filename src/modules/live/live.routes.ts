@@ -7,6 +7,7 @@ import type { Runtime } from '#src/runtime.ts';
 import { OF_KNOWN } from '#src/http/rate-limit/policies.ts';
 import { createTickets, TICKET_SECONDS } from '#src/modules/live/tickets.ts';
 import { authOf } from '#src/http/auth.ts';
+import { addEventStream } from '#src/modules/live/events.routes.ts';
 import { Close } from '#src/modules/live/frames.ts';
 import { serveSocket } from '#src/modules/live/connection.ts';
 import { AppError, badRequest, forbidden, notFound } from '#src/errors.ts';
@@ -44,7 +45,11 @@ export function liveRoutes(rt: Runtime) {
     const enter = ({ userId }: Auth) => {
       const count = openOf.get(userId) ?? 0;
       if (count >= MAX_SOCKETS_EACH) {
-        throw new AppError(429, 'too_many_sockets', `A person has at most ${MAX_SOCKETS_EACH} sockets open.`);
+        throw new AppError(
+          429,
+          'too_many_sockets',
+          `A person has at most ${MAX_SOCKETS_EACH} sockets or streams of events open.`,
+        );
       }
       openOf.set(userId, count + 1);
       return () => {
@@ -76,6 +81,7 @@ export function liveRoutes(rt: Runtime) {
         return reply.code(201).send({ ticket, expiresInSeconds: TICKET_SECONDS });
       },
     );
+    addEventStream(app, rt, enter);
     // Without a listener, ws answers a handshake it refuses with a page of HTML.
     app.websocketServer.on('wsClientError', (error, socket) => {
       answerOnSocket(badRequest('invalid_handshake', `${error.message}.`), socket);
@@ -101,6 +107,7 @@ export function liveRoutes(rt: Runtime) {
           jobs: rt.jobs,
           ai: rt.ai,
           reader: rt.reader,
+          events: rt.events,
           access: rt.access,
           identify: ({ token, ticket, workspaceId }) => identify(token, ticket, workspaceId, request.headers.origin),
           admit: (auth) => rt.limiter.take([...OF_KNOWN, 'ai'], { ip: request.ip, auth }),

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { z } from 'zod';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { chat } from '#src/ai/engines/chat.ts';
 import { AppError } from '#src/errors.ts';
@@ -11,7 +12,12 @@ import { idempotencyKeyOf } from '#src/modules/ai/preferences.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
 import { acceptAndFollow, type Followed } from '#src/modules/openai-door/door.follow.ts';
 import { embeddingsRoute } from '#src/modules/openai-door/door.embeddings.ts';
-import { ChatCompletionBody, ChatCompletionView, ModelListView } from '#src/modules/openai-door/door.schemas.ts';
+import {
+  ChatCompletionBody,
+  ChatCompletionView,
+  ModelListView,
+  ModelView,
+} from '#src/modules/openai-door/door.schemas.ts';
 import { CompletionFrames, frameOf, jobError } from '#src/modules/openai-door/door.stream.ts';
 import { chatInputOf, completionView, optionsOf, unknownModel } from '#src/modules/openai-door/door.translate.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -70,6 +76,16 @@ async function drained(raw: ServerResponse): Promise<void> {
   either.abort();
 }
 
+/** What a client may name as `model`, each once. */
+function modelsOf(rt: Runtime): ModelView[] {
+  const models = [
+    ...rt.ai.providers().flatMap(({ name, models: ids }) => ids.map((id) => [id, name] as const)),
+    ...rt.ai.embeddingTargets().map(({ model, provider }) => [model, provider] as const),
+  ];
+  const owners = new Map([['auto', 'whatshybrid'] as const, ...models]);
+  return [...owners].map(([id, owner]) => ({ id, object: 'model' as const, created: 0, owned_by: owner }));
+}
+
 /**
  * The door for clients of OpenAI's API: chat jobs, by the same queue, router, credits and limits as `/api/ai/chat`, in OpenAI's wire
  * format.
@@ -102,14 +118,22 @@ export function openaiDoor(rt: Runtime) {
     app.get(
       '/v1/models',
       { config: { access: 'ai:run' }, schema: { tags: ['openai'], response: { 200: ModelListView } } },
-      async () => {
-        const models = [
-          ...rt.ai.providers().flatMap(({ name, models: ids }) => ids.map((id) => [id, name] as const)),
-          ...rt.ai.embeddingTargets().map(({ model, provider }) => [model, provider] as const),
-        ];
-        const owners = new Map([['auto', 'whatshybrid'] as const, ...models]);
-        const data = [...owners].map(([id, owner]) => ({ id, object: 'model' as const, created: 0, owned_by: owner }));
-        return { object: 'list' as const, data };
+      async () => ({ object: 'list' as const, data: modelsOf(rt) }),
+    );
+    app.get(
+      '/v1/models/:model',
+      {
+        config: { access: 'ai:run' },
+        schema: {
+          tags: ['openai'],
+          params: z.object({ model: z.string() }),
+          response: { 200: ModelView },
+        },
+      },
+      async ({ params: { model } }) => {
+        const found = modelsOf(rt).find(({ id }) => id === model);
+        if (!found) throw unknownModel(model);
+        return found;
       },
     );
   };

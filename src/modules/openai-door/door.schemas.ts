@@ -53,6 +53,8 @@ const ResponseFormatBody = z.discriminatedUnion('type', [
   }),
 ]);
 
+const StopText = z.string().min(1).max(100);
+
 /**
  * OpenAI's chat completion, as far as it can be done here. Of what cannot, only the value that asks for nothing is taken: a client that
  * asks for more is told so, and never gets an answer that quietly ignores it. `user` and `metadata` mean nothing here.
@@ -68,7 +70,15 @@ export const ChatCompletionBody = z.strictObject({
   max_completion_tokens: z.int().min(1).max(16_384).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   tools: z.array(ToolBody).max(64).nullish(),
-  tool_choice: z.literal(['auto', 'none'], 'only "auto" and "none" are supported here').nullish(),
+  tool_choice: z
+    .union(
+      [
+        z.literal(['auto', 'none', 'required']),
+        z.strictObject({ type: z.literal('function'), function: z.strictObject({ name: z.string().max(64) }) }),
+      ],
+      'must be "auto", "none", "required", or name a function',
+    )
+    .nullish(),
   parallel_tool_calls: z.literal(true, UNSUPPORTED).nullish(),
   response_format: ResponseFormatBody.nullish(),
   n: z.literal(1, UNSUPPORTED).nullish(),
@@ -76,8 +86,8 @@ export const ChatCompletionBody = z.strictObject({
   frequency_penalty: z.literal(0, UNSUPPORTED).nullish(),
   presence_penalty: z.literal(0, UNSUPPORTED).nullish(),
   logprobs: z.literal(false, UNSUPPORTED).nullish(),
-  stop: z.null(UNSUPPORTED).optional(),
-  seed: z.null(UNSUPPORTED).optional(),
+  stop: z.union([StopText, z.array(StopText).max(4)], 'must be a text, or up to 4, of 1 to 100 characters').nullish(),
+  seed: z.int().min(0).max(2_147_483_647).nullish(),
   store: z.literal(false, UNSUPPORTED).nullish(),
   service_tier: z.literal(['auto', 'default'], UNSUPPORTED).nullish(),
   user: z.string().max(200).nullish(),
@@ -121,8 +131,13 @@ export const ChatCompletionView = z.object({
 });
 export type ChatCompletionView = z.infer<typeof ChatCompletionView>;
 
-export const ModelListView = z.object({
-  object: z.literal('list'),
-  data: z.array(z.object({ id: z.string(), object: z.literal('model'), created: z.int(), owned_by: z.string() })),
+export const ModelView = z.object({
+  id: z.string(),
+  object: z.literal('model'),
+  created: z.int(),
+  owned_by: z.string(),
 });
+export type ModelView = z.infer<typeof ModelView>;
+
+export const ModelListView = z.object({ object: z.literal('list'), data: z.array(ModelView) });
 export type ModelListView = z.infer<typeof ModelListView>;

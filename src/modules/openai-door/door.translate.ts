@@ -28,12 +28,19 @@ function formatOf(format: ChatCompletionBody['response_format']) {
   return { type: format.type, name: name.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_') || 'answer', schema };
 }
 
+function choiceOf(choice: ChatCompletionBody['tool_choice']): ChatInput['toolChoice'] {
+  if (typeof choice === 'object') return choice ? { name: choice.function.name } : undefined;
+  return choice === 'required' ? choice : undefined;
+}
+
 /**
  * OpenAI's body as our chat's.
  * @throws AppError 400 `validation_failed` where it is OpenAI's, but not ours
  */
 export function chatInputOf(body: ChatCompletionBody): ChatInput {
   const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
+  const toolChoice = choiceOf(body.tool_choice);
+  const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
   const responseFormat = formatOf(body.response_format);
   const maxOutputTokens = body.max_completion_tokens ?? body.max_tokens ?? undefined;
   const parsed = ChatInput.safeParse({
@@ -45,12 +52,18 @@ export function chatInputOf(body: ChatCompletionBody): ChatInput {
         ...(parameters && { parameters }),
       })),
     }),
+    ...(toolChoice && { toolChoice }),
+    ...(stop.length > 0 && { stop }),
+    ...(typeof body.seed === 'number' && { seed: body.seed }),
     ...(responseFormat && { responseFormat }),
     ...(maxOutputTokens !== undefined && { maxOutputTokens }),
     ...(typeof body.temperature === 'number' && { temperature: body.temperature }),
   });
   if (parsed.success) return parsed.data;
-  const errors = fieldErrors(parsed.error.issues, '');
+  const errors = fieldErrors(parsed.error.issues, '').map((one) => ({
+    ...one,
+    path: one.path.replace(/^toolChoice/, 'tool_choice'),
+  }));
   throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
 }
 

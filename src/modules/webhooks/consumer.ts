@@ -14,7 +14,7 @@ export function createWebhookConsumer(producer: Pick<Producer, 'enqueue'>): Cons
     name: 'webhooks',
     async handle(tx, events) {
       const told = events.filter(({ type }) => !isAddressed(type));
-      if (told.length === 0) return;
+      if (told.length === 0) return undefined;
       const made = await insertDeliveries(
         tx,
         told.map((event) => ({ ...event, patterns: patternsOf(event.type) })),

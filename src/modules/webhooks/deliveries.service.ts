@@ -120,7 +120,6 @@ export async function replay(rt: Needs, key: WebhookKey, body: ReplayBody, actor
   const { count, first } = await inWorkspaceTx(rt.orm, { workspaceId: key.workspaceId }, async (em) => {
     const webhook = await mustFind(em, key, lockWebhook);
     if (webhook.status === 'disabled') throw disabled();
-    const isMeant = (type: string, names: readonly string[]) => patternsOf(type).some((name) => names.includes(name));
     const types = EVENT_TYPES.filter(
       (type) =>
         !isAddressed(type) && isMeant(type, webhook.events) && (body.types === undefined || isMeant(type, body.types)),
@@ -168,6 +167,10 @@ async function wakeSoon({ producer, log }: Needs, deliveries: DeliveryKey[]): Pr
   if (deliveries.length === 0) return;
   await wake(producer, deliveries).catch((error: unknown) => log.debug({ err: error }, 'Left to the sweep'));
 }
+
+/** Whether a type falls under one of some subscriptions. */
+const isMeant = (type: string, names: readonly string[]): boolean =>
+  patternsOf(type).some((name) => names.includes(name));
 
 const disabled = () => conflict('webhook_disabled', 'The webhook is turned off; enable it first.');
 

@@ -29,7 +29,8 @@ export type ReadEndpoint = (key: {
 
 /**
  * Reads endpoints and keeps them, opened, for as long as nothing of them changes: every delivery brings the revision its endpoint has in
- * the database, so a secret that was rotated or an address that was changed is not used once more. An end of grace is kept to by the clock.
+ * the database, so a secret that was rotated or an address that was changed is not used by any that is taken afterwards; the few that were
+ * taken before are made within seconds. An end of grace is kept to by the clock.
  */
 export function createReadEndpoint(pool: Pool, vault: Vault): ReadEndpoint {
   const kept = new Map<string, { revision: number; endpoint: Promise<Endpoint | null> }>();

@@ -231,7 +231,7 @@ it('an attempt whose worker is taken for dead is made by another, and the first 
   await test.consume();
   const wake = test.woken.splice(0)[0];
   const { workspaceId = '', jobId = '' } = wake ?? {};
-  const { taken } = await test.worker.step({ workspaceId, wake: jobId, take: true });
+  const [taken] = (await test.worker.step({ workspaceId, wake: jobId, take: true })).taken;
   if (!taken) throw new Error('Nothing was taken');
   expect(await test.sweep()).toBe(0);
   await due(id);
@@ -249,6 +249,6 @@ it('an attempt whose worker is taken for dead is made by another, and the first 
     entry: null,
     effect: null,
   } as const;
-  expect(await test.worker.step({ workspaceId, done, take: false })).toEqual({ isNoted: false, taken: null });
+  expect(await test.worker.step({ workspaceId, done, take: false })).toEqual({ isNoted: false, taken: [] });
   expect(await rowsOf(id)).toMatchObject([{ status: 'delivered', attempts: 2 }]);
 });

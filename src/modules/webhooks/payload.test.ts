@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { EVENT_TYPES, EVENTS } from '#src/events/catalog.ts';
 import { eventCatalogue, exampleOf } from '#src/modules/webhooks/event-catalogue.ts';
 import { bodyOf, newestVersion, VERSIONS, type PayloadVersion } from '#src/modules/webhooks/payload.ts';
-import { closeMatches, isSubscribable, patternsOf } from '#src/modules/webhooks/subscription.ts';
+import { closeMatches, patternsOf, SUBSCRIPTIONS } from '#src/modules/webhooks/subscription.ts';
 
 const payload = (version: string) => ({
   type: 'workspace.changed',
@@ -51,9 +51,8 @@ it('shows every event with a schema and an example that fits it', () => {
 
 it('knows what can be subscribed to, and what somebody may have meant', () => {
   expect(patternsOf('ai.job.failed')).toEqual(['*', 'ai.*', 'ai.job.*', 'ai.job.failed']);
-  for (const name of ['*', 'ai.*', 'ai.job.*', 'member.joined']) expect(isSubscribable(name)).toBe(true);
-  for (const name of ['', 'ai', 'ai.job', '*.job', 'a*', 'webhook.test', '__proto__'])
-    expect(isSubscribable(name)).toBe(false);
+  expect(SUBSCRIPTIONS).toEqual(expect.arrayContaining(['*', 'ai.*', 'ai.job.*', 'member.joined']));
+  for (const name of ['', 'ai', 'ai.job', '*.job', 'webhook.test']) expect(SUBSCRIPTIONS).not.toContain(name);
   expect(closeMatches('ai.job.complete')[0]).toBe('ai.job.completed');
   expect(closeMatches('Member.Joind')[0]).toBe('member.joined');
   expect(closeMatches('zzzzzzzzzzzzzzzzzzzz')).toEqual([]);

@@ -4,16 +4,18 @@ import { nextDelayMs, retryAfterMs, SCHEDULE_MS } from '#src/modules/webhooks/sc
 
 const HOUR_MS = 3_600_000;
 
+/** The waits behind each try. */
+const plan = (random: number) => {
+  const waits: number[] = [];
+  for (let tries = 1; ; tries += 1) {
+    const wait = nextDelayMs(tries, null, random);
+    if (wait === null) return waits;
+    waits.push(wait);
+  }
+};
+
 describe('the schedule', () => {
   it('has ten tries in about 76 hours, and then no more', () => {
-    const plan = (random: number) => {
-      const waits: number[] = [];
-      for (let tries = 1; ; tries += 1) {
-        const wait = nextDelayMs(tries, null, random);
-        if (wait === null) return waits;
-        waits.push(wait);
-      }
-    };
     const seconds = plan(0.5).map((ms) => ms / 1000);
     expect(seconds).toEqual([5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]);
     const hours = [0, 0.5, 1].map((random) => plan(random).reduce((sum, ms) => sum + ms, 0) / HOUR_MS);

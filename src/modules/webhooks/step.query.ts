@@ -3,6 +3,11 @@ import { createBatcher } from '#src/db/batch.ts';
 
 /** Deliveries of one endpoint under way at once, in all processes together; one where they are ordered, or its breaker is half open. */
 export const LANES = 4;
+/**
+ * Deliveries that are taken together and made one after the other, where an endpoint has a backlog and works: meanwhile nothing has to be
+ * asked of the database.
+ */
+const BURST = 5;
 /** Failures in a row that open an endpoint's breaker, and for how long. */
 const OPEN_AFTER = 10;
 const OPEN_MS = 30_000;
@@ -63,7 +68,7 @@ export interface Step {
 export interface Stepped {
   /** False when the attempt's lease had ended, and the delivery is another's. */
   isNoted: boolean;
-  taken: Taken | null;
+  taken: Taken[];
 }
 
 interface StepRow {
@@ -129,12 +134,16 @@ export function createStep(systemPool: Pool): (step: Step) => Promise<Stepped> {
     run: async (steps) => {
       const { rows } = await systemPool.query<StepRow>({
         name: 'webhook-step',
-        text: 'select * from webhook_step($1, $2, $3, $4, $5, $6)',
-        values: [JSON.stringify(steps.map(toItem)), LEASE_MS, LANES, OPEN_AFTER, OPEN_MS, GIVE_UP_AFTER],
+        text: 'select * from webhook_step($1, $2, $3, $4, $5, $6, $7)',
+        values: [JSON.stringify(steps.map(toItem)), LEASE_MS, LANES, BURST, OPEN_AFTER, OPEN_MS, GIVE_UP_AFTER],
       });
-      const noted = new Set(rows.flatMap((row) => (row.is_noted ? [row.i] : [])));
-      const taken = new Map(rows.flatMap((row) => (row.is_noted ? [] : [[row.i, toTaken(row)] as const])));
-      return steps.map((_, i) => ({ value: { isNoted: noted.has(i), taken: taken.get(i) ?? null } }));
+      const stepped = steps.map((): Stepped => ({ isNoted: false, taken: [] }));
+      for (const row of rows) {
+        const own = stepped[row.i];
+        if (row.is_noted && own) own.isNoted = true;
+        else own?.taken.push(toTaken(row));
+      }
+      return stepped.map((value) => ({ value }));
     },
   });
 }

@@ -1,4 +1,4 @@
-import { EVENT_TYPES, isEventType } from '#src/events/catalog.ts';
+import { EVENT_TYPES } from '#src/events/catalog.ts';
 
 /** Everything an endpoint can have subscribed to that a type falls under: itself, `*`, and `ai.*` for `ai.job.failed`. */
 export function patternsOf(type: string): string[] {
@@ -9,16 +9,15 @@ export function patternsOf(type: string): string[] {
 /** Events that go to one webhook alone, whatever it subscribed to. */
 export const isAddressed = (type: string): boolean => type === 'webhook.test';
 
-const known = new Set(EVENT_TYPES.filter((type) => !isAddressed(type)).flatMap(patternsOf));
-
-/** Whether a subscription names events there are: a type, `*`, or the beginning of some types and `.*`. */
-export const isSubscribable = (name: string): boolean => known.has(name) && !(isEventType(name) && isAddressed(name));
+/** Whatever an endpoint can subscribe to: every type, `*`, and every beginning of a type with `.*`. */
+export const SUBSCRIPTIONS: readonly string[] = [
+  ...new Set(EVENT_TYPES.filter((type) => !isAddressed(type)).flatMap(patternsOf)),
+];
 
 /** Types and beginnings that look much like a name that is none, the nearest first; at most three. */
 export function closeMatches(name: string): string[] {
   const wanted = name.toLowerCase().slice(0, 100);
-  return [...known]
-    .filter((one) => one !== '*')
+  return SUBSCRIPTIONS.filter((one) => one !== '*')
     .map((one) => ({ one, distance: distanceOf(wanted, one) }))
     .filter(({ one, distance }) => distance <= Math.max(2, one.length / 3))
     .toSorted((a, b) => a.distance - b.distance)

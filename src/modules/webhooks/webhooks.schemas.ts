@@ -2,20 +2,17 @@ import { z } from 'zod';
 import { nameText } from '#src/http/fields.ts';
 import { pageOf } from '#src/http/page.ts';
 import { VERSIONS } from '#src/modules/webhooks/payload.ts';
-import { closeMatches, isSubscribable } from '#src/modules/webhooks/subscription.ts';
+import { closeMatches, SUBSCRIPTIONS } from '#src/modules/webhooks/subscription.ts';
 
 const MAX_EVENTS = 50;
 
 /** A type of the catalogue, `*`, or the beginning of some types and `.*`. */
-export const EventName = z
-  .string()
-  .max(100)
-  .superRefine((name, context) => {
-    if (isSubscribable(name)) return;
-    const near = closeMatches(name);
-    const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : '; see /api/webhook-events';
-    context.addIssue({ code: 'custom', message: `is no event${hint}` });
-  });
+export const EventName = z.enum(SUBSCRIPTIONS, {
+  error: ({ input }) => {
+    const near = typeof input === 'string' ? closeMatches(input) : [];
+    return near.length > 0 ? `is no event; did you mean ${near.join(' or ')}?` : 'is no event; see /api/webhook-events';
+  },
+});
 
 const EventNames = z
   .array(EventName)

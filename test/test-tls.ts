@@ -1,0 +1,21 @@
+/** A certificate for `hooks.test` that signs itself, with its key: for servers of tests, trusted by nobody else. */
+export const TEST_TLS = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgkNJRzzPjQqKWeHo9
+L2ZGz6cr4XxlllhsIWhilYktdhyhRANCAAQEZl3ceUzeFQCk0fdjooUTyyfU8unZ
+iN0BciM09sQaPbaKy4kp+iLcbYZ0lIIebUHM8oOTwlFpfJ3KpGMF6LMo
+-----END PRIVATE KEY-----
+`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmTCCAT6gAwIBAgIUcTCQOA2l1kBmonrO+L//WKb7S28wCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKaG9va3MudGVzdDAgFw0yNjExMjUyMTUwMzNaGA8yMTI2MTEw
+MTIxNTAzM1owFTETMBEGA1UEAwwKaG9va3MudGVzdDBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABARmXdx5TN4VAKTR92OihRPLJ9Ty6dmI3QFyIzT2xBo9torLiSn6
+ItxthnSUgh5tQczyg5PCUWl8ncqkYwXosyijajBoMB0GA1UdDgQWBBTkiHDiZOxA
+/7P71qqrpAhuIJgk+TAfBgNVHSMEGDAWgBTkiHDiZOxA/7P71qqrpAhuIJgk+TAP
+BgNVHRMBAf8EBTADAQH/MBUGA1UdEQQOMAyCCmhvb2tzLnRlc3QwCgYIKoZIzj0E
+AwIDSQAwRgIhAJqrAeiMSmBnDN5+MOw+mLiEHh3Yl+5pWFpy3XIlesnhAiEA+e8z
+nv4+ICXahkThmvITBRCSwwwoCZ2ND+Fyx2ByBH4=
+-----END CERTIFICATE-----
+`,
+};
