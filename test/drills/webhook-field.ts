@@ -9,6 +9,7 @@ import { entities } from '#src/modules/entities.ts';
 import type { NewWebhookView } from '#src/modules/webhooks/webhooks.schemas.ts';
 import type { HookScriptInput } from '../../simulator/hook-script.ts';
 import { createSimulator, type Simulator } from '../../simulator/server.ts';
+import { openCrew, type Crew } from './webhook-crew.ts';
 import { createInstallation, freePort, startRedis, type Installation } from '#test/processes.ts';
 
 /** How an endpoint behaves: always well; badly at random; nothing listens; never answers; answers 410. */
@@ -41,6 +42,8 @@ export interface FieldPlan {
   seed: number;
   /** Each has five endpoints. */
   workspaces: number;
+  /** Processes that deliver. */
+  workers: number;
   /** Of the requests to the endpoints that behave badly, the share that gets each answer. */
   faults: Faults;
   /** A file the receiver writes every request to. */
@@ -52,11 +55,12 @@ export interface Faults {
   never: number;
 }
 
-/** An installation, its receiver, and all endpoints. Nothing delivers yet. */
+/** A whole installation, its receiver, and all endpoints; nothing has happened yet. */
 export interface Field {
   installation: Installation;
   redis: Awaited<ReturnType<typeof startRedis>>;
   simulator: Simulator;
+  crew: Crew;
   apiUrl: string;
   endpoints: Endpoint[];
   workspaceIds: string[];
@@ -109,7 +113,7 @@ export async function openField(plan: FieldPlan): Promise<Field> {
     DATABASE_POOL: '8',
     EGRESS_ALLOW: `${new URL(simulator.url).host},127.0.0.1:${closedPort}`,
   });
-  const api = await installation.startApi();
+  const [api, crew] = await Promise.all([installation.startApi(), openCrew(installation, plan.workers)]);
   const orm = openOrm(readConfig(installation.env), entities, { role: 'wh_app', log: createLog('silent', 'drill') });
   const emitted: Emitted[] = [];
   const endpoints: Endpoint[] = [];
@@ -131,6 +135,7 @@ export async function openField(plan: FieldPlan): Promise<Field> {
     installation,
     redis,
     simulator,
+    crew,
     apiUrl: api.url,
     endpoints,
     workspaceIds,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NewWebhookView } from '#src/modules/webhooks/webhooks.schemas.ts';
 import { createRandom, type Random } from '#test/fuzz/random.ts';
-import type { Running } from '#test/processes.ts';
+import type { Crew, Slot } from './webhook-crew.ts';
 import { HAPPENINGS, post, script, type Endpoint, type Faults, type Field, type Happening } from './webhook-field.ts';
 
 export interface StormPlan {
@@ -9,8 +9,6 @@ export interface StormPlan {
   faults: Faults;
   events: number;
   perSecond: number;
-  /** Processes that deliver. */
-  workers: number;
   /** Each at a random moment: who is struck, in this order. */
   strikes: readonly Strike[];
   /** After how long what a killed worker had under way is taken for lost; null waits for the product to say so (25 s). */
@@ -28,45 +26,16 @@ const OVER_WITHIN_MS = 240_000;
 /** Longer than a silent worker keeps its deliveries. */
 const PAUSE_MS = 28_000;
 
-/** A place where one process stands, and another after it has gone. */
-interface Slot {
-  start: () => Promise<Running>;
-  running: Running;
-}
-export interface Crew {
-  workers: Slot[];
-  controls: Slot[];
-  everStarted: Running[];
-}
-
-export async function openCrew(field: Field, workers: number): Promise<Crew> {
-  const everStarted: Running[] = [];
-  const fill = async (start: () => Promise<Running>): Promise<Slot> => {
-    const tracked = async () => {
-      const running = await start();
-      everStarted.push(running);
-      return running;
-    };
-    return { start: tracked, running: await tracked() };
-  };
-  const { installation } = field;
-  const [controls, delivering] = await Promise.all([
-    Promise.all([0, 1].map(() => fill(() => installation.startControl()))),
-    Promise.all(Array.from({ length: workers }, () => fill(() => installation.startWorker('webhooks')))),
-  ]);
-  return { workers: delivering, controls, everStarted };
-}
-
 /** Emits everything while blows fall, then waits until every endpoint that lives has everything. */
-export async function storm(field: Field, crew: Crew, plan: StormPlan): Promise<Touched> {
+export async function storm(field: Field, plan: StormPlan): Promise<Touched> {
   const touched: Touched = new Set();
   const isOver = new AbortController();
   const hurrying = hurry(field, isOver.signal);
   const lastsMs = (plan.events / plan.perSecond) * 1000;
   await Promise.all([
     emitAll(field, plan, createRandom(plan.seed)),
-    strikeAll(field, crew, { plan, touched, lastsMs }, createRandom(plan.seed + 1)),
-    rotate(field, plan, lastsMs * 0.4),
+    strikeAll(field, { plan, touched, lastsMs }, createRandom(plan.seed + 1)),
+    rotate(field, plan, lastsMs * 0.15),
   ]);
   await delivered(field);
   isOver.abort();
@@ -101,7 +70,8 @@ interface Blows {
   lastsMs: number;
 }
 
-async function strikeAll(field: Field, crew: Crew, { plan, touched, lastsMs }: Blows, random: Random): Promise<void> {
+async function strikeAll(field: Field, { plan, touched, lastsMs }: Blows, random: Random): Promise<void> {
+  const { crew } = field;
   const everyMs = lastsMs / (plan.strikes.length + 1);
   const under: Promise<void>[] = [];
   for (const strike of plan.strikes) {
@@ -179,11 +149,24 @@ async function rotate(field: Field, plan: StormPlan, afterMs: number): Promise<v
     const { secret } = await post<NewWebhookView>(url, { graceHours: 1 }, endpoint.token);
     rotated.push([endpoint, secret]);
   }
-  // What was signed before the rotation has arrived by then.
-  await sleep(2000);
+  await goneOut(field, rotated);
   for (const [endpoint, secret] of rotated) {
     if (secret === endpoint.secret) throw new Error('A rotation made no new secret');
     script(field.simulator, endpoint, plan, secret);
+  }
+}
+
+/** Waits until what was taken before is signed and sent: a try that was begun with the old secret alone is no fault. */
+async function goneOut({ installation }: Field, rotated: readonly [Endpoint, string][]): Promise<void> {
+  const underWay = `select lease_token as token from webhook_delivery where status = 'sending' and webhook_id = any($1::uuid[])`;
+  const ids = rotated.map(([{ id }]) => id);
+  const before = new Set(
+    (await installation.pool.query<{ token: string }>(underWay, [ids])).rows.map(({ token }) => token),
+  );
+  for (let left = before; left.size > 0;) {
+    await sleep(200);
+    const { rows } = await installation.pool.query<{ token: string }>(underWay, [ids]);
+    left = before.intersection(new Set(rows.map(({ token }) => token)));
   }
 }
 
