@@ -193,28 +193,40 @@ describe('answers', () => {
   });
 });
 
-describe('the receiver of webhooks', () => {
-  const secret = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
-  const deliver = (name: string, id: string, signedWith = secret, body = '{"sequence":1}') => {
-    const at = new Date();
-    const headers = {
-      'webhook-id': id,
-      'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-      'webhook-signature': new Webhook(signedWith).sign(id, at, body),
-    };
-    return fetch(`${simulator.url}/hooks/${name}`, { method: 'POST', headers, body });
+const secret = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
+const deliver = (name: string, id: string, signedWith = secret, body = '{"sequence":1}') => {
+  const at = new Date();
+  const headers = {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
+    'webhook-signature': new Webhook(signedWith).sign(id, at, body),
   };
-  const journal = async () => {
-    const { requests } = await (await send('/__simulator/hooks')).json();
-    return (requests as HookRequest[]).map(({ hook, id, verified, tried, answered }) => ({
-      hook,
-      id,
-      verified,
-      tried,
-      answered,
-    }));
-  };
+  return fetch(`${simulator.url}/hooks/${name}`, { method: 'POST', headers, body });
+};
+const journal = async () => {
+  const { requests } = await (await send('/__simulator/hooks')).json();
+  return (requests as HookRequest[]).map(({ hook, id, verified, tried, answered }) => ({
+    hook,
+    id,
+    verified,
+    tried,
+    answered,
+  }));
+};
+const statusesFor = async (seed: number) => {
+  simulator.hooks.script('share', { seed, insteadPerId: 1, instead: [{ share: 0.3, status: 503 }] });
+  const statuses = await Promise.all(
+    Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
+  );
+  const again = await Promise.all(
+    Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
+  );
+  expect(new Set(again)).toEqual(new Set([200]));
+  simulator.clear();
+  return statuses;
+};
 
+describe('the receiver of webhooks', () => {
   test('verifies, answers as scripted, and writes down what came', async () => {
     const scripted = { secrets: [secret], answer: { status: 429, headers: { 'retry-after': '3' } } };
     expect((await send('/__simulator/hooks/a', scripted, 'PUT')).status).toBe(200);
@@ -250,24 +262,12 @@ describe('the receiver of webhooks', () => {
   });
 
   test('gives each share its answer, the same for the same seed, and never more often to one id than is said', async () => {
-    const run = async (seed: number) => {
-      simulator.hooks.script('share', { seed, insteadPerId: 1, instead: [{ share: 0.3, status: 503 }] });
-      const statuses = await Promise.all(
-        Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
-      );
-      const again = await Promise.all(
-        Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
-      );
-      expect(new Set(again)).toEqual(new Set([200]));
-      simulator.clear();
-      return statuses;
-    };
-    const first = await run(1);
+    const first = await statusesFor(1);
     const failed = first.filter((status) => status === 503).length;
     expect(failed).toBeGreaterThan(30);
     expect(failed).toBeLessThan(90);
-    expect(await run(1)).toEqual(first);
-    expect(await run(2)).not.toEqual(first);
+    expect(await statusesFor(1)).toEqual(first);
+    expect(await statusesFor(2)).not.toEqual(first);
   });
 
   test('writes every request to a file before it is answered', async () => {

@@ -83,7 +83,12 @@ try {
   const events = Math.max(1000, EVENTS - field.emitted.length);
   const startedAt = performance.now();
   const touched = await storm(field, {
-    ...{ seed: SEED, faults: FAULTS, events, perSecond: RATE, strikes, lostAfterMs: null },
+    seed: SEED,
+    faults: FAULTS,
+    events,
+    perSecond: RATE,
+    strikes,
+    lostAfterMs: null,
   });
   print(
     `storm of ${events} events and ${strikes.length} blows: ${Math.round((performance.now() - startedAt) / 1000)} s`,

@@ -98,9 +98,10 @@ async function strikeAll(field: Field, { plan, touched, lastsMs }: Blows, random
   await Promise.all(under);
 }
 
-/** One of those that lead something: the relay of jobs, that of events, or both. */
+const leads = ({ running }: Slot): number => running.lines().filter(({ msg }) => msg === 'Leading').length;
+
+/** The one that leads most: the relay of jobs, that of events, or both. */
 function leaderOf({ controls }: Crew): Slot {
-  const leads = ({ running }: Slot) => running.lines().filter(({ msg }) => msg === 'Leading').length;
   const [leader] = controls.toSorted((a, b) => leads(b) - leads(a));
   if (!leader) throw new Error('Nobody leads');
   return leader;

@@ -9,15 +9,12 @@ it('delivers every event to each endpoint, though endpoints fail, a worker and t
   const field = await openField({ seed, workspaces: 3, workers: 2, faults });
   try {
     const touched = await storm(field, {
-      ...{
-        seed,
-        faults,
-        events: 300,
-        perSecond: 75,
-
-        strikes: ['kill worker', 'kill control'],
-        lostAfterMs: 1500,
-      },
+      seed,
+      faults,
+      events: 300,
+      perSecond: 75,
+      strikes: ['kill worker', 'kill control'],
+      lostAfterMs: 1500,
     });
     const { problems, figures } = await readBooks(field, touched);
     expect(problems).toEqual([]);
