@@ -66,14 +66,14 @@ export class Hooks {
 
 async function play(journal: HookJournal, entry: HookRequest, answer: Answer, res: ServerResponse): Promise<void> {
   const { cut, delayMs, status, headers, body } = answer;
-  const gone = new AbortController();
+  const { promise: gone, resolve } = Promise.withResolvers<void>();
   res.once('close', () => {
-    gone.abort();
+    resolve();
     void journal.end(entry, res.writableFinished ? status : cut && cut !== 'never' ? 'cut' : 'gone');
   });
   if (cut === 'never') return;
-  if (delayMs > 0) await sleep(delayMs, undefined, { signal: gone.signal }).catch(() => undefined);
-  if (gone.signal.aborted) return;
+  if (delayMs > 0) await Promise.race([sleep(delayMs, undefined, { ref: false }), gone]);
+  if (res.destroyed) return;
   if (cut === 'after_body') return void res.socket?.resetAndDestroy();
   const sent = cut === 'in_answer' ? body.slice(0, body.length / 2) : body;
   res.writeHead(status, { 'content-type': 'text/plain', 'content-length': Buffer.byteLength(body), ...headers });
@@ -94,20 +94,18 @@ function isSigned(verifier: Webhook, text: string, req: IncomingMessage): boolea
 const headerOf = (req: IncomingMessage, name: string): string => [req.headers[name]].flat()[0] ?? '';
 
 /** Null where the client left before the body was whole. */
-async function readText(req: IncomingMessage): Promise<string | null> {
+function readText(req: IncomingMessage): Promise<string | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<string | null>();
   const parts: Buffer[] = [];
   let size = 0;
-  try {
-    for await (const part of req as AsyncIterable<Buffer>) {
-      size += part.length;
-      if (size > BODY_MAX) throw new RangeError(`The body is larger than ${BODY_MAX} bytes.`);
-      parts.push(part);
-    }
-  } catch (error) {
-    if (error instanceof RangeError) throw error;
-    return null;
-  }
-  return Buffer.concat(parts).toString('utf8');
+  req.on('data', (part: Buffer) => {
+    parts.push(part);
+    size += part.length;
+    if (size > BODY_MAX) reject(new RangeError(`The body is larger than ${BODY_MAX} bytes.`));
+  });
+  req.once('end', () => resolve(Buffer.concat(parts).toString('utf8')));
+  req.once('close', () => resolve(null));
+  return promise;
 }
 
 function parse(text: string): unknown {

@@ -95,9 +95,10 @@ async function close(server: Server): Promise<void> {
 }
 
 async function answer(state: State, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const [, hook] = /^\/hooks\/([^?]*)/.exec(req.url ?? '') ?? [];
+  if (hook !== undefined) return state.hooks.answer(hook, req, res);
   const { pathname: path, searchParams: query } = new URL(req.url ?? '/', 'http://simulator');
   const route = `${req.method} ${path}`;
-  if (path.startsWith('/hooks/')) return state.hooks.answer(path.slice('/hooks/'.length), req, res);
   const text = await readBody(req);
   if (path.startsWith('/__simulator/')) return control(state, { route, query }, text, res);
   const body = parse(text);

@@ -26,4 +26,4 @@ it('delivers every event to each endpoint, though endpoints fail, a worker and t
   } finally {
     await field.close();
   }
-}, 120_000);
+}, 240_000);
