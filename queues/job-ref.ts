@@ -4,6 +4,9 @@ import { z } from 'zod';
 /** The purpose of the key that signs references; both ends derive it from the installation's secret. */
 export const JOB_REF_KEY = 'job-ref.v1';
 
+/** Stands for the workspace in references to what belongs to none, such as mails (RFC 9562, the nil UUID). */
+export const NO_WORKSPACE = '00000000-0000-0000-0000-000000000000';
+
 /**
  * A job as BullMQ carries it: the key of its row, nothing else. Signed, because a worker works for the workspace it names:
  * whoever can write to Redis alone must not choose it.

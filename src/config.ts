@@ -13,12 +13,13 @@ const origins = list.refine(
   (items) => items.every((item) => ORIGIN.test(item)),
   'must be exact origins, like chrome-extension://<32 letters from a to p> or https://host:port, without a path',
 );
+const TARGET = /^(?:[a-z0-9._-]+|\[[0-9a-f:]+\]):\d{1,5}$/;
 /** In the one spelling a URL has once it is parsed, so that what is exempt is what the operator reads here. */
 const targets = list.refine(
   (items) =>
     items.every((item) => {
       const url = URL.parse(`http://${item}`);
-      return url !== null && targetOf(url) === item;
+      return TARGET.test(item) && url !== null && targetOf(url) === item;
     }),
   'must be host:port, the host as a URL has it, like 10.0.0.5:9000, [fd00::5]:9000 or hooks.intranet:9000',
 );
@@ -102,6 +103,8 @@ const Env = z.object({
   JOB_RESULT_TTL: z.coerce.number().int().min(60).default(86_400),
   /** For answers of deterministic engines. */
   AI_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
+  /** Calls of AI are kept for so many whole months; figures made of them for good. */
+  AI_USAGE_KEEP_MONTHS: z.coerce.number().int().min(2).max(120).default(13),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),

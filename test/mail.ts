@@ -2,7 +2,8 @@ import { SMTPServer } from 'smtp-server';
 import type { SMTPServerOptions } from 'smtp-server';
 import type { Runtime } from '#src/runtime.ts';
 import { createMailer, type Mailer } from '#src/lib/mail.ts';
-import { sendDueMails } from '#src/modules/mail/sender.ts';
+import { findDueMails } from '#src/modules/mail/sender.query.ts';
+import { sendMail } from '#src/modules/mail/sender.ts';
 
 /** A mail as a server got it, its text readable. */
 export interface ReceivedMail {
@@ -72,10 +73,14 @@ export function readable(raw: string): string {
 export const mailerOf = ({ SMTP_URL, MAIL_DIR, MAIL_FROM }: Runtime['config']): Mailer =>
   createMailer({ smtpUrl: SMTP_URL, directory: MAIL_DIR, from: MAIL_FROM });
 
-/** Sends all that is due, as the control process does. */
+/** Sends all that is due, as workers do. */
 export async function deliver(rt: Runtime, mailer = mailerOf(rt.config)): Promise<void> {
   const sender = { pool: rt.systemPool, mailer, appSecret: rt.config.APP_SECRET, log: rt.log };
-  while ((await sendDueMails(sender)) > 0);
+  for (;;) {
+    const due = await findDueMails(rt.systemPool, 100);
+    if (due.length === 0) return;
+    await Promise.all(due.map(({ id }) => sendMail(sender, id)));
+  }
 }
 
 /** The token of the link in a mail. */

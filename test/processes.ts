@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Pool } from 'pg';
+import { queues } from '#queues/index.ts';
 import { createTestDatabase } from '#test/harness.ts';
 
 /** One process of the platform, as the Procfile would start it. */
@@ -167,11 +168,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
     },
     async startWorker(...pools) {
       const worker = track(
-        start(
-          'worker',
-          ['workers/index.ts', ...(pools.length ? pools : ['ai-inference', 'sentiment', 'lead-scoring'])],
-          env,
-        ),
+        start('worker', ['workers/index.ts', ...(pools.length ? pools : queues.map(({ name }) => name))], env),
       );
       await worker.line((line) => line['msg'] === 'Working');
       return worker;

@@ -9,12 +9,14 @@ import { createHinter } from '#src/events/hint.ts';
 import { createEventRelay, type Consumer } from '#src/events/relay.ts';
 import { createLog } from '#src/lib/log.ts';
 import { every } from '#src/lib/every.ts';
-import { createMailer } from '#src/lib/mail.ts';
 import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { runMain, runUntilSignal } from '#src/lib/process.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
+import { purgeExports } from '#src/modules/analytics/exports.query.ts';
+import { watchPartitions } from '#src/modules/analytics/partitions.ts';
+import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createWebhookConsumer } from '#src/modules/webhooks/consumer.ts';
@@ -28,25 +30,33 @@ import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
 import { createEmit } from '#src/streams/emit.ts';
 import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createRelay } from '#src/modules/jobs/relay.ts';
-import { sendDueMails } from '#src/modules/mail/sender.ts';
+import { createMailQueue } from '#src/modules/mail/enqueue.ts';
 import { purgeMails } from '#src/modules/mail/sender.query.ts';
+import { createNotificationConsumer } from '#src/modules/notifications/consumer.ts';
+import { purgeNotifications } from '#src/modules/notifications/notifications.query.ts';
+import { remindDue } from '#src/modules/reminders/remind.ts';
+import { purgeReminders } from '#src/modules/reminders/reminders.query.ts';
 
 /** The advisory locks of what one process leads; any numbers, the same in every version. */
 const RELAY_LOCK = 7_203_001;
 const EVENTS_LOCK = 7_203_002;
 
 /** People wait for their mail. */
-const MAIL_EVERY_MS = 500;
+const MAIL_EVERY_MS = 250;
+const REMIND_EVERY_MS = 500;
 const PURGE_EVERY_MS = 60_000;
 /** Batches end with their last item; this is for those whose worker died between. */
 const BATCH_EVERY_MS = 2000;
 const ROTATE_EVERY_MS = 10_000;
+/** People look at figures of a moment ago. */
+const FIGURES_EVERY_MS = 2000;
+const PARTITIONS_EVERY_MS = 600_000;
 /** A retry comes so much later than planned at most. */
 const WEBHOOKS_EVERY_MS = 1000;
 
 /**
- * The process of what happens by itself: it keeps Redis a true index of Postgres, sends mails, and drops what is past its time. Several may
- * run: one is the relay, the others stand by for it; mails are shared among all.
+ * The process of what happens by itself: it keeps Redis a true index of Postgres, hands out events and mails, reminds, and drops what is past
+ * its time. Several may run: one is the relay, the others stand by for it; reminders are shared among all.
  */
 async function main(): Promise<void> {
   const config = readConfig();
@@ -73,6 +83,7 @@ async function main(): Promise<void> {
   const consumers: Consumer[] = [
     createWebhookConsumer(producer),
     createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
+    createNotificationConsumer(config.APP_SECRET),
   ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
@@ -81,18 +92,29 @@ async function main(): Promise<void> {
     leadWhenFree(config.DATABASE_URL, RELAY_LOCK, relay.run, stopping.signal, log),
     leadWhenFree(config.DATABASE_URL, EVENTS_LOCK, events.run, stopping.signal, log),
   ]);
-  const { SMTP_URL: smtpUrl, MAIL_DIR: directory, MAIL_FROM: from, APP_SECRET: appSecret } = config;
-  const sender = { pool, mailer: createMailer({ smtpUrl, directory, from }), appSecret, log };
-  const sendMails = async () => {
-    while (!stopping.signal.aborted && (await sendDueMails(sender)) > 0);
+  const enqueueMails = createMailQueue(pool, producer);
+  const putMails = async () => {
+    while (!stopping.signal.aborted && (await enqueueMails()) > 0);
+  };
+  const remind = async () => {
+    while (!stopping.signal.aborted && (await remindDue(pool, config.APP_SECRET)) > 0);
   };
   const vault = createVault(pool, config);
   const keys = { systemPool: pool, vault, keks: readKeks(config), log };
   const rotate = async () => {
     while (!stopping.signal.aborted && (await rotateStep(keys)) > 0);
   };
+  const purgeStep = async () => {
+    const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
+    return told + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeExports(pool));
+  };
   const purge = async () => {
-    while (!stopping.signal.aborted && (await purgeAccounts(pool)) + (await purgeMails(pool)) > 0);
+    while (!stopping.signal.aborted && (await purgeStep()) > 0);
+  };
+  const figures = { pool, producer, metrics, log, keepMonths: config.AI_USAGE_KEEP_MONTHS };
+  const tendPartitions = async () => {
+    await schedulePartitions(figures);
+    await watchPartitions(figures, new Date());
   };
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the next sweep');
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
@@ -107,8 +129,11 @@ async function main(): Promise<void> {
   const chores = [
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),
-    every(MAIL_EVERY_MS, 'sending mails', sendMails, stopping.signal, log),
+    every(MAIL_EVERY_MS, 'putting mails into their queue', putMails, stopping.signal, log),
+    every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
+    every(FIGURES_EVERY_MS, 'handing out figures to count', () => scheduleAnalytics(figures), stopping.signal, log),
+    every(PARTITIONS_EVERY_MS, 'having the partitions tended', tendPartitions, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
   ];
   await runUntilSignal(log, async () => {

@@ -8,6 +8,8 @@ const pools = {
   'ai-inference': () => import('#workers/ai-inference.ts'),
   sentiment: () => import('#workers/sentiment.ts'),
   'lead-scoring': () => import('#workers/lead-scoring.ts'),
+  notifications: () => import('#workers/notifications.ts'),
+  analytics: () => import('#workers/analytics.ts'),
   webhooks: () => import('#workers/webhooks.ts'),
 };
 

@@ -125,6 +125,10 @@ export interface WorkspaceEvents {
   'member.changed': { userId: string; role: Role };
   'member.removed': { userId: string; role: Role };
   'workspace.changed': { changed: string[] };
+  /** Only to the person who was told. */
+  'notification.created': { notificationId: string; kind: string; recipientId: string };
+  'webhook.disabled': { webhookId: string; name: string; reason: 'gone' | 'failing' };
+  'webhook.test': { webhookId: string };
 }
 
 export type WorkspaceEventType = keyof WorkspaceEvents;

@@ -119,7 +119,8 @@ function chosen(
 
 /**
  * The candidates for a task: what the options name, else every model of each able provider in the configured order, with `local` apart.
- * @throws AppError 400 `unknown_provider`, `unknown_model`; 503 `no_provider_available` when nothing here can do the task.
+ * @throws AppError 400 `unknown_provider`, `unknown_model`; 422 `no_provider_allowed` when the workspace allows none that can do the task,
+ * 503 `no_provider_available` when nothing here can.
  */
 export function candidatesFor(
   all: readonly Candidate[],
@@ -139,11 +140,14 @@ export function candidatesFor(
   const models = able.filter(({ provider }) => provider.name !== 'local');
   const lastResort = able.find(({ provider }) => provider.name === 'local');
   if (models.length > 0 || lastResort) return { models, ...(lastResort && { lastResort }) };
+  // What the workspace itself has closed is no failure of the platform.
+  if (allowed) {
+    const detail = `None of the providers that the workspace allows (ai.allowedProviders: ${allowed.join(', ')}) can do "${engine}" here.`;
+    throw new AppError(422, 'no_provider_allowed', detail);
+  }
   throw new AppError(
     503,
     'no_provider_available',
-    allowed
-      ? `None of the providers that the workspace allows (ai.allowedProviders: ${allowed.join(', ')}) can do "${engine}" here.`
-      : `No provider that can do "${engine}" has a key: set one of OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, GROQ_API_KEY, MISTRAL_API_KEY, COHERE_API_KEY, TOGETHER_API_KEY or OLLAMA_BASE_URL, or the workspace's own (ai.providerKey.*).`,
+    `No provider that can do "${engine}" has a key: set one of OPENAI_API_KEY, ANTHROPIC_API_KEY, GOOGLE_API_KEY, GROQ_API_KEY, MISTRAL_API_KEY, COHERE_API_KEY, TOGETHER_API_KEY or OLLAMA_BASE_URL, or the workspace's own (ai.providerKey.*).`,
   );
 }

@@ -78,6 +78,15 @@ it('leaves out what a workspace does not allow, and says so', async () => {
   ]);
 });
 
+it('says that the workspace allows none, which is no failure of the platform', async () => {
+  const router = open([scripted('openai', [reply]).provider, scripted('ollama', [reply]).provider]);
+  const none = { keys: {}, allowedProviders: ['groq' as const] };
+  await expect(router.explain(engines.copilot, input, {}, none)).rejects.toMatchObject({
+    status: 422,
+    code: 'no_provider_allowed',
+  });
+});
+
 it('makes at most four calls, whatever fails', async () => {
   const providers = (['openai', 'ollama', 'groq', 'mistral'] as const).map(
     (name) => failing(name, 'transient').provider,

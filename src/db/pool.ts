@@ -27,5 +27,8 @@ export function openPool(
     pipeline: true,
   });
   pool.on('error', (error) => log.warn({ reason: error.message }, 'A database connection was lost'));
+  // The statement under way fails when its connection is lost; but the connection says so too, and where nobody listens, as between two
+  // statements of a transaction, that would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }

@@ -7,6 +7,10 @@ export interface EventDefinition<Data extends z.ZodType = z.ZodType> {
   /** What a member or key needs to get it on the socket. */
   permission: Permission;
   data: Data;
+  /**
+   * Only for the person that `data.recipientId` names: on the socket to them alone, whoever else has the permission, and never to webhooks.
+   */
+  isPersonal?: true;
 }
 
 const event = <Data extends z.ZodType>(permission: Permission, description: string, data: Data) => ({
@@ -54,6 +58,14 @@ export const EVENTS = {
     "The workspace's name, time zone or the like changed",
     z.object({ changed: z.array(z.string()) }),
   ),
+  'notification.created': {
+    ...event(
+      'workspace:read',
+      'You were told of something; read it at /api/notifications',
+      z.object({ notificationId: z.uuid(), kind: z.string(), recipientId: z.uuid() }),
+    ),
+    isPersonal: true,
+  },
   'webhook.disabled': event(
     'webhooks:read',
     'A webhook was turned off: its address answered 410 (gone), or every delivery had failed for five days (failing)',
@@ -71,6 +83,9 @@ export type EventData<Type extends EventType> = z.output<(typeof EVENTS)[Type]['
 
 /** The types of all events, in the order of the catalogue. */
 export const EVENT_TYPES = Object.keys(EVENTS).filter(isEventType);
+
+/** Whether an event is for one person alone (`data.recipientId`). */
+export const isPersonal = (type: EventType): boolean => Object.hasOwn(EVENTS[type], 'isPersonal');
 
 export function isEventType(type: string): type is EventType {
   return Object.hasOwn(EVENTS, type);

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { type Egress, EgressRefused } from '#src/lib/egress.ts';
 
 /** Control characters, and those that turn the direction of what comes after them, also outside the name. */
 const UNFIT = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u;
@@ -18,26 +17,6 @@ export const nameText = (maxLength: number) =>
 
 /** An e-mail address as it is stored and compared: trimmed and lower-cased. */
 export const EmailAddress = z.string().trim().toLowerCase().pipe(z.email().max(254));
-
-/**
- * A URL that the platform will call, in the spelling it is called by. What the guard refuses is wrong in the field, in the guard's words: a
- * 400 like any other field's.
- */
-export const outsideUrl = (egress: Pick<Egress, 'check'>, maxLength = 2048) =>
-  z
-    .string()
-    .trim()
-    .min(1, { abort: true })
-    .max(maxLength, { abort: true })
-    .check((field) => {
-      try {
-        field.value = egress.check(field.value).href;
-      } catch (error) {
-        if (!(error instanceof EgressRefused)) throw error;
-        field.issues.push({ code: 'custom', input: field.value, message: error.message });
-      }
-    })
-    .meta({ format: 'uri' });
 
 /** A language tag (BCP 47). */
 export const LanguageTag = z

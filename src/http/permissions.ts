@@ -35,6 +35,8 @@ const TABLE = {
   // What calls of AI came to. Without the second only one's own: what colleagues do is the administrators' to see.
   'usage:read': ['viewer', 'analytics:read'],
   'usage:all': ['admin', 'analytics:read'],
+  // Figures of the workspace; without `usage:all` those of one's own work.
+  'analytics:read': ['viewer', 'analytics:read'],
   'jobs:read': ['viewer', 'jobs:read'],
   'jobs:cancel': ['member', 'ai:run'],
   // Without these a caller has only what is their own: jobs they submitted, contacts, deals and tasks they look after.

@@ -18,6 +18,8 @@ function reasonOf(url: string, allowed = NOBODY): string {
 const octet = fc.integer({ min: 0, max: 255 });
 const octets = fc.tuple(octet, octet, octet, octet);
 
+const dotted = (whole: number) => [24, 16, 8, 0].map((shift) => (whole >>> shift) & 255).join('.');
+
 describe('a URL in text', () => {
   it('is refused in every spelling of a blocked host, for its host', () => {
     const hosts = blockedHosts();
@@ -89,7 +91,7 @@ describe('a URL in text', () => {
       'https://hooks.intranet:443',
       'http://10.0.0.1',
     ]) {
-      expect(reasonOf(url, allowed), url).toBe('');
+      expect([url, reasonOf(url, allowed)]).toEqual([url, '']);
     }
     const others = spellingsOfV4([127, 0, 0, 1]).filter((host) => host !== '127.0.0.1');
     for (const url of [
@@ -111,7 +113,7 @@ describe('a URL in text', () => {
       'ftp://127.0.0.1:9000/',
       'http://127.0.0.1:9000@10.0.0.2/',
     ]) {
-      expect(reasonOf(url, allowed), url).not.toBe('');
+      expect([url, reasonOf(url, allowed)]).not.toEqual([url, '']);
     }
   });
 });
@@ -138,31 +140,13 @@ describe('an address', () => {
 
   // Another implementation, on the same ranges: both edges of each, and anything.
   const list = new BlockList();
-  const ranges: [string, number][] = [
-    ...[
-      ['0.0.0.0', 8],
-      ['10.0.0.0', 8],
-      ['100.64.0.0', 10],
-      ['127.0.0.0', 8],
-      ['168.63.129.16', 32],
-    ],
-    ...[
-      ['169.254.0.0', 16],
-      ['172.16.0.0', 12],
-      ['192.0.0.0', 24],
-      ['192.0.2.0', 24],
-      ['192.88.99.0', 24],
-    ],
-    ...[
-      ['192.168.0.0', 16],
-      ['198.18.0.0', 15],
-      ['198.51.100.0', 24],
-      ['203.0.113.0', 24],
-      ['224.0.0.0', 3],
-    ],
-  ].map(([start, bits]): [string, number] => [String(start), Number(bits)]);
+  const ranges = [
+    '0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24',
+    '192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3',
+  ].flatMap((line) =>
+    line.split(' ').map((range): [string, number] => [range.split('/')[0] ?? '', Number(range.split('/')[1])]),
+  );
   for (const [start, bits] of ranges) list.addSubnet(start, bits);
-  const dotted = (whole: number) => [24, 16, 8, 0].map((shift) => (whole >>> shift) & 255).join('.');
 
   it('is judged like the list of ranges at each edge', () => {
     const edges = ranges.flatMap(([start, bits]) => {
@@ -174,7 +158,7 @@ describe('an address', () => {
   });
 
   it('is judged like the list of ranges anywhere, also inside IPv6', () => {
-    fc.assert(
+    const wrong = fc.check(
       fc.property(octets, (four) => {
         const text = four.join('.');
         const isOpen = !list.check(text);
@@ -182,6 +166,7 @@ describe('an address', () => {
       }),
       { numRuns: 20_000 },
     );
+    expect(wrong.counterexample).toBeNull();
   });
 });
 
@@ -216,9 +201,9 @@ it('lets no generated spelling of a blocked address through, of a hundred thousa
       fc.constantFrom('http', 'https', 'HTTP', 'hTtPs'),
       cased,
       fc.constantFrom('', ':80', ':443', ':8080', ':8443', ':'),
-      fc.webPath(),
+      fc.constantFrom('/', '/a?b=c#d', '?a', '#a'),
     )
-    .map(([scheme, name, port, path]) => `${scheme}://${name}${port}${path.startsWith('/') ? path : `/${path}`}`);
+    .map(([scheme, name, port, path]) => `${scheme}://${name}${port}${path}`);
   const kinds = new Set<string>();
   fc.assert(
     fc.property(url, (text) => {
@@ -231,4 +216,4 @@ it('lets no generated spelling of a blocked address through, of a hundred thousa
   // Nothing was refused for a port or a scheme: it was the address each time, or no URL.
   expect([...kinds].toSorted()).toEqual(expect.arrayContaining(['address']));
   expect([...kinds].filter((reason) => ['port', 'scheme', 'userinfo', ''].includes(reason))).toEqual([]);
-}, 120_000);
+}, 600_000);

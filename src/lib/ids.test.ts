@@ -1,12 +1,13 @@
 import { expect, it } from 'vitest';
 import { isUuid, newId } from '#src/lib/ids.ts';
 
+const ms = (id: string) => Number.parseInt(id.replace('-', '').slice(0, 12), 16);
+
 it('ids of one process rise strictly, also within a millisecond, and carry the time', () => {
   const before = Date.now();
   const ids = Array.from({ length: 20_000 }, newId);
   expect(ids.every(isUuid)).toBe(true);
   expect(ids.every((id, at) => at === 0 || id > (ids[at - 1] ?? ''))).toBe(true);
-  const ms = (id: string) => Number.parseInt(id.replace('-', '').slice(0, 12), 16);
   expect(ms(ids[0] ?? '')).toBeGreaterThanOrEqual(before);
   expect(ms(ids.at(-1) ?? '')).toBeLessThanOrEqual(Date.now());
   expect(new Set(ids.map((id) => id[14]))).toEqual(new Set(['7']));

@@ -72,3 +72,10 @@ export function isRefusedForGood(error: unknown): boolean {
   const isAboutThisMail = error.code === 'EENVELOPE' || error.code === 'EMESSAGE';
   return isAboutThisMail && typeof error.responseCode === 'number' && error.responseCode >= 500;
 }
+
+/** Whether a mail that failed was not taken for certain: the server said so, or was never reached. Of anything else nobody knows. */
+export function isSurelyUnsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const isAnswered = 'responseCode' in error && typeof error.responseCode === 'number';
+  return isAnswered || ('command' in error && error.command === 'CONN');
+}

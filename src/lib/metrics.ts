@@ -108,6 +108,20 @@ export function createMetrics(processName: string) {
       labelNames: ['consumer'] as const,
       registers,
     }),
+    partitionsAhead: new Gauge({
+      name: 'wh_partitions_ahead',
+      help: 'Months in a row for which a table has its partition already',
+      labelNames: ['table'] as const,
+      // Every control process looks at the same tables.
+      aggregator: 'min',
+      registers,
+    }),
+    analyticsLagSeconds: new Gauge({
+      name: 'wh_analytics_lag_seconds',
+      help: 'Age of the oldest fact that is in no figure yet',
+      aggregator: 'max',
+      registers,
+    }),
     deliveries: new Counter({
       name: 'wh_webhook_attempts_total',
       help: 'Attempts to deliver an event to a webhook, by what came of them',

@@ -216,5 +216,5 @@ describe.each([
       }
     }
     process.stdout.write(`Route matrix: ${guarded.length} guarded routes, ${asked} requests\n`);
-  }, 120_000);
+  }, 180_000);
 });

@@ -24,6 +24,8 @@ const someDelivery = (world: World) => world.webhook();
 const password = 'not the password';
 const unlikely = '00000000-0000-7000-8000-000000000000';
 
+const inAnHour = () => new Date(Date.now() + 3_600_000).toISOString();
+
 const INPUTS: Record<string, object> = {
   copilot: { conversationHistory: [{ role: 'user', content: 'Oi' }] },
   'smart-replies': { message: 'Quanto custa?' },
@@ -121,6 +123,22 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
+  'GET /api/analytics/dashboard': nothing,
+  'GET /api/analytics/timeseries': {
+    query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
+  },
+  'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
+  'GET /api/analytics/team': nothing,
+  'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
+  // Without `usage:all` there is no export of everybody's figures.
+  'GET /api/analytics/exports/:id': {
+    params: async (world) => ({ id: await world.analyticsExport() }),
+    ok: [200, 404],
+  },
+  'GET /api/analytics/exports/:id/download': {
+    params: async (world) => ({ id: await world.analyticsExport() }),
+    ok: [404, 409],
+  },
   'POST /api/ws/ticket': nothing,
   'GET /api/events': { query: { follow: 'false' } },
   'GET /api/audit': nothing,
@@ -133,8 +151,22 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/settings/ai': nothing,
   'PATCH /api/settings/ai': { body: () => ({ 'ai.tone': null }) },
   'GET /api/settings/notifications': nothing,
-  'PATCH /api/settings/notifications': { body: () => ({}), ok: [200, 400] },
+  'PATCH /api/settings/notifications': { body: () => ({ 'notifications.email': null }) },
   'GET /api/settings/global': nothing,
+  'GET /api/notifications': nothing,
+  'POST /api/notifications/:id/read': { params: async (world) => ({ id: await world.notification() }), ok: [200, 404] },
+  'POST /api/notifications/read-all': { body: () => ({}) },
+  'DELETE /api/notifications/:id': { params: async (world) => ({ id: await world.notification() }), ok: [200, 404] },
+  'GET /api/reminders': nothing,
+  'POST /api/reminders': { body: () => ({ title: 'Ligar', remindAt: inAnHour() }) },
+  'GET /api/reminders/:id': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
+  'PATCH /api/reminders/:id': {
+    params: async (world) => ({ id: await world.reminder() }),
+    body: () => ({ title: 'Ligar' }),
+    ok: [200, 404],
+  },
+  'POST /api/reminders/:id/cancel': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
+  'DELETE /api/reminders/:id': { params: async (world) => ({ id: await world.reminder() }), ok: [200, 404] },
   'GET /api/webhook-events': nothing,
   'POST /api/webhooks': {
     body: () => ({ name: 'w', url: 'https://example.com/hooks', events: ['*'] }),

@@ -30,6 +30,11 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
+  /** Of the owner's own. */
+  reminder(): Promise<string>;
+  notification(): Promise<string>;
+  /** A file of the whole workspace's figures, which nobody writes here. */
+  analyticsExport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
 }
@@ -58,6 +63,10 @@ export async function makeWorld(test: TestApp): Promise<World> {
       const jobId = await world.job();
       await test.app.inject({ method: 'POST', url: `/api/jobs/${jobId}/cancel`, headers: owner.headers });
       return jobId;
+    },
+    async analyticsExport() {
+      const request = { method: 'POST', url: '/api/analytics/export', headers: owner.headers } as const;
+      return (await test.app.inject({ ...request, payload: { report: 'calls' } })).json().id;
     },
     async apiKey(scopes) {
       const keyId = randomUUID();
@@ -90,6 +99,19 @@ export async function makeWorld(test: TestApp): Promise<World> {
       );
       return inviteId;
     },
+    async reminder() {
+      const payload = { title: `${CANARY} reminder`, remindAt: new Date(Date.now() + 3_600_000).toISOString() };
+      const request = { method: 'POST', url: '/api/reminders', headers: owner.headers, payload } as const;
+      return (await test.app.inject(request)).json().id;
+    },
+    async notification() {
+      const { rows } = await rt.systemPool.query<{ id: string }>(
+        `insert into notification (workspace_id, id, user_id, kind, data, source_id)
+         values ($1, uuidv7(), $2, $3, '{}', uuidv7()) returning id`,
+        [id, owner.user.id, `${CANARY} kind`],
+      );
+      return rows[0]?.id ?? '';
+    },
     async webhook() {
       const webhook = { id: newId(), deliveryId: '' };
       const key = { workspaceId: id, id: webhook.id };
@@ -113,7 +135,8 @@ export async function makeWorld(test: TestApp): Promise<World> {
       return webhook;
     },
   };
-  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), world.webhook()]);
+  const rest = [world.reminder(), world.notification(), world.webhook()];
+  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), ...rest]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
   return world;

@@ -28,8 +28,8 @@ export const EmbeddingsResult = z.object({ model: z.string(), vectors: z.array(z
 
 /**
  * The most a job of embeddings can cost, in nano-USD.
- * @throws AppError 400 `unknown_model` naming what may have been meant; 422 `max_cost_too_low` above the workspace's limit; 503
- * `no_provider_available`
+ * @throws AppError 400 `unknown_model` naming what may have been meant; 422 `max_cost_too_low` above the workspace's limit, or
+ * `no_provider_allowed`; 503 `no_provider_available`
  */
 export function embeddingsHold(embedder: Embedder, { model, texts }: EmbeddingsInput, workspace: WorkspaceAi): number {
   const target = targetOf(embedder, model, workspace);
@@ -46,6 +46,11 @@ function targetOf(embedder: Embedder, model: string, workspace: WorkspaceAi) {
   if (target) return target;
   const here = embedder.targets(workspace).map((one) => one.model);
   if (here.length > 0) throw unknownModel(model, closest(model, here), 'model');
+  const { allowedProviders: allowed } = workspace;
+  if (allowed) {
+    const detail = `None of the providers that the workspace allows (ai.allowedProviders: ${allowed.join(', ')}) has embeddings here.`;
+    throw new AppError(422, 'no_provider_allowed', detail);
+  }
   throw new AppError(503, 'no_provider_available', 'No provider that has embeddings is configured.');
 }
 

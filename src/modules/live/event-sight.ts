@@ -1,17 +1,24 @@
-import { EVENTS, isEventType } from '#src/events/catalog.ts';
+import { EVENTS, isEventType, isPersonal } from '#src/events/catalog.ts';
 import type { FeedEvent } from '#src/events/feed-topic.ts';
+import { z } from 'zod';
 import type { Auth } from '#src/http/access-token.ts';
 import { isPermission, may } from '#src/http/permissions.ts';
 
+const Personal = z.object({ recipientId: z.uuid() });
+
 /**
  * Whether a caller may see an event: they have its permission, and, where they are limited to their own of what it is about (they lack
- * `jobs:all` or its like), it was they who did it. What the catalogue does not know, a newer version's, nobody sees.
+ * `jobs:all` or its like), it was they who did it; a personal one only its recipient, signed in. What the catalogue does not know, a newer version's, nobody sees.
  */
-export function maySeeEvent(auth: Auth, { about }: Pick<FeedEvent, 'about'>): boolean {
+export function maySeeEvent(auth: Auth, { about, data }: Pick<FeedEvent, 'about' | 'data'>): boolean {
   if (about === null) return true;
   if (!isEventType(about.type)) return false;
   const { permission } = EVENTS[about.type];
   if (!may(auth, permission)) return false;
+  if (isPersonal(about.type)) {
+    const { success, data: personal } = Personal.safeParse(JSON.parse(data));
+    return success && auth.scopes === null && personal.recipientId === auth.userId;
+  }
   const all = `${permission.split(':', 1)[0]}:all`;
   return !isPermission(all) || may(auth, all) || about.actorId === auth.userId;
 }

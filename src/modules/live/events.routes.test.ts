@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket as Socket } from 'ws';
 import { openPool } from '#src/db/pool.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { EVENT_TYPES, EVENTS, type EventType } from '#src/events/catalog.ts';
+import { EVENT_TYPES, EVENTS, isPersonal, type EventType } from '#src/events/catalog.ts';
 import { createEventRelay } from '#src/events/relay.ts';
 import { createHinter } from '#src/events/hint.ts';
 import { enrolConsumer } from '#src/events/relay.query.ts';
@@ -70,7 +70,10 @@ const seen = async (headers: Record<string, string>): Promise<string[]> => [
     (await toldTo(headers)).map(({ event }) => event).filter((type) => EVENT_TYPES.some((one) => one === type)),
   ),
 ];
-const typesWhere = (sees: (type: EventType) => boolean) => EVENT_TYPES.filter(sees);
+const personalTo = async (headers: Record<string, string>): Promise<number> =>
+  (await toldTo(headers)).filter(({ event }) => event === 'notification.created').length;
+const typesWhere = (sees: (type: EventType) => boolean) =>
+  EVENT_TYPES.filter((type) => !isPersonal(type) && sees(type));
 
 describe('who sees what', () => {
   const kinds = [...new Set(EVENT_TYPES.map((type) => EVENTS[type].permission))];
@@ -117,6 +120,20 @@ describe('who sees what', () => {
     expect(told.map(({ event }) => event).filter((type) => !type.startsWith('ai.job.'))).toEqual(
       expect.arrayContaining(free),
     );
+  });
+
+  it('what is for one person, by that person alone, and by no key of theirs', async () => {
+    const { owner: boss, admin } = world.people;
+    const data = { notificationId: boss.user.id, kind: 'reminder', recipientId: admin.user.id };
+    await record('notification.created', boss.user.id, data);
+    await publish();
+    expect(await personalTo(here(admin.headers))).toBe(1);
+    expect(await personalTo(here(boss.headers))).toBe(0);
+    await record('notification.created', admin.user.id, { ...data, recipientId: boss.user.id });
+    await publish();
+    expect(await personalTo(here(boss.headers))).toBe(1);
+    const { secret } = await world.apiKey(['*']);
+    expect(await personalTo({ authorization: `Bearer ${secret}` })).toBe(0);
   });
 
   it('nothing of another workspace, whatever place is named', async () => {

@@ -14,6 +14,8 @@ export const OutgoingMailSchema = defineEntity({
       .defaultRaw('uuidv7()')
       .onCreate(() => newId()),
     createdAt: p.datetime().defaultRaw('now()').index(),
+    /** What it is for: mails about an account go before all others, and a reminder is never sent twice. */
+    purpose: p.enum(['account', 'notice', 'reminder'] as const).default('account'),
     subject: p.text(),
     recipient: p.blob().nullable(),
     body: p.blob().nullable(),
@@ -24,7 +26,7 @@ export const OutgoingMailSchema = defineEntity({
   indexes: [
     {
       name: 'outgoing_mail_due_index',
-      properties: ['nextAttemptAt'],
+      properties: ['purpose', 'nextAttemptAt'],
       where: 'next_attempt_at is not null',
     },
   ],

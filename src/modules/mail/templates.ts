@@ -103,20 +103,42 @@ const EN: Record<MailKind, Words> = {
   },
 };
 
+/** Whether somebody reads Portuguese; everybody else gets English. @param locale a language tag */
+export const readsPortuguese = (locale: string): boolean => /^pt\b/i.test(locale);
+
 /**
  * A mail in the language of its reader: Portuguese, or English for any other.
- * @param url where its link goes, for kinds that carry one; it must need no escaping in HTML but that of `&`
+ * @param url where its link goes, for kinds that carry one
  */
 export function renderMail(kind: MailKind, locale: string, url?: string): RenderedMail {
-  const isPortuguese = /^pt\b/i.test(locale);
-  const { subject, before, link, after } = (isPortuguese ? PT : EN)[kind];
-  const href = link === undefined ? undefined : url?.replaceAll('&', '&amp;');
-  const anchor = href === undefined ? '' : `<p><a href="${href}">${link}</a></p>\n`;
-  const lines = [before, ...(href === undefined ? [] : [url]), after, 'WhatsHybrid'];
+  const { subject, before, link, after } = (readsPortuguese(locale) ? PT : EN)[kind];
+  const linked = link === undefined || url === undefined ? undefined : { text: link, url };
+  return layOut({ locale, subject, before: [before], link: linked, after });
+}
+
+/**
+ * The shape all mails have, as text and as HTML.
+ * @param parts any texts; what is markup in HTML is made harmless
+ */
+export function layOut(parts: {
+  locale: string;
+  subject: string;
+  before: string[];
+  link?: { text: string; url: string } | undefined;
+  after: string;
+}): RenderedMail {
+  const { locale, subject, before, link, after } = parts;
+  const lines = [...before, ...(link ? [link.url] : []), after, 'WhatsHybrid'];
+  const anchor = link ? `<p><a href="${escaped(link.url)}">${escaped(link.text)}</a></p>\n` : '';
+  const paragraphs = before.map((text) => `<p>${escaped(text)}</p>\n`).join('');
   return {
     subject,
     text: `${lines.join('\n\n')}\n`,
-    html: `<!doctype html>\n<html lang="${isPortuguese ? 'pt-BR' : 'en'}"><meta charset="utf-8"><title>${subject}</title>
-<p>${before}</p>\n${anchor}<p>${after}</p>\n<p>WhatsHybrid</p></html>\n`,
+    html: `<!doctype html>\n<html lang="${readsPortuguese(locale) ? 'pt-BR' : 'en'}"><meta charset="utf-8"><title>${escaped(subject)}</title>
+${paragraphs}${anchor}<p>${escaped(after)}</p>\n<p>WhatsHybrid</p></html>\n`,
   };
 }
+
+const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+
+const escaped = (text: string): string => text.replaceAll(/[&<>"']/g, (character) => ENTITIES[character] ?? '');

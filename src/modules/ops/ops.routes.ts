@@ -15,6 +15,7 @@ import { mergeMetrics } from '#src/lib/metrics.ts';
 import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
+import { addOperatorAnalytics } from '#src/modules/analytics/recompute.routes.ts';
 import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
 import { isRecord } from '#src/lib/record.ts';
@@ -103,6 +104,7 @@ export function opsRoutes(rt: Runtime) {
 
     addOperatorSettings(app, rt);
     addOperatorModels(app, rt);
+    addOperatorAnalytics(app, rt);
 
     app.get(
       '/metrics',

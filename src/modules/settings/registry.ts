@@ -35,6 +35,8 @@ function setting<Scope extends SettingScope, Schema extends z.ZodType>(
   return { scope, schema, byDefault, description, isSecret: false as const, isPublic, permission: permission ?? null };
 }
 
+const note = (byDefault: boolean, description: string) => setting('user', z.boolean(), byDefault, description);
+
 const secret = (description: string, permission: Permission) => ({
   scope: 'workspace' as const,
   schema: z.string().trim().min(8).max(500),
@@ -157,11 +159,25 @@ export const SETTINGS = {
   'privacy.retentionDays': setting('workspace', z.int().min(30).max(3650), 730, 'How many days messages are kept', {
     permission: 'workspace:update',
   }),
-  'notifications.creditsLow': setting('workspace', z.boolean(), true, 'Whether to say that credits run low'),
-  'notifications.creditsLowAt': setting('workspace', z.int().min(0).max(1_000_000), 100, 'How many credits are low'),
-  'notifications.campaignEnded': setting('workspace', z.boolean(), true, 'Whether to say that a campaign has ended'),
 
-  'notifications.email': setting('user', z.boolean(), true, 'Whether notes also come by e-mail'),
+  'notifications.email': setting(
+    'user',
+    z.boolean(),
+    true,
+    'Whether anything comes by e-mail at all but what is about the account',
+  ),
+  'notifications.member.joined.inApp': note(true, 'Somebody joined a team you look after'),
+  'notifications.member.joined.email': note(false, 'The same, by e-mail'),
+  'notifications.member.changed.inApp': note(true, 'Your role or rights in a team changed'),
+  'notifications.member.changed.email': note(true, 'The same, by e-mail'),
+  'notifications.member.removed.email': note(true, 'You were taken out of a team: by e-mail'),
+  'notifications.webhook.disabled.inApp': note(true, 'An endpoint for webhooks was turned off'),
+  'notifications.webhook.disabled.email': note(true, 'The same, by e-mail'),
+  'notifications.ai.job.failed.inApp': note(false, 'An AI job of yours failed'),
+  'notifications.ai.job.failed.email': note(false, 'The same, by e-mail'),
+  'notifications.batch.ended.inApp': note(true, 'A batch of AI jobs of yours has ended'),
+  'notifications.batch.ended.email': note(false, 'The same, by e-mail'),
+  'notifications.reminder.email': note(true, 'What you asked to be reminded of, also by e-mail'),
   'ui.theme': setting('user', z.enum(['light', 'dark', 'system']), 'system', 'The colours of the screen'),
   'ui.timeZone': setting('user', TimeZone, 'America/Sao_Paulo', 'The time zone times are shown in'),
 } satisfies Record<string, Definition>;

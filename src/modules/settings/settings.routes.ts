@@ -23,15 +23,14 @@ interface Resource {
 const workspaceOf = (request: FastifyRequest) => ofWorkspaceId(authOf(request).workspaceId);
 const ofWorkspace = { placeOf: workspaceOf, read: 'settings:read', change: 'settings:update' } as const;
 
+const ofOneself = {
+  placeOf: (request: FastifyRequest) => ofPerson(authOf(request)),
+  read: 'person',
+  change: 'person',
+} as const;
+
 const RESOURCES: Resource[] = [
-  {
-    url: '/api/settings/user',
-    summary: 'your own settings',
-    shown: settingsOf('user'),
-    placeOf: (request) => ofPerson(authOf(request)),
-    read: 'person',
-    change: 'person',
-  },
+  { ...ofOneself, url: '/api/settings/user', summary: 'your own settings', shown: settingsOf('user') },
   {
     ...ofWorkspace,
     url: '/api/settings/workspace',
@@ -45,10 +44,10 @@ const RESOURCES: Resource[] = [
     shown: settingsOf('workspace', (key) => key.startsWith('ai.')),
   },
   {
-    ...ofWorkspace,
+    ...ofOneself,
     url: '/api/settings/notifications',
-    summary: "the workspace's settings of notifications",
-    shown: settingsOf('workspace', (key) => key.startsWith('notifications.')),
+    summary: 'what you are told of, and how',
+    shown: settingsOf('user', (key) => key.startsWith('notifications.')),
   },
   {
     url: '/api/settings/global',

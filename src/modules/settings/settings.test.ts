@@ -131,9 +131,9 @@ describe('who may', () => {
     const viewer = await memberOf(ana.workspace.id, 'viewer');
     const admin = await memberOf(ana.workspace.id, 'admin');
     const stranger = { ...(await aUser(test.rt)).headers, 'x-workspace-id': ana.workspace.id };
-    for (const name of ['workspace', 'ai', 'notifications']) {
+    for (const name of ['workspace', 'ai']) {
       const url = `/api/settings/${name}`;
-      const body = name === 'notifications' ? { 'notifications.creditsLow': false } : { 'ai.tone': 'formal' };
+      const body = { 'ai.tone': 'formal' };
       expect((await get(url, viewer)).statusCode).toBe(200);
       expect((await patch(url, body, viewer)).statusCode).toBe(403);
       expect((await get(url, stranger)).statusCode).toBe(404);
@@ -176,13 +176,16 @@ describe('who may', () => {
     expect((await get('/api/settings/user', viewer)).json()['ui.theme']).toBe('system');
   });
 
-  it('the views of AI and notifications are parts of the workspace, with an ETag of their own', async () => {
+  it('the views of AI and notifications are parts of the workspace and of the person, with an ETag of their own', async () => {
     const before = await get('/api/settings/notifications');
     const { statusCode } = await patch('/api/settings/ai', { 'ai.tone': 'formal' });
     expect(statusCode).toBe(200);
     expect((await get('/api/settings/workspace')).json()['ai.tone']).toBe('formal');
     expect((await get('/api/settings/notifications')).headers['etag']).toBe(before.headers['etag']);
-    expect((await patch('/api/settings/ai', { 'notifications.creditsLow': true })).statusCode).toBe(400);
+    expect((await patch('/api/settings/ai', { 'notifications.email': true })).statusCode).toBe(400);
+    await patch('/api/settings/notifications', { 'notifications.email': false });
+    expect((await get('/api/settings/user')).json()['notifications.email']).toBe(false);
+    expect((await patch('/api/settings/notifications', { 'ui.theme': 'dark' })).statusCode).toBe(400);
   });
 });
 

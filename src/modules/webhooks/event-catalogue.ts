@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EVENT_TYPES, EVENTS, type EventType } from '#src/events/catalog.ts';
+import { EVENT_TYPES, EVENTS, isPersonal, type EventType } from '#src/events/catalog.ts';
 import { isRecord } from '#src/lib/record.ts';
 import { newestVersion, VERSIONS } from '#src/modules/webhooks/payload.ts';
 import type { WebhookEventsView } from '#src/modules/webhooks/webhooks.schemas.ts';
@@ -50,7 +50,10 @@ function entryOf(type: EventType) {
 
 let catalogue: z.infer<typeof WebhookEventsView> | undefined;
 
-/** Every event, with what it says: made of the catalogue's own schemas, so it cannot say anything else. */
+/** Every event a webhook can get, with what it says: made of the catalogue's own schemas, so it cannot say anything else. */
 export function eventCatalogue(): z.infer<typeof WebhookEventsView> {
-  return (catalogue ??= { versions: VERSIONS.map(({ name }) => name), data: EVENT_TYPES.map(entryOf) });
+  return (catalogue ??= {
+    versions: VERSIONS.map(({ name }) => name),
+    data: EVENT_TYPES.filter((type) => !isPersonal(type)).map(entryOf),
+  });
 }

@@ -1,12 +1,12 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import type { Runtime } from '#src/runtime.ts';
-import { EgressRefused } from '#src/lib/egress.ts';
 import { targetOf } from '#src/lib/egress-rules.ts';
 import { newId } from '#src/lib/ids.ts';
-import { badRequest, notFound } from '#src/errors.ts';
+import { notFound } from '#src/errors.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
+import { outsideUrl, refuseUrl } from '#src/http/outside-url.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { newestVersion } from '#src/modules/webhooks/payload.ts';
@@ -69,20 +69,11 @@ const noted = (row: WebhookRow) => ({
   payloadVersion: row.payload_version,
 });
 
-const refuseUrl = (code: string, message: string) =>
-  badRequest('validation_failed', `url: ${message}`, [{ path: 'url', code, message }]);
-
 /** @returns the URL in its usual spelling. @throws AppError 400 for one that is not public, or open to all who carry it */
 function checkUrl({ egress, config }: Needs, text: string): string {
-  let url: URL;
-  try {
-    url = egress.check(text);
-  } catch (error) {
-    if (error instanceof EgressRefused) throw refuseUrl(`url_${error.reason}`, error.message);
-    throw error;
-  }
+  const url = outsideUrl(egress, 'url', text);
   const isAllowed = url.protocol === 'https:' || config.EGRESS_ALLOW.includes(targetOf(url));
-  if (!isAllowed) throw refuseUrl('url_insecure', 'must begin with https://');
+  if (!isAllowed) throw refuseUrl('url', 'insecure', 'must begin with https://');
   return url.href;
 }
 

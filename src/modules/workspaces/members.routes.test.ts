@@ -3,7 +3,7 @@ import { aMember, aUser, type TestUser } from '../../../test/factories.ts';
 import { openTestApp, type TestApp } from '../../../test/harness.ts';
 import type { Role } from '#src/http/access-token.ts';
 import { ROLES } from '#src/http/access-token.ts';
-import { openMail } from '#src/modules/mail/outbox.ts';
+import { openMail } from '#src/modules/mail/sealed-mail.ts';
 
 let test: TestApp;
 beforeAll(async () => {

@@ -1,0 +1,64 @@
+import type { App } from '#src/http/app-type.ts';
+import { authOf } from '#src/http/auth.ts';
+import {
+  AiQuery,
+  AiView,
+  DashboardView,
+  PeriodQuery,
+  TeamView,
+  TimeseriesQuery,
+  TimeseriesView,
+} from '#src/modules/analytics/analytics.schemas.ts';
+import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
+const config = { access: 'analytics:read' as const };
+
+/** `/api/analytics`: figures by hour and day, some seconds old at most; `asOf` says how new they are. */
+export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
+  return async (app: App): Promise<void> => {
+    app.get('/api/analytics/dashboard', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Today, 7 and 30 days, each beside as many days before',
+        response: { 200: DashboardView },
+      },
+      handler: (request) => readDashboard(rt, authOf(request)),
+    });
+
+    app.get('/api/analytics/timeseries', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'One metric by hour or by day of the workspace’s clock, without gaps',
+        querystring: TimeseriesQuery,
+        response: { 200: TimeseriesView },
+      },
+      handler: (request) => readTimeseries(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/ai', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Calls of providers by engine, provider or model: failures, tokens, cost and latency',
+        querystring: AiQuery,
+        response: { 200: AiView },
+      },
+      handler: (request) => readAi(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/team', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'What each member had done; those of others only for who may see them',
+        querystring: PeriodQuery,
+        response: { 200: TeamView },
+      },
+      handler: (request) => readTeam(rt, authOf(request), request.query),
+    });
+  };
+}

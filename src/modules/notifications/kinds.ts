@@ -1,0 +1,184 @@
+import { z } from 'zod';
+import type { Role } from '#src/http/access-token.ts';
+import { readsPortuguese } from '#src/modules/mail/templates.ts';
+import type { ValuesOf } from '#src/modules/settings/registry.ts';
+
+/** What a reader sees of a notification. */
+export interface Words {
+  title: string;
+  body: string;
+  /** A mail's, where the title is not fit for one: subjects are stored in the clear. */
+  subject?: string;
+}
+
+/** What a text is made with besides its data. */
+export interface About {
+  /** The name of the member it speaks of; null in mails, where no name somebody typed may stand, and when they have gone. */
+  name: string | null;
+  locale: string;
+  timeZone: string;
+}
+
+type Switches = Exclude<
+  { [Key in keyof ValuesOf<'user'>]: ValuesOf<'user'>[Key] extends boolean ? Key : never }[keyof ValuesOf<'user'>],
+  undefined
+>;
+
+/** A kind of notification: what it says in either language, and which of its reader's settings turn it on. */
+export interface Kind {
+  data: z.ZodType;
+  /** `true`: always shown; `false`: never, since its reader is no member any more. */
+  inApp: Switches | boolean;
+  email: Switches;
+  /** @param data as it is stored; throws when it is not of this kind */
+  say(data: unknown, about: About): Words;
+}
+
+interface Spoken<Data extends z.ZodType> {
+  data: Data;
+  inApp: Switches | boolean;
+  email: Switches;
+  pt: (data: z.output<Data>, about: About) => Words;
+  en: (data: z.output<Data>, about: About) => Words;
+}
+
+function kind<Data extends z.ZodType>({ data: schema, inApp, email, pt, en }: Spoken<Data>): Kind {
+  const say = (data: unknown, about: About) => (readsPortuguese(about.locale) ? pt : en)(schema.parse(data), about);
+  return { data: schema, inApp, email, say };
+}
+
+const ROLES_PT: Record<Role, string> = {
+  owner: 'proprietário',
+  admin: 'administrador',
+  member: 'membro',
+  viewer: 'leitor',
+};
+const ROLES_EN: Record<Role, string> = { owner: 'owner', admin: 'admin', member: 'member', viewer: 'viewer' };
+
+const Membership = z.object({ userId: z.uuid(), role: z.enum(['owner', 'admin', 'member', 'viewer']) });
+
+/** A moment as its reader's clock and calendar show it. */
+const momentOf = (iso: string, { locale, timeZone }: About): string =>
+  new Intl.DateTimeFormat(readsPortuguese(locale) ? 'pt-BR' : 'en', {
+    dateStyle: 'medium',
+    timeStyle: 'short',
+    timeZone,
+  }).format(new Date(iso));
+
+/** Every kind of notification there is. */
+export const KINDS = {
+  'member.joined': kind({
+    data: Membership,
+    inApp: 'notifications.member.joined.inApp',
+    email: 'notifications.member.joined.email',
+    pt: ({ role }, { name }) => ({
+      title: 'Alguém entrou na equipe',
+      body: `${name ?? 'Uma pessoa'} aceitou o convite e agora é ${ROLES_PT[role]}.`,
+    }),
+    en: ({ role }, { name }) => ({
+      title: 'Somebody joined your team',
+      body: `${name ?? 'Somebody'} accepted the invitation. Their role is ${ROLES_EN[role]}.`,
+    }),
+  }),
+  'member.changed': kind({
+    data: Membership,
+    inApp: 'notifications.member.changed.inApp',
+    email: 'notifications.member.changed.email',
+    pt: ({ role }) => ({
+      title: 'O seu acesso mudou',
+      body: `O seu papel ou as suas permissões em uma equipe mudaram. O seu papel agora é ${ROLES_PT[role]}.`,
+    }),
+    en: ({ role }) => ({
+      title: 'Your access has changed',
+      body: `Your role or your rights in a team have changed. Your role is now ${ROLES_EN[role]}.`,
+    }),
+  }),
+  'member.removed': kind({
+    data: Membership,
+    inApp: false,
+    email: 'notifications.member.removed.email',
+    pt: () => ({
+      title: 'Você saiu de uma equipe',
+      body: 'O seu acesso ao espaço de trabalho de uma equipe foi removido. A sua conta continua a mesma.',
+    }),
+    en: () => ({
+      title: 'You are no longer in a team',
+      body: "Your access to a team's workspace was taken away. Your account stays as it is.",
+    }),
+  }),
+  'webhook.disabled': kind({
+    data: z.object({ webhookId: z.uuid(), reason: z.enum(['gone', 'failing']) }),
+    inApp: 'notifications.webhook.disabled.inApp',
+    email: 'notifications.webhook.disabled.email',
+    pt: ({ reason }) => ({
+      title: 'Um webhook foi desativado',
+      body: `${
+        reason === 'gone'
+          ? 'Um dos seus endereços respondeu que não existe mais'
+          : 'As entregas a um dos seus endereços falharam por tempo demais'
+      }, e o webhook foi desativado. Corrija o endereço e ative-o de novo.`,
+    }),
+    en: ({ reason }) => ({
+      title: 'A webhook was turned off',
+      body: `${
+        reason === 'gone'
+          ? 'One of your addresses answered that it is gone'
+          : 'Deliveries to one of your addresses failed for too long'
+      }, so its webhook was turned off. Mend the address and turn it on again.`,
+    }),
+  }),
+  'ai.job.failed': kind({
+    data: z.object({ jobId: z.uuid(), engine: z.string(), problemCode: z.string().nullable() }),
+    inApp: 'notifications.ai.job.failed.inApp',
+    email: 'notifications.ai.job.failed.email',
+    pt: ({ engine, problemCode }) => ({
+      title: 'Um trabalho de IA falhou',
+      body: `O trabalho ${engine} terminou sem resultado (${problemCode ?? 'unknown'}).`,
+    }),
+    en: ({ engine, problemCode }) => ({
+      title: 'An AI job failed',
+      body: `The job ${engine} ended without a result (${problemCode ?? 'unknown'}).`,
+    }),
+  }),
+  'batch.ended': kind({
+    data: z.object({ jobId: z.uuid() }),
+    inApp: 'notifications.batch.ended.inApp',
+    email: 'notifications.batch.ended.email',
+    pt: () => ({
+      title: 'O seu lote terminou',
+      body: 'Todos os trabalhos do seu lote terminaram. Veja os resultados.',
+    }),
+    en: () => ({ title: 'Your batch has ended', body: 'All jobs of your batch are over. The results are there.' }),
+  }),
+  reminder: kind({
+    data: z.object({
+      reminderId: z.uuid(),
+      title: z.string(),
+      note: z.string().nullable(),
+      remindAt: z.iso.datetime(),
+      isLate: z.boolean(),
+    }),
+    inApp: true,
+    email: 'notifications.reminder.email',
+    pt: ({ title, note, remindAt, isLate }, about) => ({
+      title,
+      body: [isLate ? `Com atraso: era para ${momentOf(remindAt, about)}.` : momentOf(remindAt, about), note ?? '']
+        .join('\n')
+        .trim(),
+      subject: 'Lembrete',
+    }),
+    en: ({ title, note, remindAt, isLate }, about) => ({
+      title,
+      body: [isLate ? `Late: it was due at ${momentOf(remindAt, about)}.` : momentOf(remindAt, about), note ?? '']
+        .join('\n')
+        .trim(),
+      subject: 'Reminder',
+    }),
+  }),
+} as const satisfies Record<string, Kind>;
+
+export type KindName = keyof typeof KINDS;
+
+export function isKindName(name: string): name is KindName {
+  return Object.hasOwn(KINDS, name);
+}

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { badRequest, conflict, notFound } from '#src/errors.ts';
+import { decodeCursor, toPage } from '#src/http/page.ts';
+import { newId } from '#src/lib/ids.ts';
+import { momentIn } from '#src/lib/time-zone.ts';
+import type { Mine } from '#src/modules/notifications/notifications.query.ts';
+import {
+  changeReminder,
+  findReminder,
+  findReminders,
+  insertReminder,
+  removeReminder,
+  type ReminderRow,
+} from '#src/modules/reminders/reminders.query.ts';
+import type {
+  ReminderBody,
+  ReminderPatch,
+  ReminderQuery,
+  ReminderView,
+} from '#src/modules/reminders/reminders.schemas.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+type Needs = Pick<Runtime, 'orm' | 'settings'>;
+
+/** How many of one member may wait in one workspace. */
+export const MAX_PENDING = 1000;
+/** A clock that is wrong by a minute is no reason to refuse. */
+const SLACK_MS = 60_000;
+const FARTHEST_MS = 5 * 366 * 86_400_000;
+
+/** One's own reminders, the earliest first. */
+export async function listReminders({ orm }: Needs, mine: Mine, { limit, cursor, status }: ReminderQuery) {
+  const after = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.iso.datetime(), z.uuid()]));
+  const rows = await inWorkspaceTx(orm, mine, (em) =>
+    findReminders(em, mine, { status: status ?? null, after, limit: limit + 1 }),
+  );
+  return toPage(rows, limit, ({ remind_at, id }) => [remind_at, id], present);
+}
+
+/** @throws AppError 404 */
+export function readReminder({ orm }: Needs, mine: Mine, id: string): Promise<ReminderView> {
+  return inWorkspaceTx(orm, mine, async (em) => present(found(await findReminder(em, mine, id))));
+}
+
+/** @throws AppError 400 for a time that is past or too far, 409 `too_many_reminders` */
+export async function addReminder(rt: Needs, mine: Mine, body: ReminderBody): Promise<ReminderView> {
+  const remindAt = await momentOf(rt, mine, body.remindAt);
+  const row = await inWorkspaceTx(rt.orm, mine, (em) =>
+    insertReminder(em, mine, { ...body, id: newId(), remindAt }, MAX_PENDING),
+  );
+  if (!row) throw conflict('too_many_reminders', `No more than ${MAX_PENDING} reminders can wait. Delete some first.`);
+  return present(row);
+}
+
+/** @throws AppError 400 as `addReminder`, 404, 409 `reminder_over` */
+export async function editReminder(rt: Needs, mine: Mine, id: string, patch: ReminderPatch): Promise<ReminderView> {
+  const remindAt = patch.remindAt === undefined ? undefined : await momentOf(rt, mine, patch.remindAt);
+  return change(rt, mine, id, (row) => ({
+    title: patch.title ?? row.title,
+    note: patch.note === undefined ? row.note : patch.note,
+    remindAt: remindAt?.toISOString() ?? row.remind_at,
+    status: 'pending',
+  }));
+}
+
+/** It will not come, and is kept. @throws AppError 404, 409 `reminder_over` */
+export function cancelReminder(rt: Needs, mine: Mine, id: string): Promise<ReminderView> {
+  return change(rt, mine, id, ({ title, note, remind_at }) => ({
+    title,
+    note,
+    remindAt: remind_at,
+    status: 'cancelled',
+  }));
+}
+
+/** @throws AppError 404 */
+export function deleteReminder({ orm }: Needs, mine: Mine, id: string): Promise<void> {
+  return inWorkspaceTx(orm, mine, async (em) => {
+    if (!(await removeReminder(em, mine, id))) throw notFound('The reminder');
+  });
+}
+
+type Changed = Parameters<typeof changeReminder>[3];
+
+function change({ orm }: Needs, mine: Mine, id: string, edit: (row: ReminderRow) => Changed): Promise<ReminderView> {
+  return inWorkspaceTx(orm, mine, async (em) => {
+    const row = found(await findReminder(em, mine, id));
+    const changed = await changeReminder(em, mine, id, edit(row));
+    if (!changed) throw conflict('reminder_over', 'The reminder has come or was cancelled. Make a new one.');
+    return present(changed);
+  });
+}
+
+function found(row: ReminderRow | undefined): ReminderRow {
+  if (!row) throw notFound('The reminder');
+  return row;
+}
+
+async function momentOf({ settings }: Needs, { userId }: Mine, text: string): Promise<Date> {
+  const at = momentIn(text, (await settings.readUser(userId))['ui.timeZone']);
+  const awayMs = at.getTime() - Date.now();
+  if (awayMs >= -SLACK_MS && awayMs <= FARTHEST_MS) return at;
+  const message = awayMs < 0 ? 'must not be past' : 'must be within five years';
+  throw badRequest('validation_failed', `remindAt ${message}.`, [{ path: 'remindAt', code: 'out_of_range', message }]);
+}
+
+const present = (row: ReminderRow): ReminderView => ({
+  id: row.id,
+  title: row.title,
+  note: row.note,
+  remindAt: row.remind_at,
+  subject: row.subject,
+  status: row.status,
+  sentAt: row.sent_at,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+});
