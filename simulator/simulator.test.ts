@@ -204,8 +204,8 @@ const deliver = (name: string, id: string, signedWith = secret, body = '{"sequen
   return fetch(`${simulator.url}/hooks/${name}`, { method: 'POST', headers, body });
 };
 const journal = async () => {
-  const { requests } = await (await send('/__simulator/hooks')).json();
-  return (requests as HookRequest[]).map(({ hook, id, verified, tried, answered }) => ({
+  const { requests } = (await (await send('/__simulator/hooks')).json()) as { requests: HookRequest[] };
+  return requests.map(({ hook, id, verified, tried, answered }) => ({
     hook,
     id,
     verified,
