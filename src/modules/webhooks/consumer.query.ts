@@ -13,15 +13,7 @@ export async function insertDeliveries(
   events: readonly (StoredEvent & { patterns: readonly string[] })[],
   perWebhook: number,
 ): Promise<DeliveryKey[]> {
-  // A statement of its own, that goes out together with the next: what that one sees is then from behind the locks, also who is turned off.
-  const locking = tx.query({
-    name: 'webhook-deliveries-lock',
-    text: `select from webhook_flow f where (f.workspace_id, f.webhook_id) in (
-        select w.workspace_id, w.id from webhook w where w.workspace_id = any($1::uuid[]) and w.status = 'active' and w.events && $2::text[])
-      order by f.workspace_id, f.webhook_id for update`,
-    values: [distinct(events.map((event) => event.workspaceId)), distinct(events.flatMap((event) => event.patterns))],
-  });
-  const making = tx.query<DeliveryKey>({
+  const { rows } = await tx.query<DeliveryKey>({
     name: 'webhook-deliveries',
     text: `with event as materialized (
         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[]) as t (workspace_id, id, type, position, patterns)),
@@ -51,8 +43,5 @@ export async function insertDeliveries(
       perWebhook,
     ],
   });
-  const [, { rows }] = await Promise.all([locking, making]);
   return rows;
 }
-
-const distinct = (texts: readonly string[]): string[] => [...new Set(texts)];

@@ -2,11 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Client } from 'pg';
 import { inTransaction } from '#src/db/transaction.query.ts';
-import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { givenBack } from '#src/modules/webhooks/attempt.ts';
 import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { LEASE_MS, type Taken } from '#src/modules/webhooks/step.query.ts';
-import { lockWebhook, setDisabled } from '#src/modules/webhooks/webhooks.query.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openWebhookTest, type WebhookTest } from '#test/webhooks.ts';
 
@@ -104,26 +102,6 @@ describe('turning off', () => {
     await admin.end();
     const { rows } = await test.pool.query('select status from webhook where id = any($1) order by id', [ids]);
     expect(rows.map(({ status }) => status)).toEqual(['disabled', 'active', 'disabled']);
-  });
-
-  it('leaves nothing waiting that was told meanwhile', async () => {
-    const id = await create();
-    const held = Promise.withResolvers<void>();
-    const isLocked = Promise.withResolvers<void>();
-    const key = { workspaceId: owner.workspace.id, id };
-    const turningOff = inWorkspaceTx(test.rt.orm, key, async (em) => {
-      await lockWebhook(em, key);
-      await setDisabled(em, key, 'gone');
-      isLocked.resolve();
-      await held.promise;
-    });
-    await isLocked.promise;
-    await happen(1);
-    const consuming = test.consume();
-    await sleep(300);
-    held.resolve();
-    await Promise.all([turningOff, consuming]);
-    expect(await statuses(id)).toEqual([]);
   });
 });
 
