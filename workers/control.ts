@@ -123,11 +123,12 @@ async function main(): Promise<void> {
   const orm = openOrm(config, entities, { role: 'wh_app', log });
   anchorWith(orm, createAnchor(config));
   const sweepWebhooks = async () => {
-    await disableWebhooks({ systemPool: pool, orm });
     if (queueRedis.status === 'ready') await sweepDeliveries(pool, producer);
   };
+  const turnOff = () => disableWebhooks({ systemPool: pool, orm });
   const chores = [
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
+    every(WEBHOOKS_EVERY_MS, 'turning webhooks off', turnOff, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),
     every(MAIL_EVERY_MS, 'putting mails into their queue', putMails, stopping.signal, log),
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),

@@ -96,11 +96,17 @@ export async function setAside(
   );
 }
 
-/** Takes one event out of those set aside that is due again, for the transaction. */
+/**
+ * Takes one event out of those set aside that is due again, for the transaction. What was erased meanwhile, or is past its time, is
+ * forgotten: it would stand in front of the others for ever.
+ */
 export async function takeSetAside(client: PoolClient, consumer: string): Promise<StoredEvent | undefined> {
   const { rows } = await client.query<StoredEvent>(
-    `select ${EVENT_COLUMNS} from outbox_event where position = (select position from event_set_aside
-      where consumer = $1 and next_attempt_at <= now() order by next_attempt_at limit 1 for update skip locked)`,
+    `with gone as (delete from event_set_aside a where a.consumer = $1 and a.next_attempt_at <= now()
+        and not exists (select from outbox_event e where e.position = a.position))
+      select ${EVENT_COLUMNS} from outbox_event where position = (select a.position from event_set_aside a
+        where a.consumer = $1 and a.next_attempt_at <= now() and exists (select from outbox_event e where e.position = a.position)
+        order by a.next_attempt_at limit 1 for update of a skip locked)`,
     [consumer],
   );
   return rows[0];

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Client } from 'pg';
 import { leadWhenFree } from '#src/db/leader.ts';
 import { openPool } from '#src/db/pool.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -138,6 +139,61 @@ describe('a consumer', () => {
       await stop();
     }
   }, 60_000);
+
+  it('that cannot reach the database is not taken for one that cannot handle an event', async () => {
+    const admin = new Client({ connectionString: test.config.DATABASE_URL });
+    await admin.connect();
+    let losses = 7;
+    const seen: string[] = [];
+    const consumer: Consumer = {
+      name: 'cut-off',
+      async handle(tx, events) {
+        if (losses > 0) {
+          losses -= 1;
+          const { rows } = await tx.query('select pg_backend_pid() as pid');
+          await admin.query('select pg_terminate_backend($1)', [rows[0].pid]);
+          await tx.query('select pg_sleep(60)');
+        }
+        seen.push(...events.map(({ data }) => JSON.stringify(data)));
+      },
+    };
+    await enrolConsumer(pool, consumer.name);
+    const stop = lead(relayOf(consumer));
+    try {
+      for (const text of ['one', 'two']) await emit(text);
+      await expect.poll(() => seen.length, { timeout: 40_000 }).toBe(2);
+      expect(seen).toEqual([mark('one'), mark('two')]);
+    } finally {
+      await stop();
+      await admin.end();
+    }
+  }, 60_000);
+
+  it('tries again what was set aside, also behind an event that is gone since', async () => {
+    let isPoisoned = true;
+    const { consumer, ids } = await aConsumer(() => {
+      if (isPoisoned) throw new Error('poisoned');
+    });
+    await emit('kept');
+    await relayOf(consumer).place();
+    await pool.query(
+      `insert into event_set_aside (consumer, position, failures, next_attempt_at)
+        select $1, p, 1, now() - age from (select last, interval '0' from outbox_head union all select 1999999999, interval '1 day') t (p, age)`,
+      [consumer.name],
+    );
+    await pool.query('update event_consumer set position = (select last from outbox_head) where name = $1', [
+      consumer.name,
+    ]);
+    isPoisoned = false;
+    const stop = lead(relayOf(consumer));
+    try {
+      await expect.poll(ids).toEqual([mark('kept')]);
+      const { rowCount } = await pool.query('select from event_set_aside where consumer = $1', [consumer.name]);
+      expect(rowCount).toBe(0);
+    } finally {
+      await stop();
+    }
+  });
 
   it('is woken by the commit, not by the timer', async () => {
     const { consumer, seen } = await aConsumer();

@@ -89,14 +89,20 @@ export function createEventRelay({ pool, consumers, log, metrics }: EventRelayRe
     return count;
   };
 
-  const skip = (consumer: Consumer): Promise<void> =>
-    inTransaction(pool, async (tx) => {
+  /** Tries the next event for the last time. Only where the database is there all along can the event be at fault. */
+  const skip = async (consumer: Consumer): Promise<void> => {
+    const after = await inTransaction(pool, async (tx): Promise<After> => {
       const [event] = await readEvents(tx, await lockCursor(tx, consumer.name), 1);
-      if (!event) return;
-      await setAside(tx, consumer.name, event.position, ASIDE_RETRY_MS);
+      if (!event) return undefined;
+      const later = await inSavepoint(tx, () => consumer.handle(tx, [event])).catch(async (error: unknown) => {
+        await setAside(tx, consumer.name, event.position, ASIDE_RETRY_MS);
+        log.error({ err: error, consumer: consumer.name, event: event.id, type: event.type }, 'An event was set aside');
+      });
       await moveCursor(tx, consumer.name, event.position);
-      log.error({ consumer: consumer.name, event: event.id, type: event.type }, 'An event was set aside');
+      return later;
     });
+    await finishUp(consumer, after);
+  };
 
   const retryAside = async (consumer: Consumer): Promise<boolean> => {
     const { found, after } = await inTransaction(pool, async (tx): Promise<{ found: boolean; after: After }> => {

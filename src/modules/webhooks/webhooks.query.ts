@@ -159,27 +159,39 @@ export async function setDisabled(em: EntityManager, key: WebhookKey, reason: st
   );
 }
 
-/** Ends what has not been delivered yet. What is under way may still arrive; what came of it is not noted. */
+/** Deliveries that are ended in one transaction: others wait for its locks, those who hand out events too. */
+export const CANCEL_AT_ONCE = 2000;
+
+/**
+ * Ends what has not been delivered yet, `CANCEL_AT_ONCE` of it; the rest is for the sweep. What is under way may still arrive; what came of
+ * it is not noted.
+ * @returns how many there are in all
+ */
 export async function cancelDeliveries(em: EntityManager, key: WebhookKey, reason: string): Promise<number> {
-  const rows = await em.execute<unknown[]>(
-    `update webhook_delivery set status = 'cancelled', error = ?, next_attempt_at = null, lease_token = null, is_direct = false,
-       finished_at = now() where workspace_id = ? and webhook_id = ? and next_attempt_at is not null returning id`,
-    [reason, ...ofKey(key)],
+  const [row] = await em.execute<{ n: number }[]>(
+    `with open as (select workspace_id, id from webhook_delivery
+        where workspace_id = ? and webhook_id = ? and next_attempt_at is not null),
+      ended as (update webhook_delivery d set status = 'cancelled', error = ?, next_attempt_at = null, lease_token = null,
+        is_direct = false, finished_at = now() from (select * from open limit ?::int) o where d.workspace_id = o.workspace_id and d.id = o.id)
+      select count(*)::int as n from open`,
+    [...ofKey(key), reason, CANCEL_AT_ONCE],
   );
-  return rows.length;
+  return row?.n ?? 0;
 }
 
 export async function deleteWebhook(em: EntityManager, key: WebhookKey): Promise<void> {
   await em.execute('delete from webhook where workspace_id = ? and id = ?', ofKey(key));
 }
 
-/** Takes all endpoints of a workspace away, and ends their deliveries. */
+/** Takes all endpoints of a workspace away, and ends their deliveries as `cancelDeliveries` does. */
 export async function deleteAllWebhooks(em: EntityManager, workspaceId: string): Promise<void> {
   await em.execute('select from webhook_flow where workspace_id = ? order by webhook_id for update', [workspaceId]);
   await em.execute(
-    `update webhook_delivery set status = 'cancelled', error = 'webhook_deleted', next_attempt_at = null, lease_token = null,
-       is_direct = false, finished_at = now() where workspace_id = ? and next_attempt_at is not null`,
-    [workspaceId],
+    `update webhook_delivery d set status = 'cancelled', error = 'webhook_deleted', next_attempt_at = null, lease_token = null,
+       is_direct = false, finished_at = now()
+       from (select workspace_id, id from webhook_delivery where workspace_id = ? and next_attempt_at is not null limit ?) o
+       where d.workspace_id = o.workspace_id and d.id = o.id`,
+    [workspaceId, CANCEL_AT_ONCE],
   );
   await em.execute('delete from webhook where workspace_id = ?', [workspaceId]);
 }

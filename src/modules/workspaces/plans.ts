@@ -3,6 +3,7 @@ import { LockMode } from '@mikro-orm/postgresql';
 import type { Plan } from '#src/http/access-token.ts';
 import { AppError, notFound } from '#src/errors.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { lockWorkspaceRow } from '#src/modules/workspaces/lock.query.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
@@ -20,8 +21,8 @@ export type LimitName = keyof (typeof PLAN_LIMITS)['free'];
  * @throws AppError 404 when it is gone
  */
 export async function lockWorkspace(em: EntityManager, id: string): Promise<Workspace> {
-  const options = { lockMode: LockMode.PESSIMISTIC_WRITE };
-  const workspace = await em.findOne(Workspace, { id, deletedAt: null }, options);
+  await lockWorkspaceRow(em, id);
+  const workspace = await em.findOne(Workspace, { id, deletedAt: null }, { refresh: true });
   if (!workspace) throw notFound('The workspace');
   return workspace;
 }
