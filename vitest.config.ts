@@ -1,13 +1,15 @@
 import { defineConfig } from 'vitest/config';
 import { countReporter } from './test/count-reporter.ts';
+import { LongestFirst } from './test/longest-first.ts';
 
 const PLAIN = ['test/architecture.test.ts', 'test/scripts/**/*.test.ts'];
 
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    sequence: { sequencer: LongestFirst },
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
     // What is waited for comes late where other tests have the processor.
     expect: { poll: { timeout: 15_000 } },
     reporters: ['default', countReporter],

@@ -5,6 +5,7 @@ import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrateDown, migrateUp, schemaProblems } from '#src/migrate.ts';
 import { onServer, withDatabase } from '../test/harness.ts';
+import { INHERITED } from '../test/inherited.ts';
 
 const SERVER = process.env['DATABASE_URL'] ?? '';
 const name = `wh_test_${randomBytes(6).toString('hex')}`;
@@ -16,7 +17,7 @@ afterAll(() => onServer(SERVER, (client) => client.query(`drop database ${name} 
 
 const query = (sql: string) => onServer(url, async (client: Client) => (await client.query(sql)).rows);
 const env = (over: Record<string, string>) => ({
-  PATH: process.env['PATH'],
+  ...INHERITED,
   DATABASE_URL: url,
   REDIS_URL: process.env['REDIS_URL'],
   APP_SECRET: randomBytes(32).toString('base64'),

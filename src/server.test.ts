@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TestRuntime } from '../test/harness.ts';
 import { openTestRuntime } from '../test/harness.ts';
+import { INHERITED } from '../test/inherited.ts';
 
 let test: TestRuntime;
 beforeAll(async () => {
@@ -15,7 +16,7 @@ afterAll(() => test.close());
 function start(over: Record<string, string> = {}) {
   const { DATABASE_URL, REDIS_URL, APP_SECRET, OPS_PASSWORD } = test.config;
   const child = spawn(process.execPath, [`${import.meta.dirname}/server.ts`], {
-    env: { PATH: process.env['PATH'], DATABASE_URL, REDIS_URL, APP_SECRET, OPS_PASSWORD, PORT: '0', ...over },
+    env: { ...INHERITED, DATABASE_URL, REDIS_URL, APP_SECRET, OPS_PASSWORD, PORT: '0', ...over },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stderr = '';

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { Pool } from 'pg';
 import { queues } from '#queues/index.ts';
 import { createTestDatabase } from '#test/harness.ts';
+import { INHERITED } from '#test/inherited.ts';
 
 /** One process of the platform, as the Procfile would start it. */
 export interface Running {
@@ -32,7 +33,7 @@ export async function freePort(): Promise<number> {
 
 function start(name: string, args: string[], env: Record<string, string>): Running {
   const child: ChildProcess = spawn(process.execPath, args, {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...INHERITED, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const lines: Record<string, unknown>[] = [];

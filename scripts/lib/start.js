@@ -72,6 +72,8 @@ async function run(settings, env, lock, isStopping) {
     REDIS_URL: redisUrl,
     OPS_USER: opsUser,
     MAIL_DIR: env.MAIL_DIR || join(dataDir, 'mail'),
+    // What one process has compiled, the next one and the next start load.
+    NODE_COMPILE_CACHE: env.NODE_COMPILE_CACHE || join(dataDir, 'compile-cache'),
     PATH: `${join(ROOT, 'node_modules/.bin')}${delimiter}${env.PATH ?? ''}`,
   };
   const seedEnv = {

@@ -57,6 +57,7 @@ async function run(args, lock) {
       ...env,
       DATABASE_URL: services.databaseUrl,
       REDIS_URL: services.redisUrl,
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE || join(lock.dataDir, 'compile-cache'),
       ...(browser ? { CHROMIUM_PATH: browser } : {}),
     },
     stdio: ['ignore', 'inherit', 'inherit'],

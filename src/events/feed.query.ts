@@ -3,7 +3,10 @@ import { queryAs } from '#src/db/tenant.ts';
 import type { Hints } from '#src/events/hint.ts';
 import type { StoredEvent } from '#src/events/relay.query.ts';
 
-/** More events than this at once, and it is cheaper to ask for each workspace than to sort out whose they are. */
+/**
+ * More events than this at once, and it is cheaper to ask for each workspace than to sort out whose they are. As a limit it also tells the
+ * planner that few are meant.
+ */
 const MANY = 20_000;
 
 /** What a process needs to know of all events to follow those of some workspaces. */
@@ -22,7 +25,8 @@ export async function surveyEvents(systemPool: Pool, after: number | null): Prom
     name: 'outbox-survey',
     text: `select h.last::float8 as head, coalesce((select min(position) from outbox_event) - 1, h.last)::float8 as floor,
         case when h.last - $1::bigint > ${MANY} then null else coalesce((select json_agg(json_build_array(w.workspace_id, w.last))
-          from (select workspace_id, max(position) as last from outbox_event where position > $1::bigint group by 1) w), '[]') end as hints
+          from (select n.workspace_id, max(n.position) as last from (select e.workspace_id, e.position from outbox_event e
+            where e.position > $1::bigint order by e.position limit ${MANY}) n group by 1) w), '[]') end as hints
       from outbox_head h`,
     values: [after],
   });
@@ -63,7 +67,7 @@ export async function readFollowed(
       text: `select h.last::float8 as head, e.* from outbox_head h left join lateral (
           select id, position::float8 as position, type, actor_id as "actorId", data, occurred_at as "occurredAt",
             occurred_at < now() - $4::int * interval '1 hour' as "isPast"
-          from outbox_event where workspace_id = $1 and position > $2::bigint order by position limit $3) e on true
+          from outbox_event o where o.workspace_id = $1 and o.position > $2::bigint order by o.position limit $3) e on true
         order by e.position`,
       values: [workspaceId, after, limit, windowHours],
     },

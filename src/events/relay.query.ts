@@ -20,21 +20,20 @@ export const EVENT_COLUMNS = `workspace_id as "workspaceId", id, position::float
 
 /**
  * Gives committed events their places, oldest id first. The row of `outbox_head` is locked first, so that even two leaders at once give no
- * place twice and none out of order.
+ * place twice and none out of order. The limit stands in the text: a plan made for any limit would read all that is stored.
  * @returns how many; call again while it is `max`
  */
 export async function placeEvents(pool: Pool, max: number): Promise<number> {
   const { rows } = await pool.query<{ placed: number }>({
-    name: 'outbox-place',
-    text: `with head as materialized (select last from outbox_head for update),
+    name: `outbox-place-${max}`,
+    text: `with head as materialized (select last from outbox_head limit 1 for update),
       waiting as materialized (select e.workspace_id, e.id from outbox_event e, head where e.position is null
-        order by e.id limit $1 for update of e skip locked),
+        order by e.id limit ${max} for update of e skip locked),
       numbered as (select w.*, row_number() over (order by w.id) as n from waiting w),
       placed as (update outbox_event e set position = head.last + n.n from numbered n, head
         where e.workspace_id = n.workspace_id and e.id = n.id returning 1)
       update outbox_head h set last = h.last + (select count(*) from placed) where exists (select from placed)
       returning (select count(*) from placed)::int as placed`,
-    values: [max],
   });
   return rows[0]?.placed ?? 0;
 }
@@ -63,11 +62,11 @@ export async function lockCursor(client: PoolClient, name: string): Promise<numb
   return rows[0].position;
 }
 
-/** The events behind a position, in order. */
+/** The events behind a position, in order: of the column, not of the number it is read as, which has no index. */
 export async function readEvents(client: PoolClient, after: number, limit: number): Promise<StoredEvent[]> {
   const { rows } = await client.query<StoredEvent>({
     name: 'outbox-read',
-    text: `select ${EVENT_COLUMNS} from outbox_event where position > $1 order by position limit $2`,
+    text: `select ${EVENT_COLUMNS} from outbox_event e where e.position > $1 order by e.position limit $2`,
     values: [after, limit],
   });
   return rows;

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
+import { INHERITED } from '#test/inherited.ts';
 import { removeDataDir } from '../../scripts/lib/throw-away.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -29,7 +30,7 @@ function checkout(env: string): string {
 
 function startDemo(root: string) {
   const child = spawn(process.execPath, [join(root, 'scripts/demo.js')], {
-    env: { PATH: process.env['PATH'] ?? '' },
+    env: INHERITED,
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
@@ -43,7 +44,7 @@ function startDemo(root: string) {
   return { child, ended, output: () => output };
 }
 
-it('starts an instance in the DATA_DIR of .env, talks to it and stops it', async () => {
+it('starts an instance in the DATA_DIR of .env, talks to it and stops it', { timeout: 180_000 }, async () => {
   const root = checkout('DATA_DIR=elsewhere\n');
   const { ended, output } = startDemo(root);
   expect(await ended).toBe(0);

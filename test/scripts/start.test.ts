@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import { z } from 'zod';
+import { INHERITED } from '#test/inherited.ts';
 import { removeDataDir } from '../../scripts/lib/throw-away.js';
 
 const START = fileURLToPath(new URL('../../scripts/start.js', import.meta.url));
@@ -18,7 +19,7 @@ afterEach(() => {
 /** `npm start` with a data folder and services of its own. */
 function startPlatform(env: Record<string, string>) {
   const child = spawn(process.execPath, [START], {
-    env: { PATH: process.env['PATH'] ?? '', LOG_LEVEL: 'warn', DATABASE_URL: '', REDIS_URL: '', ...env },
+    env: { ...INHERITED, LOG_LEVEL: 'warn', DATABASE_URL: '', REDIS_URL: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';

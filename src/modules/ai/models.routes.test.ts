@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { factsOf, listModels } from '#src/ai/catalog.ts';
+import { factsOf, listModels, useOverrides } from '#src/ai/catalog.ts';
 import { readModelFile } from '#src/modules/ai/models.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
@@ -37,7 +37,11 @@ beforeAll(async () => {
   });
   user = await aUser(test.rt);
 });
-afterAll(() => test.close());
+afterAll(async () => {
+  await test.close();
+  // The catalogue is the process's, and other tests may follow in it.
+  useOverrides([]);
+});
 
 const ops = (method: 'GET' | 'PUT' | 'DELETE', url: string, payload?: object) =>
   test.app.inject({
