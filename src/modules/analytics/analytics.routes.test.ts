@@ -145,7 +145,7 @@ describe('a series', () => {
 
   it('begins and ends at moments with any offset that ISO 8601 can write', async () => {
     const span = { from: '2026-01-02T00:00:00+23:59', to: '2026-01-02T00:00:00-18:00' };
-    const series = await get(`timeseries?metric=ai.calls&bucket=hour&${new URLSearchParams(span)}`);
+    const series = await get(`timeseries?metric=ai.calls&bucket=hour&${new URLSearchParams(span).toString()}`);
     expect(series).toMatchObject({ from: '2026-01-01T00:01:00.000Z', to: '2026-01-02T18:00:00.000Z' });
     expect((await ask('POST', 'export', owner, { report: 'ai', ...span })).statusCode).toBe(202);
   });
