@@ -3,6 +3,7 @@ import { createSimulator } from './server.ts';
 const simulator = await createSimulator({
   host: process.env['HOST'] || '127.0.0.1',
   port: Number(process.env['SIMULATOR_PORT'] || 4010),
+  ...(process.env['SIMULATOR_HOOKS_FILE'] ? { hooksFile: process.env['SIMULATOR_HOOKS_FILE'] } : {}),
 });
 
 const at = simulator.url;
@@ -18,6 +19,7 @@ console.log(`The provider simulator listens on ${at}. Point the product at it wi
   OLLAMA_BASE_URL=${at}/ollama \\
   npm start
 
+Webhooks are received at ${at}/hooks/<any name>, once EGRESS_ALLOW=${new URL(at).host} lets the product call it.
 Scripts and faults: simulator/README.md. What it saw: ${simulator.url}/__simulator/seen`);
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void simulator.close());

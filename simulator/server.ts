@@ -10,6 +10,7 @@ import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
 import { together } from './together.ts';
+import { Hooks } from './hooks.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
@@ -28,6 +29,8 @@ export interface Simulator {
   waitFor(holds: (seen: Seen) => boolean, timeoutMs?: number): Promise<Seen>;
   /** Requests, connections, running answers and clients that left early, since the last `clear`. */
   counts(): Counts;
+  /** The receiver of webhooks at `/hooks/<name>`. */
+  hooks: Hooks;
   /** Replaces the script of the whole process. @throws ScriptError */
   script(script: Script): void;
   /** Forgets what was seen, the script and how often its faults have struck. */
@@ -39,11 +42,15 @@ interface State {
   log: SeenLog;
   faults: FaultCounter;
   script: Script;
+  hooks: Hooks;
 }
 
-/** Opens a simulator on `host` (127.0.0.1) and `port` (0: any free one). */
-export async function createSimulator(options: { host?: string; port?: number } = {}): Promise<Simulator> {
-  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {} };
+/** Opens a simulator on `host` (127.0.0.1) and `port` (0: any free one); webhooks are also written to `hooksFile`. */
+export async function createSimulator(
+  options: { host?: string; port?: number; hooksFile?: string } = {},
+): Promise<Simulator> {
+  const hooks = new Hooks(options.hooksFile);
+  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {}, hooks };
   const server = createServer((req, res) => {
     answer(state, req, res).catch((error: unknown) => refuse(res, error));
   });
@@ -56,12 +63,17 @@ export async function createSimulator(options: { host?: string; port?: number } 
     seen: () => state.log.list(),
     waitFor: (holds, timeoutMs) => state.log.waitFor(holds, timeoutMs),
     counts: () => ({ ...state.log.counts }),
+    hooks,
     script: (script) => setScript(state, readScript(script)),
     clear: () => {
       state.log.clear();
+      hooks.clear();
       setScript(state, {});
     },
-    close: () => close(server),
+    async close() {
+      await close(server);
+      await hooks.journal.close();
+    },
   };
 }
 
@@ -83,10 +95,12 @@ async function close(server: Server): Promise<void> {
 }
 
 async function answer(state: State, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const path = new URL(req.url ?? '/', 'http://simulator').pathname;
+  const [, hook] = /^\/hooks\/([^?]*)/.exec(req.url ?? '') ?? [];
+  if (hook !== undefined) return state.hooks.answer(hook, req, res);
+  const { pathname: path, searchParams: query } = new URL(req.url ?? '/', 'http://simulator');
   const route = `${req.method} ${path}`;
   const text = await readBody(req);
-  if (path.startsWith('/__simulator/')) return control(state, route, text, res);
+  if (path.startsWith('/__simulator/')) return control(state, { route, query }, text, res);
   const body = parse(text);
   const found = findWire(req.method ?? '', path);
   const wire = found?.wire;
@@ -176,10 +190,19 @@ function scriptFor(state: State, ask: Ask, wire: Wire): { ask: Ask; script: Scri
   return { ask: ofPrompt ? { ...ask, prompt: ofPrompt.prompt } : ask, script };
 }
 
-function control(state: State, route: string, text: string, res: ServerResponse): void {
+function control(
+  state: State,
+  { route, query }: { route: string; query: URLSearchParams },
+  text: string,
+  res: ServerResponse,
+): void {
+  const [, hook] = /^PUT \/__simulator\/hooks\/([^/]+)$/.exec(route) ?? [];
   const reply = (status: number, value: unknown) =>
     void res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+  if (hook !== undefined) return reply(200, state.hooks.script(hook, parse(text) ?? {}));
   switch (route) {
+    case 'GET /__simulator/hooks':
+      return reply(200, state.hooks.read(query));
     case 'PUT /__simulator/script':
       setScript(state, readScript(parse(text)));
       return reply(200, state.script);

@@ -1,5 +1,9 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { answerFor, languageOf, pieces } from './answer.ts';
+import type { HookRequest } from './hook-journal.ts';
 import { instanceOf } from './schema-instance.ts';
 import { readScript, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { createSimulator, type Simulator } from './server.ts';
@@ -186,5 +190,102 @@ describe('answers', () => {
     expect(Math.abs(made.score)).toBeLessThanOrEqual(1);
     expect(Number.isSafeInteger(made.count)).toBe(true);
     expect(instanceOf(schema, 'Olá, bom dia')).toEqual(made);
+  });
+});
+
+const secret = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
+const deliver = (name: string, id: string, signedWith = secret, body = '{"sequence":1}') => {
+  const at = new Date();
+  const headers = {
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
+    'webhook-signature': new Webhook(signedWith).sign(id, at, body),
+  };
+  return fetch(`${simulator.url}/hooks/${name}`, { method: 'POST', headers, body });
+};
+const journal = async () => {
+  const { requests } = (await (await send('/__simulator/hooks')).json()) as { requests: HookRequest[] };
+  return requests.map(({ hook, id, verified, tried, answered }) => ({
+    hook,
+    id,
+    verified,
+    tried,
+    answered,
+  }));
+};
+const statusesFor = async (seed: number) => {
+  simulator.hooks.script('share', { seed, insteadPerId: 1, instead: [{ share: 0.3, status: 503 }] });
+  const statuses = await Promise.all(
+    Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
+  );
+  const again = await Promise.all(
+    Array.from({ length: 200 }, async (_, at) => (await deliver('share', `${at}`)).status),
+  );
+  expect(new Set(again)).toEqual(new Set([200]));
+  simulator.clear();
+  return statuses;
+};
+
+describe('the receiver of webhooks', () => {
+  test('verifies, answers as scripted, and writes down what came', async () => {
+    const scripted = { secrets: [secret], answer: { status: 429, headers: { 'retry-after': '3' } } };
+    expect((await send('/__simulator/hooks/a', scripted, 'PUT')).status).toBe(200);
+    const answer = await deliver('a', 'one');
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([429, '3']);
+    const other = `whsec_${Buffer.alloc(32, 4).toString('base64')}`;
+    expect((await deliver('a', 'one', other)).status).toBe(401);
+    expect((await deliver('b', 'one')).status).toBe(200);
+    expect(await journal()).toEqual([
+      { hook: 'a', id: 'one', verified: true, tried: 0, answered: 429 },
+      { hook: 'a', id: 'one', verified: false, tried: 1, answered: 401 },
+      { hook: 'b', id: 'one', verified: null, tried: 0, answered: 200 },
+    ]);
+    expect((await send('/__simulator/hooks/a', { answr: {} }, 'PUT')).status).toBe(400);
+  });
+
+  test('breaks connections where it is told to', async () => {
+    for (const cut of ['before_body', 'after_body', 'in_answer'] as const) {
+      simulator.hooks.script(cut, { secrets: [secret], answer: { cut } });
+      await expect(deliver(cut, 'x').then((answer) => answer.text())).rejects.toThrow(/fetch failed|terminated/);
+    }
+    simulator.hooks.script('never', { answer: { cut: 'never' } });
+    const leaving = fetch(`${simulator.url}/hooks/never`, {
+      method: 'POST',
+      body: '{}',
+      signal: AbortSignal.timeout(100),
+    });
+    await expect(leaving).rejects.toThrow();
+    await expect
+      .poll(async () => (await journal()).map(({ answered }) => answered))
+      .toEqual(['cut', 'cut', 'cut', 'gone']);
+    expect((await journal()).map(({ verified }) => verified)).toEqual([null, true, true, null]);
+  });
+
+  test('gives each share its answer, the same for the same seed, and never more often to one id than is said', async () => {
+    const first = await statusesFor(1);
+    const failed = first.filter((status) => status === 503).length;
+    expect(failed).toBeGreaterThan(30);
+    expect(failed).toBeLessThan(90);
+    expect(await statusesFor(1)).toEqual(first);
+    expect(await statusesFor(2)).not.toEqual(first);
+  });
+
+  test('writes every request to a file before it is answered', async () => {
+    const directory = await mkdtemp(`${tmpdir()}/hooks-`);
+    const hooksFile = `${directory}/journal`;
+    const filed = await createSimulator({ hooksFile });
+    await Promise.all(
+      Array.from({ length: 20 }, (_, at) => fetch(`${filed.url}/hooks/${at}`, { method: 'POST', body: '{}' })),
+    );
+    const lines = (await readFile(hooksFile, 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as HookRequest);
+    expect(new Set(lines.flatMap(({ hook }) => hook ?? []))).toEqual(
+      new Set(Array.from({ length: 20 }, (_, at) => `${at}`)),
+    );
+    await filed.close();
+    expect((await readFile(hooksFile, 'utf8')).trim().split('\n')).toHaveLength(40);
+    await rm(directory, { recursive: true });
   });
 });

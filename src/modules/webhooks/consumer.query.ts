@@ -4,7 +4,7 @@ import type { DeliveryKey } from '#src/modules/webhooks/wake.ts';
 
 /**
  * Makes the deliveries of some events, numbered per endpoint in the events' order. Endpoints are locked in the order of their key, as by
- * all that lock several.
+ * all that lock several; one that was turned off while its lock was waited for is left out.
  * @param patterns of an event: the subscriptions it falls under
  * @returns of each endpoint the first `perWebhook` that were made
  */
@@ -23,8 +23,9 @@ export async function insertDeliveries(
           and w.events && string_to_array(e.patterns, ',')),
       counted as materialized (select workspace_id, webhook_id, max(n) as n from meant group by 1, 2),
       locked as materialized (select f.workspace_id, f.webhook_id, f.last_seq from webhook_flow f
+        join webhook w on w.workspace_id = f.workspace_id and w.id = f.webhook_id and w.status = 'active'
         where (f.workspace_id, f.webhook_id) in (select workspace_id, webhook_id from counted)
-        order by f.workspace_id, f.webhook_id for update),
+        order by f.workspace_id, f.webhook_id for update of f for share of w),
       moved as (update webhook_flow f set last_seq = f.last_seq + c.n from locked l join counted c using (workspace_id, webhook_id)
         where f.workspace_id = l.workspace_id and f.webhook_id = l.webhook_id),
       made as (insert into webhook_delivery (workspace_id, webhook_id, event_id, event_type, seq)

@@ -252,3 +252,23 @@ it('an attempt whose worker is taken for dead is made by another, and the first 
   expect(await test.worker.step({ workspaceId, done, take: false })).toEqual({ isNoted: false, taken: [] });
   expect(await rowsOf(id)).toMatchObject([{ status: 'delivered', attempts: 2 }]);
 });
+
+it('makes no delivery for an endpoint that is turned off while its events are handed over', async () => {
+  const id = await create();
+  const client = await test.pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select from webhook_flow where webhook_id = $1 for update', [id]);
+    await happen('late');
+    const consuming = test.consume();
+    const waiting = `select from pg_locks where not granted and locktype in ('transactionid', 'tuple')
+      and pid in (select pid from pg_stat_activity where datname = current_database())`;
+    await expect.poll(async () => (await test.pool.query(waiting)).rowCount).toBeGreaterThan(0);
+    await client.query(`update webhook set status = 'disabled' where id = $1`, [id]);
+    await client.query('commit');
+    await consuming;
+  } finally {
+    client.release();
+  }
+  expect(await rowsOf(id)).toEqual([]);
+});
