@@ -1,9 +1,15 @@
 /**
- * One line of CSV (RFC 4180), every cell quoted. A cell that a spreadsheet would run as a formula, in wide characters too, gets an apostrophe in front.
+ * One line of CSV (RFC 4180), every cell quoted. What a spreadsheet would run as a formula, in wide characters too, gets an apostrophe in front;
+ * also within a cell behind what parts cells where lists are written with semicolons, as in Brazil: there our quotes are no quotes.
  * @param cells texts, numbers, or null for an empty cell
  */
 export function csvLine(cells: readonly (string | number | null)[]): string {
   return `${cells.map((cell) => `"${harmless(cell === null ? '' : String(cell)).replaceAll('"', '""')}"`).join(',')}\r\n`;
 }
 
-const harmless = (text: string): string => (/^[\s\0]*[=+\-@＝＋－＠]|^[\t\r\n]/.test(text) ? `'${text}` : text);
+const FORMULA = /(?<=[;\t\r\n])(?=[\s\0]*[=+\-@＝＋－＠])/g;
+
+function harmless(text: string): string {
+  const isRun = /^[\s\0]*[=+\-@＝＋－＠]|^[\t\r\n]/.test(text);
+  return `${isRun ? "'" : ''}${text.replaceAll(FORMULA, "'")}`;
+}

@@ -126,8 +126,14 @@ describe('redact', () => {
 describe('csvLine', () => {
   it('quotes every cell, and gives no spreadsheet a formula', () => {
     expect(csvLine(['a"b', 5, null, 'x,\ny'])).toBe('"a""b","5","","x,\ny"\r\n');
-    for (const cell of ['=1+1', '+1', '-1', '@x', ' =1', '\t=1', '\r=1', '\ttext', '＝1+1', ' ＠x']) {
+    for (const cell of ['=1+1', '+1', '-1', '@x', ' =1', '\ttext', '＝1+1', ' ＠x']) {
       expect(csvLine([cell])).toBe(`"'${cell}"\r\n`);
     }
+    expect(csvLine(['\t=1', '\r=1'])).toBe(`"'\t'=1","'\r'=1"\r\n`);
+  });
+
+  it('gives none where cells are parted by semicolons either', () => {
+    expect(csvLine(['Ana; =1+1;-2;b', ';@x', 'a\n＝1'])).toBe(`"Ana;' =1+1;'-2;b",";'@x","a\n'＝1"\r\n`);
+    expect(csvLine(['a; b', 'a=1', '12:30-13:00'])).toBe('"a; b","a=1","12:30-13:00"\r\n');
   });
 });

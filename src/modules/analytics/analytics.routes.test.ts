@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#src/lib/ids.ts';
 import { findDueExports, purgeExports } from '#src/modules/analytics/exports.query.ts';
@@ -141,6 +142,13 @@ describe('a series', () => {
     ])
       expect([query, (await ask('GET', `timeseries?${query}`)).statusCode]).toEqual([query, 400]);
   });
+
+  it('begins and ends at moments with any offset that ISO 8601 can write', async () => {
+    const span = { from: '2026-01-02T00:00:00+23:59', to: '2026-01-02T00:00:00-18:00' };
+    const series = await get(`timeseries?metric=ai.calls&bucket=hour&${new URLSearchParams(span).toString()}`);
+    expect(series).toMatchObject({ from: '2026-01-01T00:01:00.000Z', to: '2026-01-02T18:00:00.000Z' });
+    expect((await ask('POST', 'export', owner, { report: 'ai', ...span })).statusCode).toBe(202);
+  });
 });
 
 describe('calls and people', () => {
@@ -245,6 +253,12 @@ describe('calls and people', () => {
       [id],
     );
     expect((await ask('GET', `exports/${id}`)).statusCode).toBe(404);
+    // Somebody may have begun to read it.
+    expect(await purgeExports(test.rt.systemPool)).toBe(0);
+    await test.rt.systemPool.query(
+      `update analytics_export set expires_at = now() - interval '61 minutes' where id = $1`,
+      [id],
+    );
     expect(await purgeExports(test.rt.systemPool)).toBe(1);
     expect((await test.rt.systemPool.query(chunks, [id])).rows[0].n).toBe(0);
   });
@@ -262,6 +276,27 @@ describe('calls and people', () => {
     await work();
     expect((await file(id)).split('\r\n')).toHaveLength(5);
     expect(await file(id)).not.toContain('half');
+  });
+
+  it('are given up where their worker dies with every try', async () => {
+    const id = await order({ report: 'ai' });
+    await test.rt.systemPool.query(
+      `update analytics_export set status = 'active', attempt = 5, due_at = now() - interval '1 second' where id = $1`,
+      [id],
+    );
+    await work();
+    expect(await get(`exports/${id}`)).toMatchObject({ status: 'failed', problem: { code: 'export_failed' } });
+    expect((await findDueExports(test.rt.systemPool, 10)).filter(({ jobId }) => jobId === id)).toEqual([]);
+  });
+
+  it('end with an error, never as if they were whole, where the file goes while it is read', async () => {
+    const id = await order({ report: 'calls', from: '2026-02-20', to: '2026-02-21' });
+    await work();
+    await test.rt.systemPool.query(`delete from analytics_export_chunk where export_id = $1 and chunk_no > 0`, [id]);
+    const address = await test.app.listen({ port: 0, host: '127.0.0.1' });
+    const answer = await fetch(`${address}/api/analytics/exports/${id}/download`, { headers: owner.headers });
+    expect(answer.status).toBe(200);
+    await expect(Promise.race([answer.text(), sleep(5000).then(() => 'still waiting')])).rejects.toThrow();
   });
 
   it('are counted anew for operators', async () => {

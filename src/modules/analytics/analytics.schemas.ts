@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import { METRIC_NAMES } from '#src/modules/analytics/metrics.ts';
 
+const DATE_LENGTH = 'YYYY-MM-DD'.length;
 /** Years that a calendar and Postgres agree on. */
 const isSane = (text: string): boolean => /^20\d\d-/.test(text);
 /** A day, which begins by the workspace's clock, or a moment. */
-const When = z.union([z.iso.date(), z.iso.datetime({ offset: true })]).refine(isSane, 'must be of this century');
+const When = z
+  .union([z.iso.date(), z.iso.datetime({ offset: true })])
+  .refine(isSane, 'must be of this century')
+  // Postgres refuses offsets of 16 hours and more.
+  .transform((text) => (text.length === DATE_LENGTH ? text : new Date(text).toISOString()));
 
 /** From a moment until before another. */
 export const PeriodQuery = z.strictObject({ from: When.optional(), to: When.optional() });

@@ -202,11 +202,11 @@ export async function findDueExports(
   return rows;
 }
 
-/** Drops exports that have expired, as the system. @returns how many; call again while > 0 */
+/** Drops exports an hour after they expired, so that who has begun to read one gets all of it, as the system. @returns how many; call again while > 0 */
 export async function purgeExports(systemPool: Pool): Promise<number> {
   const { rowCount } = await systemPool.query(
     `delete from analytics_export where (workspace_id, id) in
-      (select workspace_id, id from analytics_export where expires_at < now() order by expires_at limit 20)`,
+      (select workspace_id, id from analytics_export where expires_at < now() - interval '1 hour' order by expires_at limit 20)`,
   );
   return rowCount ?? 0;
 }

@@ -77,11 +77,14 @@ async function exportOf({ pool }: Pick<Runtime, 'pool'>, auth: Auth, id: string)
 async function* contentOf(
   pool: Runtime['pool'],
   workspaceId: string,
-  { id, attempt }: ExportRow,
+  { id, attempt, size_bytes: sizeBytes }: ExportRow,
 ): AsyncGenerator<Buffer> {
-  for (let at = 0; ; at += 1) {
+  let leftBytes = sizeBytes ?? 0;
+  for (let at = 0; leftBytes > 0; at += 1) {
     const content = await readChunk(pool, { workspaceId, id, attempt }, at);
-    if (!content) return;
+    // Cuts the connection: its reader would take an end for the file's, or wait for the rest.
+    if (!content) throw new Error('The export went while it was read');
+    leftBytes -= content.length;
     yield content;
   }
 }

@@ -62,12 +62,14 @@ export async function runExport({ pool, log }: ExportResources, workspaceId: str
   const row = await claimExport(pool, { workspaceId, id }, LEASE_MS);
   if (!row) return;
   const taken = { workspaceId, id, attempt: row.attempt };
+  const { attempts, baseMs, capMs } = analytics.retry;
   try {
+    // Every try before was cut short: whatever kills its worker would go on to kill others.
+    if (row.attempt > attempts) throw new AppError(500, 'export_failed', 'The file could not be written.');
     await completeExport(pool, taken, await write(pool, taken, row));
   } catch (error) {
     if (error instanceof LostLease) return;
     log.error({ err: error, workspaceId, exportId: id, attempt: row.attempt }, 'An export failed');
-    const { attempts, baseMs, capMs } = analytics.retry;
     const isFinal = error instanceof AppError || row.attempt >= attempts;
     const retryMs = Math.min(capMs, baseMs * 2 ** (row.attempt - 1));
     await failExport(pool, taken, isFinal ? { problem: toProblem(error) } : { retryMs });

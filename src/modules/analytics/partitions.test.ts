@@ -79,7 +79,7 @@ it('a row of a month that nobody made goes to the default, and the lack is told 
   expect(await ahead()).toEqual({ ai_usage_log: 3, outbox_event: 3, webhook_delivery: 3 });
   await owner.query(`drop table ai_usage_log_${nowPlus(2)}`);
   await watchPartitions({ ...resources(), metrics }, new Date());
-  expect(await ahead()).toEqual({ ai_usage_log: 1, outbox_event: 3 });
+  expect(await ahead()).toEqual({ ai_usage_log: 1, outbox_event: 3, webhook_delivery: 3 });
   await tendPartitions(resources(), new Date());
   expect((await monthsOf('ai_usage_log')).includes(nowPlus(2))).toBe(true);
 });
@@ -146,4 +146,24 @@ it('nobody but the system may make or drop one, and it may do no more', async ()
   });
   for (const sql of ['drop table ai_usage_log', 'delete from ai_usage_log', `select * from ai_usage_log_other`])
     await expect(test.rt.systemPool.query(sql)).rejects.toMatchObject({ code: '42501' });
+});
+
+it('a partition is made while jobs end, and none of them fails for it', async () => {
+  const { auth } = await aUser(test.rt);
+  const fact = { engine: 'e', provider: 'p', model: 'm', userId: auth.userId, outcome: 'delivered' } as const;
+  const figures = { isOwnKey: false, tokens: 1, costNano: 1, latencyMs: 1 };
+  const ending = await test.rt.systemPool.connect();
+  try {
+    await ending.query('begin');
+    await ending.query('lock table job in row exclusive mode');
+    const making = changePartition(test.rt.systemPool, 'partition_make', 'ai_usage_log', '2031-01-01');
+    const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%partition_make%' and pid <> pg_backend_pid()
+      and datname = current_database()`;
+    await expect.poll(async () => (await owner.query(waiting)).rowCount).toBe(1);
+    await book(ending, auth.workspaceId, [{ ...fact, ...figures, startedAt: new Date() }]);
+    await ending.query('commit');
+    expect(await making).toBe(true);
+  } finally {
+    ending.release();
+  }
 });

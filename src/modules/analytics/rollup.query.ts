@@ -17,14 +17,16 @@ export async function lockState(
 ): Promise<{ keptZone: string | null; timeZone: string; failures: number } | undefined> {
   await tx.query({
     name: 'analytics-state-make',
-    text: `insert into analytics_state (workspace_id) select id from workspace where id = $1 on conflict do nothing`,
+    // Locks, before the zone is read: a row that was waited for is joined to what was there before the wait.
+    text: `insert into analytics_state as s (workspace_id) select id from workspace where id = $1
+      on conflict (workspace_id) do update set failures = s.failures`,
     values: [workspaceId],
   });
   const { rows } = await tx.query<{ keptZone: string | null; timeZone: string; failures: number }>({
-    name: 'analytics-state-lock',
+    name: 'analytics-state-read',
     text: `select s.time_zone as "keptZone", w.time_zone as "timeZone", s.failures
       from analytics_state s join workspace w on w.id = s.workspace_id
-      where s.workspace_id = $1 for update of s`,
+      where s.workspace_id = $1`,
     values: [workspaceId],
   });
   return rows[0];

@@ -162,9 +162,9 @@ describe('figures', () => {
     expect(first.kept).toHaveLength(5);
     for (const spoil of [
       'select 1',
-      `update analytics_hourly set amounts[1] = 77`,
-      `update analytics_hourly set dimensions[1] = 'other'`,
-      `delete from analytics_daily`,
+      `update analytics_hourly set amounts[1] = 77 where workspace_id = '${id}'`,
+      `update analytics_hourly set dimensions[1] = 'other' where workspace_id = '${id}'`,
+      `delete from analytics_daily where workspace_id = '${id}'`,
     ]) {
       await owner.query(spoil);
       await markSpan(test.rt.systemPool, span);
@@ -186,6 +186,29 @@ describe('figures', () => {
     expect(rows[0]).toEqual({ first: new Date('2026-05-02T12:00:00Z'), last: new Date('2026-05-03T11:00:00Z') });
     await rollUpAll(resources(), id);
     const { counted, kept } = await figuresOf(test.rt.systemPool, id, 'America/Sao_Paulo');
+    expect(kept).toEqual(counted);
+  });
+
+  it('are by the zone that was set while another count of the workspace was under way', async () => {
+    const { id } = await aWorkspace();
+    await book(test.rt.systemPool, id, [fixed({ startedAt: new Date('2026-05-01T01:30:00Z') })]);
+    await rollUpAll(resources(), id);
+    const other = await test.rt.systemPool.connect();
+    try {
+      await other.query('begin');
+      await other.query('select from analytics_state where workspace_id = $1 for update', [id]);
+      const counting = rollUp(resources(), id);
+      const waiting = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%analytics_state%'
+        and datname = current_database()`;
+      await expect.poll(async () => (await owner.query(waiting)).rowCount).toBe(1);
+      await setZone(id, 'Asia/Tokyo');
+      await other.query('update analytics_state set failures = 0 where workspace_id = $1', [id]);
+      await other.query('commit');
+      await counting;
+    } finally {
+      other.release(true);
+    }
+    const { counted, kept } = await figuresOf(test.rt.systemPool, id, 'Asia/Tokyo');
     expect(kept).toEqual(counted);
   });
 

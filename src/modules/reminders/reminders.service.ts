@@ -21,6 +21,9 @@ import type {
 } from '#src/modules/reminders/reminders.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 
+/** Where a page ends. Postgres knows no year 0. */
+const Place = z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.uuid()]);
+
 type Needs = Pick<Runtime, 'orm' | 'settings'>;
 
 /** How many of one member may wait in one workspace. */
@@ -31,7 +34,7 @@ const FARTHEST_MS = 5 * 366 * 86_400_000;
 
 /** One's own reminders, the earliest first. */
 export async function listReminders({ orm }: Needs, mine: Mine, { limit, cursor, status }: ReminderQuery) {
-  const after = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.iso.datetime(), z.uuid()]));
+  const after = cursor === undefined ? null : decodeCursor(cursor, Place);
   const rows = await inWorkspaceTx(orm, mine, (em) =>
     findReminders(em, mine, { status: status ?? null, after, limit: limit + 1 }),
   );

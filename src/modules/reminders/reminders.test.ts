@@ -94,6 +94,8 @@ describe('/api/reminders', () => {
     expect((await send('GET', `reminders/${made.id}`, undefined, there)).status).toBe(404);
     expect((await send('DELETE', `reminders/${made.id}`, undefined, there)).status).toBe(404);
     expect((await send('GET', 'reminders', undefined, there)).body.data).toEqual([]);
+    const before = Buffer.from(JSON.stringify(['0000-01-01T00:00:00Z', made.id])).toString('base64url');
+    expect((await send('GET', `reminders?cursor=${before}`)).status).toBe(400);
     const busy = await aPerson();
     await query(
       `insert into reminder (workspace_id, user_id, id, title, remind_at)
