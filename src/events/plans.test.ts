@@ -28,16 +28,17 @@ afterAll(async () => {
   await test.close();
 });
 
-/** Rows and index entries that were looked at meanwhile, by tables' partitions. */
+/** Rows and index entries of the outbox that were looked at so far. */
+async function count(): Promise<number> {
+  // What the one connection has done is else counted a moment later.
+  await pool.query('select pg_stat_force_next_flush()');
+  const { rows } = await pool.query<{ n: number }>(
+    `select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::float8 as n from pg_stat_user_tables where relname like 'outbox_event%'`,
+  );
+  return rows[0]?.n ?? 0;
+}
+
 async function looked(work: () => Promise<unknown>): Promise<number> {
-  const count = async () => {
-    // What the one connection has done is else counted a moment later.
-    await pool.query('select pg_stat_force_next_flush()');
-    const { rows } = await pool.query<{ n: number }>(
-      `select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::float8 as n from pg_stat_user_tables where relname like 'outbox_event%'`,
-    );
-    return rows[0]?.n ?? 0;
-  };
   const before = await count();
   await work();
   return (await count()) - before;
