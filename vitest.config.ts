@@ -7,6 +7,9 @@ const PLAIN = ['test/architecture.test.ts', 'test/scripts/**/*.test.ts'];
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    // One process runs many files and loads the platform once; each file has a database and a Redis prefix of its own.
+    // What a file changes of the process (its environment, its clock, the model catalogue) it puts back.
+    isolate: false,
     sequence: { sequencer: LongestFirst },
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -15,14 +16,32 @@ let redis: Awaited<ReturnType<typeof startRedis>>;
 let installation: Installation;
 let api: Running & { url: string };
 let client: BackendClient;
+let workspaceId: string;
+const workers: Running[] = [];
 
 beforeAll(async () => {
   simulator = await createSimulator();
+  await open();
 });
-afterAll(() => simulator.close());
+afterAll(async () => {
+  await close();
+  await simulator.close();
+});
 
+// Everybody's workspace is their own; the API, the control process and Redis go on, unless a test ends one of them.
 beforeEach(async () => {
   simulator.clear();
+  client = new BackendClient({ baseUrl: api.url });
+  const email = `ana-${randomUUID()}@example.com`;
+  const { workspace } = await client.register({ email, password, name: 'Ana' });
+  workspaceId = workspace.id;
+});
+afterEach(async () => {
+  client.close();
+  await Promise.all(workers.splice(0).map((worker) => worker.kill('SIGKILL')));
+});
+
+async function open(): Promise<void> {
   redis = await startRedis();
   installation = await createInstallation({
     REDIS_URL: redis.url,
@@ -32,14 +51,18 @@ beforeEach(async () => {
     JOB_LEASE_MS: `${LEASE_MS}`,
   });
   [api] = await Promise.all([installation.startApi(), installation.startControl()]);
-  client = new BackendClient({ baseUrl: api.url });
-  await client.register({ email: 'ana@example.com', password, name: 'Ana' });
-});
-afterEach(async () => {
-  client.close();
+}
+
+async function close(): Promise<void> {
   await installation.close();
   await redis.stop();
-});
+}
+
+async function startWorker(): Promise<Running> {
+  const worker = await installation.startWorker('ai-inference');
+  workers.push(worker);
+  return worker;
+}
 
 const metric = async (name: string): Promise<number> => {
   const authorization = `Basic ${Buffer.from('ops:only-for-this-test').toString('base64')}`;
@@ -71,14 +94,20 @@ function follow(content: string) {
 const held = async () =>
   (await installation.pool.query<{ held: string }>('select sum(held) as held from credit_account')).rows[0]?.held;
 
+/** How many jobs of the test's workspace there are of which that holds. */
+async function jobsThat(holds: string): Promise<number | undefined> {
+  const sql = `select count(*)::int as n from job where workspace_id = $1 and ${holds}`;
+  return (await installation.pool.query<{ n: number }>(sql, [workspaceId])).rows[0]?.n;
+}
+
 describe('a worker', () => {
   it('that is killed while it streams is replaced: the client is told, and gets the whole answer', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const doomed = await installation.startWorker('ai-inference');
+    const doomed = await startWorker();
     const { run, events, text, shown } = follow('morre');
     await shown;
     await doomed.kill('SIGKILL');
-    await installation.startWorker('ai-inference');
+    await startWorker();
     const job = await run.result;
     expect(await text).toBe(answer);
     expect(job).toMatchObject({ status: 'completed', attempts: 2, result: { text: answer } });
@@ -90,26 +119,29 @@ describe('a worker', () => {
 
   it('that wakes when its job has gone to another is refused, by the stream and by the database', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const zombie = await installation.startWorker('ai-inference');
+    const zombie = await startWorker();
     const { run, text, shown } = follow('zumbi');
     await shown;
     await zombie.kill('SIGSTOP');
-    await installation.startWorker('ai-inference');
+    await startWorker();
     const job = await run.result;
     expect(await text).toBe(answer);
+    const refusedBefore = await metric('wh_refused_total');
     await zombie.kill('SIGCONT');
     await zombie.line((line) => String(line['msg']).includes('refused') || String(line['msg']).includes('dropped'));
-    await expect.poll(() => metric('wh_refused_total'), { timeout: 15_000, interval: 250 }).toBeGreaterThan(0);
+    await expect
+      .poll(() => metric('wh_refused_total'), { timeout: 15_000, interval: 250 })
+      .toBeGreaterThan(refusedBefore);
     expect(await client.jobs.get(job.id)).toEqual(job);
     expect(Number(await held())).toBe(0);
   }, 45_000);
 
   it('that is told to go hands its job over at once, and no attempt is lost by it', async () => {
     simulator.script({ text: answer, chunkMs: 60 });
-    const leaving = await installation.startWorker('ai-inference');
+    const leaving = await startWorker();
     const { run, text, shown } = follow('entrega');
     await shown;
-    await installation.startWorker('ai-inference');
+    await startWorker();
     const askedAt = performance.now();
     await leaving.kill('SIGTERM');
     expect(performance.now() - askedAt).toBeLessThan(2000);
@@ -138,10 +170,13 @@ describe('a worker that is killed when the answer is whole', () => {
 
   /** Runs a job until the worker's statement that ends it waits for the job's row, and kills the worker there. */
   async function killAtTheEnd(content: string, then: (lock: PoolClient, backend: number) => Promise<unknown>) {
-    const before = await installation.pool.query<{ balance: string }>('select balance from credit_account');
+    const before = await installation.pool.query<{ balance: string }>(
+      'select balance from credit_account where workspace_id = $1',
+      [workspaceId],
+    );
     started = before.rows[0]?.balance ?? '';
     simulator.script({ text: answer, chunkMs: 20 });
-    const doomed = await installation.startWorker('ai-inference');
+    const doomed = await startWorker();
     const { run, shown } = follow(content);
     void run.result.catch(() => undefined);
     const jobId = await run.jobId;
@@ -166,7 +201,7 @@ describe('a worker that is killed when the answer is whole', () => {
     } finally {
       lock.release();
     }
-    await installation.startWorker('ai-inference');
+    await startWorker();
     await expect.poll(async () => (await books(jobId))?.status, { timeout: 20_000, interval: 100 }).toBe('completed');
     // Long enough for the queue to hand it out once more, if it would.
     await sleep(3 * LEASE_MS);
@@ -214,7 +249,7 @@ describe('a job that waits', () => {
     await expect(run.result).rejects.toMatchObject({ code: 'cancelled' });
     expect(events.map((event) => event.event)).toEqual(['job.queued', 'job.cancelled']);
     expect(Number(await held())).toBe(0);
-    const worker = await installation.startWorker('ai-inference');
+    const worker = await startWorker();
     simulator.script({ text: 'o seguinte' });
     await follow('o seguinte').run.result;
     await worker.kill('SIGTERM');
@@ -231,7 +266,7 @@ describe('an API', () => {
     await api.kill('SIGKILL');
     await redis.running.kill('SIGCONT');
     api = await installation.startApi();
-    await installation.startWorker('ai-inference');
+    await startWorker();
     await expect
       .poll(
         async () => (await installation.pool.query('select status from job where id = $1', [jobId])).rows[0].status,
@@ -244,7 +279,7 @@ describe('an API', () => {
 describe('Redis', () => {
   it('killed and started empty: every accepted job still ends, and so does the one that was streaming', async () => {
     simulator.script({ text: answer, chunkMs: 100 });
-    await installation.startWorker('ai-inference');
+    await startWorker();
     const streaming = follow('no meio');
     await streaming.shown;
     await redis.stop();
@@ -276,23 +311,10 @@ describe('Redis', () => {
         client.request<{ jobId: string }>('POST', '/api/ai/chat', ask(`fila ${at}`)),
       ),
     );
-    await expect
-      .poll(
-        async () =>
-          (await installation.pool.query('select count(*)::int as n from job where dispatched_at is not null')).rows[0]
-            .n,
-        { timeout: 10_000 },
-      )
-      .toBe(accepted.length);
+    await expect.poll(() => jobsThat('dispatched_at is not null'), { timeout: 10_000 }).toBe(accepted.length);
     await redis.stop();
     await redis.restart();
-    await installation.startWorker('ai-inference');
-    await expect
-      .poll(
-        async () =>
-          (await installation.pool.query(`select count(*)::int as n from job where status = 'completed'`)).rows[0].n,
-        { timeout: 30_000 },
-      )
-      .toBe(accepted.length);
+    await startWorker();
+    await expect.poll(() => jobsThat(`status = 'completed'`), { timeout: 30_000 }).toBe(accepted.length);
   }, 60_000);
 });
