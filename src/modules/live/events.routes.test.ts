@@ -72,6 +72,7 @@ const seen = async (headers: Record<string, string>): Promise<string[]> => [
 ];
 const personalTo = async (headers: Record<string, string>): Promise<number> =>
   (await toldTo(headers)).filter(({ event }) => event === 'notification.created').length;
+const isLimited = (type: EventType) => isPermission(`${EVENTS[type].permission.split(':')[0]}:all`);
 const typesWhere = (sees: (type: EventType) => boolean) =>
   EVENT_TYPES.filter((type) => !isPersonal(type) && sees(type));
 
@@ -116,7 +117,6 @@ describe('who sees what', () => {
     const told = await toldTo(here(person.headers));
     expect(told.filter(({ event }) => event.startsWith('ai.job.')).map(({ data }) => data['jobId'])).toEqual(['own']);
     // What there is no such limit for they see of all.
-    const isLimited = (type: EventType) => isPermission(`${EVENTS[type].permission.split(':')[0]}:all`);
     const free = typesWhere((type) => !isLimited(type) && isAtLeast('member', leastRole(EVENTS[type].permission)));
     expect(told.map(({ event }) => event).filter((type) => !type.startsWith('ai.job.'))).toEqual(
       expect.arrayContaining(free),
