@@ -43,6 +43,7 @@ import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
 const BODY_LIMIT_BYTES = 1_048_576;
 /** Longer than proxies keep a silent connection, so that it is never the server that closes under a request. */
 const KEEP_ALIVE_MS = 75_000;
+const CLOSING_SWEEP_MS = 50;
 
 /** The table of contents of the HTTP server: every plugin and module, one line each, in the order they load. Not listening yet. */
 export async function buildApp(rt: Runtime): Promise<App> {
@@ -80,7 +81,12 @@ export async function buildApp(rt: Runtime): Promise<App> {
 
   // Node by itself answers with a bare 417.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
-  app.addHook('preClose', async () => rt.beginClosing());
+  app.addHook('preClose', async () => {
+    rt.beginClosing();
+    // What is answered while the server closes leaves its connection open and idle, and the close would wait for it to time out.
+    const sweep = setInterval(() => app.server.closeIdleConnections(), CLOSING_SWEEP_MS).unref();
+    app.server.once('close', () => clearInterval(sweep));
+  });
 
   await app.register(authRoutes(rt));
   await app.register(sessionRoutes(rt));

@@ -1,6 +1,6 @@
 import { Client, Pool } from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { asRole, queryAs } from '#src/db/tenant.ts';
+import { asRole, inWorkspaceTx, queryAs } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
@@ -93,4 +93,19 @@ it('takes nothing but ids', async () => {
   for (const workspaceId of ["' or true --", '', `${newId()}'`])
     await expect(queryAs(pool, { workspaceId }, NAMES)).rejects.toThrow('A scope takes UUIDs');
   expect(pool.totalCount).toBe(0);
+});
+
+it('does work again that Postgres ended because it and another waited for each other', async () => {
+  const met = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let done = 0;
+  const lockBoth = (own: number, others: number) =>
+    inWorkspaceTx(test.rt.orm, ofAna(), async (em) => {
+      await em.execute('select pg_advisory_xact_lock(?::bigint)', [own]);
+      met[own]?.resolve();
+      await met[others]?.promise;
+      await em.execute('select pg_advisory_xact_lock(?::bigint)', [others]);
+      done += 1;
+    });
+  await Promise.all([lockBoth(0, 1), lockBoth(1, 0)]);
+  expect(done).toBe(2);
 });

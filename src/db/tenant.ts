@@ -1,4 +1,4 @@
-import type { EntityManager } from '@mikro-orm/postgresql';
+import { DeadlockException, type EntityManager } from '@mikro-orm/postgresql';
 import {
   DatabaseError,
   Query,
@@ -28,6 +28,8 @@ function checkScope({ workspaceId, userId }: Scope): void {
     if (id !== undefined && !isUuid(id)) throw new TypeError('A scope takes UUIDs');
 }
 
+const DEADLOCK_TRIES = 3;
+
 /** Takes no parameters, so the ids are checked. What is not set in a transaction is empty in it. */
 function scopeSql(scope: Scope): string {
   checkScope(scope);
@@ -38,14 +40,25 @@ function scopeSql(scope: Scope): string {
 
 /**
  * Runs work on entities in one transaction that sees one workspace. Outside of it, nothing of any workspace can be seen.
- * @param work gets the transaction's entity manager; what it changes is flushed at its end
+ * @param work gets the transaction's entity manager; what it changes is flushed at its end. It is done again when Postgres ended it because
+ * it and another waited for each other, so it must change nothing but the database
  * @returns what `work` returns; throws what it throws, with everything rolled back
  */
-export function inWorkspaceTx<Result>(
+export async function inWorkspaceTx<Result>(
   orm: Orm,
   scope: Scope,
   work: (em: EntityManager) => Promise<Result>,
 ): Promise<Result> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await inOneTx(orm, scope, work);
+    } catch (error) {
+      if (!(error instanceof DeadlockException) || tries === DEADLOCK_TRIES) throw error;
+    }
+  }
+}
+
+function inOneTx<Result>(orm: Orm, scope: Scope, work: (em: EntityManager) => Promise<Result>): Promise<Result> {
   return orm.em.fork().transactional(async (em) => {
     const sql = scopeSql(scope);
     if (sql !== '') await em.execute(sql);
