@@ -23,6 +23,8 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
+  /** What the owner makes by a POST; its id. */
+  create(url: string, payload: object): Promise<string>;
 }
 
 export async function makeWorld(test: TestApp): Promise<World> {
@@ -64,6 +66,10 @@ export async function makeWorld(test: TestApp): Promise<World> {
       };
       await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) => em.insert(ApiKey, fields));
       return { id: keyId, secret: text };
+    },
+    async create(url, payload) {
+      const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
+      return made.json().id;
     },
     async invite() {
       const inviteId = randomUUID();
