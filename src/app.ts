@@ -26,6 +26,7 @@ import { accountRoutes } from '#src/modules/auth/account.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
+import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
@@ -95,6 +96,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(workspaceRoutes(rt));
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
+  await app.register(labelRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));

@@ -39,6 +39,18 @@ const TABLE = {
   'analytics:read': ['viewer', 'analytics:read'],
   'jobs:read': ['viewer', 'jobs:read'],
   'jobs:cancel': ['member', 'ai:run'],
+  'contacts:read': ['viewer', 'contacts:read'],
+  'contacts:write': ['member', 'contacts:write'],
+  // Whole lists leaving the workspace, and people being forgotten: the administrators' to decide.
+  'contacts:export': ['admin', 'contacts:read'],
+  'contacts:erase': ['admin', null],
+  'deals:read': ['viewer', 'contacts:read'],
+  'deals:write': ['member', 'contacts:write'],
+  'pipelines:manage': ['admin', 'contacts:write'],
+  'tasks:read': ['viewer', 'contacts:read'],
+  'tasks:write': ['member', 'contacts:write'],
+  'messages:read': ['viewer', 'contacts:read'],
+  'messages:write': ['member', 'contacts:write'],
   // Without these a caller has only what is their own: jobs they submitted, contacts, deals and tasks they look after.
   'jobs:all': ['viewer', 'jobs:read'],
   'contacts:all': ['viewer', 'contacts:read'],

@@ -16,6 +16,7 @@ export interface Entry {
   forbiddenTo?: ('viewer' | 'member' | 'admin')[];
 }
 
+const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -139,6 +140,14 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.analyticsExport() }),
     ok: [404, 409],
   },
+  'GET /api/labels': nothing,
+  'POST /api/labels': { body: () => aLabel() },
+  'GET /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'PATCH /api/labels/:id': {
+    params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }),
+    body: () => ({ color: '#000000' }),
+  },
+  'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
   'POST /api/ws/ticket': nothing,
   'GET /api/events': { query: { follow: 'false' } },
   'GET /api/audit': nothing,

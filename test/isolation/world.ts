@@ -37,6 +37,8 @@ export interface World {
   analyticsExport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** What the owner makes by a POST; its id. */
+  create(url: string, payload: object): Promise<string>;
 }
 
 export async function makeWorld(test: TestApp): Promise<World> {
@@ -82,6 +84,10 @@ export async function makeWorld(test: TestApp): Promise<World> {
       };
       await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) => em.insert(ApiKey, fields));
       return { id: keyId, secret: text };
+    },
+    async create(url, payload) {
+      const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
+      return made.json().id;
     },
     async invite() {
       const inviteId = randomUUID();

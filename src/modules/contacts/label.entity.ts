@@ -1,0 +1,14 @@
+import { defineEntity, p } from '@mikro-orm/postgresql';
+import { ofWorkspace } from '#src/db/row.ts';
+import { owned } from '#src/modules/workspaces/owned.ts';
+
+/** A coloured word that contacts are sorted by. */
+export const LabelSchema = defineEntity({
+  name: 'Label',
+  properties: { ...owned, name: p.string().length(60), color: p.string().length(7) },
+  filters: ofWorkspace(),
+  indexes: [{ name: 'label_name', expression: 'create unique index label_name on label (workspace_id, lower(name))' }],
+});
+
+export class Label extends LabelSchema.class {}
+LabelSchema.setClass(Label);
