@@ -68,10 +68,14 @@ export class Contacts extends Migration {
       kind text not null constraint contact_identity_kind_check check (kind in ('phone', 'wa_id', 'lid', 'email', 'external')),
       value text not null,
       created_at timestamptz not null default now(),
+      released_at timestamptz,
       primary key (workspace_id, id),
-      constraint contact_identity_value unique (workspace_id, kind, value),
       ${ofContact('contact_identity')}
     )`);
+    // What a contact in the bin was known by, another may take.
+    this.addSql(
+      'create unique index contact_identity_value on contact_identity (workspace_id, kind, value) where released_at is null',
+    );
     this.addSql('create index contact_identity_contact on contact_identity (workspace_id, contact_id)');
     this.addSql(`create table label (
       ${OWN} constraint label_workspace_id_foreign references workspace (id) on delete cascade,

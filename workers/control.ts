@@ -24,6 +24,8 @@ import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
+import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
 import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
@@ -51,6 +53,8 @@ const ROTATE_EVERY_MS = 10_000;
 /** People look at figures of a moment ago. */
 const FIGURES_EVERY_MS = 2000;
 const PARTITIONS_EVERY_MS = 600_000;
+/** Somebody watches a bar that does not move yet. */
+const OPERATIONS_EVERY_MS = 500;
 /** A retry comes so much later than planned at most. */
 const WEBHOOKS_EVERY_MS = 1000;
 
@@ -106,7 +110,8 @@ async function main(): Promise<void> {
   };
   const purgeStep = async () => {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    return told + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeExports(pool));
+    const files = (await purgeExports(pool)) + (await purgeOperations(pool));
+    return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);
@@ -126,6 +131,7 @@ async function main(): Promise<void> {
     if (queueRedis.status === 'ready') await sweepDeliveries(pool, producer);
   };
   const turnOff = () => disableWebhooks({ systemPool: pool, orm });
+  const handOutOperations = () => scheduleOperations(pool, producer);
   const chores = [
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(WEBHOOKS_EVERY_MS, 'turning webhooks off', turnOff, stopping.signal, log),
@@ -134,6 +140,7 @@ async function main(): Promise<void> {
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(FIGURES_EVERY_MS, 'handing out figures to count', () => scheduleAnalytics(figures), stopping.signal, log),
+    every(OPERATIONS_EVERY_MS, 'handing out operations', handOutOperations, stopping.signal, log),
     every(PARTITIONS_EVERY_MS, 'having the partitions tended', tendPartitions, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
   ];

@@ -10,6 +10,7 @@ const pools = {
   'lead-scoring': () => import('#workers/lead-scoring.ts'),
   notifications: () => import('#workers/notifications.ts'),
   analytics: () => import('#workers/analytics.ts'),
+  'bulk-operations': () => import('#workers/bulk-operations.ts'),
   webhooks: () => import('#workers/webhooks.ts'),
 };
 

@@ -117,10 +117,69 @@ export interface EndedJob {
 }
 
 /** What happens in a workspace, by type, with what each says: the catalogue of the topic `events`. */
+/** Events name what they are about; who may read it reads it. `ownerId` is the member who looks after it. */
+interface OfContact {
+  contactId: string;
+  ownerId: string | null;
+}
+interface OfDeal {
+  dealId: string;
+  contactId: string | null;
+  ownerId: string | null;
+}
+interface OfTask {
+  taskId: string;
+  contactId: string | null;
+  dealId: string | null;
+  ownerId: string | null;
+}
+interface OfMessage {
+  messageId: string;
+  conversationId: string;
+  contactId: string;
+  ownerId: string | null;
+}
+
 export interface WorkspaceEvents {
   'ai.job.completed': EndedJob;
   'ai.job.failed': EndedJob;
   'ai.job.cancelled': EndedJob;
+  'contact.created': OfContact;
+  'contact.updated': OfContact & { changed: string[] };
+  'contact.deleted': OfContact;
+  'contact.restored': OfContact;
+  'contact.merged': OfContact & { mergedId: string };
+  'contact.erased': OfContact;
+  'contact.opted_out': OfContact;
+  'contact.opted_in': OfContact;
+  'contact.scored': OfContact & { score: number; before: number | null };
+  'import.completed': {
+    importId: string;
+    status: 'completed' | 'failed' | 'cancelled';
+    counts: Record<string, number>;
+  };
+  /** Once a second at most, and at the end. */
+  'operation.progressed': {
+    operationId: string;
+    kind: string;
+    status: 'queued' | 'active' | 'completed' | 'failed' | 'cancelled';
+    done: number;
+    total: number | null;
+    counts: Record<string, number>;
+  };
+  'deal.created': OfDeal;
+  'deal.updated': OfDeal & { changed: string[] };
+  'deal.moved': OfDeal & { pipelineId: string; fromStageId: string; toStageId: string };
+  'deal.won': OfDeal;
+  'deal.lost': OfDeal;
+  'deal.reopened': OfDeal;
+  'deal.deleted': OfDeal;
+  'task.created': OfTask;
+  'task.due': OfTask;
+  'task.completed': OfTask;
+  'message.received': OfMessage;
+  'message.sent': OfMessage;
+  'message.status': OfMessage & { status: 'sent' | 'delivered' | 'read' | 'failed' };
   'member.joined': { userId: string; role: Role };
   'member.changed': { userId: string; role: Role };
   'member.removed': { userId: string; role: Role };

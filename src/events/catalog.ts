@@ -11,6 +11,8 @@ export interface EventDefinition<Data extends z.ZodType = z.ZodType> {
    * Only for the person that `data.recipientId` names: on the socket to them alone, whoever else has the permission, and never to webhooks.
    */
   isPersonal?: true;
+  /** Of interest only while somebody watches: never to webhooks. */
+  isLiveOnly?: true;
 }
 
 const event = <Data extends z.ZodType>(permission: Permission, description: string, data: Data) => ({
@@ -42,6 +44,21 @@ const EndedJob = z.object({
     .nullable(),
 });
 
+const Contact = z.object({ contactId: z.uuid(), ownerId: z.uuid().nullable() });
+const Deal = z.object({ dealId: z.uuid(), contactId: z.uuid().nullable(), ownerId: z.uuid().nullable() });
+const Message = z.object({
+  messageId: z.uuid(),
+  conversationId: z.uuid(),
+  contactId: z.uuid(),
+  ownerId: z.uuid().nullable(),
+});
+const Task = z.object({
+  taskId: z.uuid(),
+  contactId: z.uuid().nullable(),
+  dealId: z.uuid().nullable(),
+  ownerId: z.uuid().nullable(),
+});
+
 /**
  * Every domain event there is, by type: `resource.past_verb`. What an event says is what subscribers see, so fields are only ever added;
  * what must change otherwise is a new version (see src/modules/webhooks).
@@ -50,6 +67,74 @@ export const EVENTS = {
   'ai.job.completed': event('jobs:read', 'An AI job ended with a result; read it at /api/jobs/{jobId}', EndedJob),
   'ai.job.failed': event('jobs:read', 'An AI job ended without a result', EndedJob),
   'ai.job.cancelled': event('jobs:read', 'An AI job was cancelled', EndedJob),
+  // What these are about is named and not told: who may read it reads it, and a webhook's log holds nothing of people. `ownerId` is who looks after
+  // it, for members who see their own alone.
+  'contact.created': event('contacts:read', 'A contact was made, by hand, import, message or key', Contact),
+  'contact.updated': event(
+    'contacts:read',
+    'Fields of a contact changed',
+    Contact.extend({ changed: z.array(z.string()) }),
+  ),
+  'contact.deleted': event('contacts:read', 'A contact was put into the bin', Contact),
+  'contact.restored': event('contacts:read', 'A contact came back: out of the bin, or out of a merge', Contact),
+  'contact.merged': event(
+    'contacts:read',
+    'Two contacts became one; the other id goes on to lead to it',
+    Contact.extend({ mergedId: z.uuid() }),
+  ),
+  'contact.erased': event('contacts:read', 'All that was known of a contact was erased', Contact),
+  'contact.opted_out': event('contacts:read', 'A contact wants no more marketing messages', Contact),
+  'contact.opted_in': event('contacts:read', 'A contact allowed marketing messages', Contact),
+  'contact.scored': event(
+    'contacts:read',
+    "A contact's lead score changed",
+    Contact.extend({ score: z.int(), before: z.int().nullable() }),
+  ),
+  'import.completed': event(
+    'contacts:read',
+    'An import of contacts ended, completed or not',
+    z.object({
+      importId: z.uuid(),
+      status: z.enum(['completed', 'failed', 'cancelled']),
+      counts: z.record(z.string(), z.int()),
+    }),
+  ),
+  'operation.progressed': {
+    ...event(
+      'contacts:read',
+      'How far an operation over many rows is, once a second at most, and its end; read it at /api/operations/{operationId}',
+      z.object({
+        operationId: z.uuid(),
+        kind: z.string(),
+        status: z.enum(['queued', 'active', 'completed', 'failed', 'cancelled']),
+        done: z.int(),
+        total: z.int().nullable(),
+        counts: z.record(z.string(), z.int()),
+      }),
+    ),
+    isLiveOnly: true,
+  },
+  'deal.created': event('deals:read', 'A deal was made', Deal),
+  'deal.updated': event('deals:read', 'Fields of a deal changed', Deal.extend({ changed: z.array(z.string()) })),
+  'deal.moved': event(
+    'deals:read',
+    'A deal went to another stage',
+    Deal.extend({ pipelineId: z.uuid(), fromStageId: z.uuid(), toStageId: z.uuid() }),
+  ),
+  'deal.won': event('deals:read', 'A deal was won', Deal),
+  'deal.lost': event('deals:read', 'A deal was lost', Deal),
+  'deal.reopened': event('deals:read', 'A deal that was won or lost is open again', Deal),
+  'deal.deleted': event('deals:read', 'A deal was deleted', Deal),
+  'task.created': event('tasks:read', 'A task was made; of a recurring one, its next turn', Task),
+  'task.due': event('tasks:read', "A task's reminder is due", Task),
+  'task.completed': event('tasks:read', 'A task was done', Task),
+  'message.received': event('messages:read', 'A contact wrote; read it at /api/messages/{messageId}', Message),
+  'message.sent': event('messages:read', 'A message to a contact was sent', Message),
+  'message.status': event(
+    'messages:read',
+    'A message was delivered or read, or failed',
+    Message.extend({ status: z.enum(['sent', 'delivered', 'read', 'failed']) }),
+  ),
   'member.joined': event('members:read', 'Somebody accepted an invitation', z.object({ userId: z.uuid(), role })),
   'member.changed': event('members:read', "A member's role or rights changed", z.object({ userId: z.uuid(), role })),
   'member.removed': event('members:read', 'A member left or was taken out', z.object({ userId: z.uuid(), role })),
@@ -86,6 +171,9 @@ export const EVENT_TYPES = Object.keys(EVENTS).filter(isEventType);
 
 /** Whether an event is for one person alone (`data.recipientId`). */
 export const isPersonal = (type: EventType): boolean => Object.hasOwn(EVENTS[type], 'isPersonal');
+
+/** Whether an event is told only to those who watch. */
+export const isLiveOnly = (type: EventType): boolean => Object.hasOwn(EVENTS[type], 'isLiveOnly');
 
 export function isEventType(type: string): type is EventType {
   return Object.hasOwn(EVENTS, type);

@@ -148,6 +148,10 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'GET /api/operations': nothing,
+  // There is none here: what makes one has its own line.
+  'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },
+  'POST /api/operations/:id/cancel': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },
   'POST /api/ws/ticket': nothing,
   'GET /api/events': { query: { follow: 'false' } },
   'GET /api/audit': nothing,

@@ -4,11 +4,12 @@ import { z } from 'zod';
 import type { Auth } from '#src/http/access-token.ts';
 import { isPermission, may } from '#src/http/permissions.ts';
 
+const Owned = z.object({ ownerId: z.uuid() });
 const Personal = z.object({ recipientId: z.uuid() });
 
 /**
  * Whether a caller may see an event: they have its permission, and, where they are limited to their own of what it is about (they lack
- * `jobs:all` or its like), it was they who did it; a personal one only its recipient, signed in. What the catalogue does not know, a newer version's, nobody sees.
+ * `jobs:all` or its like), it was they who did it or they look after it; a personal one only its recipient, signed in. What the catalogue does not know, a newer version's, nobody sees.
  */
 export function maySeeEvent(auth: Auth, { about, data }: Pick<FeedEvent, 'about' | 'data'>): boolean {
   if (about === null) return true;
@@ -20,5 +21,6 @@ export function maySeeEvent(auth: Auth, { about, data }: Pick<FeedEvent, 'about'
     return success && auth.scopes === null && personal.recipientId === auth.userId;
   }
   const all = `${permission.split(':', 1)[0]}:all`;
-  return !isPermission(all) || may(auth, all) || about.actorId === auth.userId;
+  if (!isPermission(all) || may(auth, all) || about.actorId === auth.userId) return true;
+  return Owned.safeParse(JSON.parse(data)).data?.ownerId === auth.userId;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EVENT_TYPES, EVENTS, isPersonal, type EventType } from '#src/events/catalog.ts';
+import { EVENT_TYPES, EVENTS, isLiveOnly, isPersonal, type EventType } from '#src/events/catalog.ts';
 import { isRecord } from '#src/lib/record.ts';
 import { newestVersion, VERSIONS } from '#src/modules/webhooks/payload.ts';
 import type { WebhookEventsView } from '#src/modules/webhooks/webhooks.schemas.ts';
@@ -54,6 +54,6 @@ let catalogue: z.infer<typeof WebhookEventsView> | undefined;
 export function eventCatalogue(): z.infer<typeof WebhookEventsView> {
   return (catalogue ??= {
     versions: VERSIONS.map(({ name }) => name),
-    data: EVENT_TYPES.filter((type) => !isPersonal(type)).map(entryOf),
+    data: EVENT_TYPES.filter((type) => !isPersonal(type) && !isLiveOnly(type)).map(entryOf),
   });
 }

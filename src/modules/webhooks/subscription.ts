@@ -1,4 +1,4 @@
-import { EVENT_TYPES, isEventType, isPersonal } from '#src/events/catalog.ts';
+import { EVENT_TYPES, isEventType, isLiveOnly, isPersonal } from '#src/events/catalog.ts';
 
 /** Everything an endpoint can have subscribed to that a type falls under: itself, `*`, and `ai.*` for `ai.job.failed`. */
 export function patternsOf(type: string): string[] {
@@ -6,9 +6,9 @@ export function patternsOf(type: string): string[] {
   return ['*', ...parts.slice(1).map((_, at) => `${parts.slice(0, at + 1).join('.')}.*`), type];
 }
 
-/** Events that go to one webhook or one person alone, whatever was subscribed to. */
+/** Events that go to one webhook, one person or those who watch alone, whatever was subscribed to. */
 export const isAddressed = (type: string): boolean =>
-  type === 'webhook.test' || (isEventType(type) && isPersonal(type));
+  type === 'webhook.test' || (isEventType(type) && (isPersonal(type) || isLiveOnly(type)));
 
 /** Whatever an endpoint can subscribe to: every type, `*`, and every beginning of a type with `.*`. */
 export const SUBSCRIPTIONS: readonly string[] = [
