@@ -106,6 +106,8 @@ const Env = z.object({
   /** Calls of AI are kept for so many whole months; figures made of them for good. */
   AI_USAGE_KEEP_MONTHS: z.coerce.number().int().min(2).max(120).default(13),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
+  /** How long a campaign's item may be under way before it is taken back, or is unknown, in milliseconds. */
+  CAMPAIGN_LEASE_MS: z.coerce.number().int().min(1000).max(600_000).default(120_000),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
   /** API processes; while Redis is away each admits its part of what guessing would profit from. */

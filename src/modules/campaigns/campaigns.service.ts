@@ -1,0 +1,338 @@
+import { UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql';
+import { z } from 'zod';
+import { campaigns as queue } from '#queues/campaigns.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { AppError, badRequest, conflict, notFound } from '#src/errors.ts';
+import type { Auth } from '#src/http/access-token.ts';
+import { etagOf, mustMatch } from '#src/http/etag.ts';
+import { onlyOwner } from '#src/http/permissions.ts';
+import { decodeCursor, toPage } from '#src/http/page.ts';
+import { newId } from '#src/lib/ids.ts';
+import { appendAudit } from '#src/modules/audit/audit.ts';
+import { previewAudience } from '#src/modules/campaigns/audience.query.ts';
+import type { By } from '#src/modules/campaigns/by.ts';
+import {
+  cancelItems,
+  deleteDraft,
+  findCampaign,
+  findCampaigns,
+  insertCampaign,
+  moveCampaign,
+  noteStart,
+  resolveItem,
+  retryFailed,
+  updateDraft,
+  type CampaignRow,
+  type Move,
+} from '#src/modules/campaigns/campaigns.query.ts';
+import {
+  Counters,
+  type CampaignBody,
+  type CampaignPatch,
+  type CampaignStatus,
+  type CampaignView,
+  type People,
+} from '#src/modules/campaigns/campaigns.schemas.ts';
+import { pinContent } from '#src/modules/campaigns/content.ts';
+import { findChannel } from '#src/modules/channels/channels.query.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+type Needs = Pick<Runtime, 'orm' | 'producer' | 'log'>;
+
+export const countersOf = ({ total, counters }: Pick<CampaignRow, 'total' | 'counters'>) =>
+  Counters.parse({ ...counters, total });
+
+export const viewOf = (row: CampaignRow): CampaignView => ({
+  id: row.id,
+  name: row.name,
+  channelId: row.channel_id,
+  variants: row.variants,
+  holdoutPercent: row.holdout_percent,
+  audience: row.people.audience,
+  exclude: row.people.exclude,
+  requireConsent: row.people.requireConsent,
+  status: row.status,
+  pauseReason: row.pause_reason,
+  scheduledAt: row.scheduled_at,
+  maxLatenessMinutes: row.max_lateness_minutes,
+  timeZone: row.time_zone,
+  windows: row.windows,
+  counters: countersOf(row),
+  excluded: row.excluded,
+  startedAt: row.started_at,
+  finishedAt: row.finished_at,
+  createdBy: row.created_by,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+});
+
+/** Counters move by themselves: they are no change somebody else made. */
+export const tagOf = ({ id, version }: CampaignRow): string => etagOf([id, version]);
+
+export async function mustFindCampaign(em: EntityManager, id: string, lock = false): Promise<CampaignRow> {
+  const row = await findCampaign(em, id, lock);
+  if (!row) throw notFound('The campaign');
+  return row;
+}
+
+const wrongStatus = ({ status }: Pick<CampaignRow, 'status'>, verb: string) =>
+  conflict('campaign_status', `A campaign that is ${status} cannot be ${verb}.`);
+
+async function checkChannel(em: EntityManager, channelId: string): Promise<void> {
+  const channel = await findChannel(em, channelId);
+  if (channel && channel.kind !== 'cloud_api') return;
+  const message = channel ? 'is of a kind that campaigns are not sent through' : 'there is no such channel';
+  throw badRequest('validation_failed', `channelId: ${message}`, [{ path: 'channelId', code: 'not_found', message }]);
+}
+
+const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
+const noted = (row: CampaignRow) => ({ name: row.name, status: row.status, channelId: row.channel_id });
+const audited = (em: EntityManager, { actor }: By, verb: string, row: CampaignRow, more: object = {}) =>
+  appendAudit(em, actor, {
+    action: `campaign.${verb}`,
+    target: { type: 'campaign', id: row.id },
+    after: { ...noted(row), ...more },
+  });
+
+/** Makes a draft. A member who sees only their own contacts makes campaigns for those alone. @throws AppError 400 */
+export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Promise<CampaignRow> {
+  const { auth } = by;
+  return inWorkspaceTx(orm, auth, async (em) => {
+    await checkChannel(em, body.channelId);
+    const id = newId();
+    await insertCampaign(em, {
+      id,
+      name: body.name,
+      channelId: body.channelId,
+      variants: await pinContent(em, body),
+      holdoutPercent: body.holdoutPercent,
+      people: peopleOf(body),
+      ownerId: onlyOwner(auth, 'contacts') ?? null,
+      scheduledAt: body.scheduledAt ?? null,
+      maxLatenessMinutes: body.maxLatenessMinutes,
+      timeZone: body.timeZone ?? null,
+      windows: body.windows,
+      createdBy: auth.userId,
+    });
+    const row = await mustFindCampaign(em, id);
+    await audited(em, by, 'created', row);
+    return row;
+  });
+}
+
+export async function listCampaigns(
+  { orm }: Needs,
+  auth: Auth,
+  { limit, cursor, status }: { limit: number; cursor?: string | undefined; status?: CampaignStatus | undefined },
+) {
+  const before = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
+  const asked = { status: status ?? null, before, limit: limit + 1 };
+  const rows = await inWorkspaceTx(orm, auth, (em) => findCampaigns(em, asked));
+  return toPage(rows, limit, (row) => [row.id], viewOf);
+}
+
+/** @throws AppError 404 */
+export const readCampaign = ({ orm }: Needs, auth: Auth, id: string): Promise<CampaignRow> =>
+  inWorkspaceTx(orm, auth, (em) => mustFindCampaign(em, id));
+
+/** Changes a campaign that has not begun. @throws AppError 400, 404, 409, 412 */
+export function changeCampaign(
+  { orm }: Needs,
+  by: By,
+  id: string,
+  patch: CampaignPatch,
+  ifMatch: string | undefined,
+): Promise<CampaignRow> {
+  return inWorkspaceTx(orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, id, true);
+    mustMatch(ifMatch, tagOf(row));
+    if (patch.channelId !== undefined) await checkChannel(em, patch.channelId);
+    const isNewText = patch.content !== undefined || patch.variants !== undefined;
+    const isChanged = await updateDraft(em, id, {
+      name: patch.name ?? row.name,
+      channelId: patch.channelId ?? row.channel_id,
+      variants: isNewText ? await pinContent(em, patch) : row.variants,
+      holdoutPercent: patch.holdoutPercent ?? row.holdout_percent,
+      people: peopleOf({ ...row.people, ...patch }),
+      scheduledAt: patch.scheduledAt === undefined ? row.scheduled_at : patch.scheduledAt,
+      maxLatenessMinutes: patch.maxLatenessMinutes ?? row.max_lateness_minutes,
+      timeZone: patch.timeZone ?? row.time_zone,
+      windows: patch.windows ?? row.windows,
+    });
+    if (!isChanged) throw wrongStatus(row, 'changed');
+    const changed = await mustFindCampaign(em, id);
+    await audited(em, by, 'changed', changed, { changed: Object.keys(patch) });
+    return changed;
+  });
+}
+
+/** @throws AppError 404, 409 */
+export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void> {
+  return inWorkspaceTx(orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, id, true);
+    if (!(await deleteDraft(em, id))) throw wrongStatus(row, 'deleted');
+    await audited(em, by, 'deleted', row);
+  });
+}
+
+/** A new draft like it, with the texts it had. @throws AppError 404 */
+export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<CampaignRow> {
+  return inWorkspaceTx(orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, id);
+    const copyId = newId();
+    await insertCampaign(em, {
+      id: copyId,
+      name: row.name,
+      channelId: row.channel_id,
+      variants: row.variants,
+      holdoutPercent: row.holdout_percent,
+      people: row.people,
+      ownerId: onlyOwner(by.auth, 'contacts') ?? null,
+      scheduledAt: null,
+      maxLatenessMinutes: row.max_lateness_minutes,
+      timeZone: row.time_zone,
+      windows: row.windows,
+      createdBy: by.auth.userId,
+    });
+    const copy = await mustFindCampaign(em, copyId);
+    await audited(em, by, 'created', copy, { copyOf: id });
+    return copy;
+  });
+}
+
+/** Has a worker look now what control would find a second later. */
+async function wake({ producer, log }: Needs, workspaceId: string, ids: readonly string[]): Promise<void> {
+  const jobs = ids.map((jobId) => ({ ref: { workspaceId, jobId }, band: queue.band, delayMs: 0 }));
+  await producer.enqueue(queue.name, jobs).catch((error: unknown) => log.debug({ err: error }, 'Left to control'));
+}
+
+/**
+ * Starts a campaign, or has it wait for its time where that is still to come. However often and at how many processes it is asked for, it
+ * begins once; the same key is answered alike.
+ * @throws AppError 404; 409 where it has begun; 422 for a key of another campaign
+ */
+export async function startCampaign(
+  rt: Needs,
+  by: By,
+  id: string,
+  key: string,
+): Promise<{ row: CampaignRow; isReplayed: boolean }> {
+  const started = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, id, true);
+    if (row.start_key === key) return { row, isReplayed: true };
+    await mustBeOwn(by.auth, row);
+    const isForLater =
+      row.status === 'draft' && row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
+    if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
+    await noteStart(em, id, key, by.auth.userId);
+    const moved = await mustFindCampaign(em, id);
+    await audited(em, by, 'started', moved);
+    return { row: moved, isReplayed: false };
+  }).catch((error: unknown) => {
+    if (!(error instanceof UniqueConstraintViolationException)) throw error;
+    throw new AppError(422, 'idempotency_mismatch', 'This Idempotency-Key was used for another campaign.');
+  });
+  if (started.row.status === 'preparing') await wake(rt, by.auth.workspaceId, [id]);
+  return started;
+}
+
+/** A member who sees only their own contacts starts nothing that goes to others'. */
+async function mustBeOwn(auth: Auth, row: CampaignRow): Promise<void> {
+  const owner = onlyOwner(auth, 'contacts');
+  if (owner !== undefined && row.owner_id !== owner) throw notFound('The campaign');
+}
+
+const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as const;
+
+/** @throws AppError 404, 409 */
+export async function turnCampaign(rt: Needs, by: By, id: string, move: 'pause' | 'resume' | 'cancel') {
+  const row = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+    const before = await mustFindCampaign(em, id, true);
+    await mustBeOwn(by.auth, before);
+    if (!(await moveCampaign(em, id, move satisfies Move))) throw wrongStatus(before, VERBS[move]);
+    if (move === 'cancel') await cancelItems(em, id);
+    const after = await mustFindCampaign(em, id);
+    await audited(em, by, VERBS[move], after);
+    return after;
+  });
+  if (move === 'resume') await wake(rt, by.auth.workspaceId, [row.channel_id]);
+  return row;
+}
+
+/** @throws AppError 404, 409; 400 for a time that is past */
+export function scheduleCampaign(
+  rt: Needs,
+  by: By,
+  id: string,
+  body: { scheduledAt: string; timeZone?: string | undefined; windows?: CampaignRow['windows'] | undefined },
+): Promise<CampaignRow> {
+  if (new Date(body.scheduledAt).getTime() <= Date.now()) {
+    const message = 'must be in the future';
+    throw badRequest('validation_failed', `scheduledAt: ${message}`, [
+      { path: 'scheduledAt', code: 'too_early', message },
+    ]);
+  }
+  return inWorkspaceTx(rt.orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, id, true);
+    await mustBeOwn(by.auth, row);
+    if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
+    await updateDraft(em, id, {
+      name: row.name,
+      channelId: row.channel_id,
+      variants: row.variants,
+      holdoutPercent: row.holdout_percent,
+      people: row.people,
+      scheduledAt: body.scheduledAt,
+      maxLatenessMinutes: row.max_lateness_minutes,
+      timeZone: body.timeZone ?? row.time_zone,
+      windows: body.windows ?? row.windows,
+    });
+    const after = await mustFindCampaign(em, id);
+    await audited(em, by, VERBS.schedule, after);
+    return after;
+  });
+}
+
+/** Tries what failed without an effect once more. @throws AppError 404, 409 */
+export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ retried: number }> {
+  const { retried, row } = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+    const before = await mustFindCampaign(em, id, true);
+    await mustBeOwn(by.auth, before);
+    if (!['running', 'paused', 'completed', 'completed_with_unknown'].includes(before.status))
+      throw wrongStatus(before, 'tried again');
+    const count = await retryFailed(em, id);
+    if (count > 0) await moveCampaign(em, id, 'reopen');
+    await audited(em, by, 'retried', before, { items: count });
+    return { retried: count, row: before };
+  });
+  await wake(rt, by.auth.workspaceId, [row.channel_id]);
+  return { retried };
+}
+
+/** Says of an item nobody knows the end of how it ended, or has it sent again. @throws AppError 404, 409 */
+export async function resolveUnknown(
+  rt: Needs,
+  by: By,
+  key: { campaignId: string; itemId: string },
+  as: 'sent' | 'failed' | 'resend',
+): Promise<void> {
+  await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+    const row = await mustFindCampaign(em, key.campaignId, true);
+    await mustBeOwn(by.auth, row);
+    if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
+    if (!(await resolveItem(em, key, as))) throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
+    if (as === 'resend') await moveCampaign(em, key.campaignId, 'reopen');
+    await audited(em, by, 'item_resolved', row, { itemId: key.itemId, as });
+  });
+}
+
+/** @throws AppError 400 */
+export function previewPeople({ orm }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
+  return inWorkspaceTx(orm, auth, async (em) => {
+    const channel = people.channelId === undefined ? undefined : await findChannel(em, people.channelId);
+    return previewAudience(em, peopleOf(people), {
+      ownerId: onlyOwner(auth, 'contacts') ?? null,
+      pacing: channel?.pacing ?? null,
+    });
+  });
+}

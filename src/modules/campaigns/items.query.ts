@@ -1,0 +1,158 @@
+import type { Pool } from 'pg';
+import { queryAs } from '#src/db/tenant.ts';
+
+/** The right to send one item once: what `begin` and `ack` must say. */
+export interface Attempt {
+  itemId: string;
+  attemptId: string;
+  fence: number;
+}
+
+/** An item that was claimed, with all that sending it takes. */
+export interface ClaimedItem extends Attempt {
+  campaignId: string;
+  contactId: string;
+  /** E.164. */
+  to: string;
+  notBefore: string;
+  leaseExpiresAt: string;
+  /** The text before its variables are filled in. */
+  template: string;
+  contact: {
+    name: string;
+    phone: string;
+    email: string | null;
+    company: string | null;
+    position: string | null;
+    customFields: Record<string, unknown>;
+  };
+}
+
+export interface Claimed {
+  items: ClaimedItem[];
+  /** When there may be more to claim; null where nobody knows. */
+  againAt: string | null;
+}
+
+/**
+ * How an attempt ended. `failed` says that nothing reached anybody: `retryable` when it may be tried again, else the recipient cannot be
+ * reached. Whoever cannot say that says `unknown`.
+ */
+export interface Ack extends Attempt {
+  result: 'sent' | 'failed' | 'unknown';
+  retryable: boolean;
+  /** Whether the failure says something of the channel, and not of the recipient. */
+  isChannels: boolean;
+  code: string | null;
+  messageId: string | null;
+  retryAfterMs: number | null;
+}
+
+export interface Acked {
+  itemId: string;
+  /** `repeated`: it was known already, or something better is. `stale`: another attempt is under way. `refused`: it was never begun. */
+  verdict: 'accepted' | 'repeated' | 'stale' | 'refused';
+  status: string;
+}
+
+export interface MessageStatus {
+  itemId: string | null;
+  messageId: string | null;
+  status: 'sent' | 'delivered' | 'read' | 'failed';
+}
+
+/** Tries of what fails without an effect, and the milliseconds before the second; each further wait is four times as long. */
+export const MAX_ATTEMPTS = 3;
+export const BACKOFF_MS = 60_000;
+
+/** What is done with items, each in one statement, for one workspace. */
+export type Items = ReturnType<typeof createItems>;
+
+/**
+ * The steps of an item's life (see the migration): each is one round trip and one commit.
+ * @param leaseMs how long a claim, and then a begun attempt, may take
+ */
+export function createItems(pool: Pool, { leaseMs }: { leaseMs: number }) {
+  const ask = async <Row extends object>(workspaceId: string, name: string, call: string, values: unknown[]) =>
+    (await queryAs<Row>(pool, { workspaceId }, { name: `campaign-${name}`, text: `select ${call}`, values })).rows;
+  const ids = async (workspaceId: string, name: string, call: string, values: unknown[]): Promise<Set<string>> =>
+    new Set((await ask<{ id: string }>(workspaceId, name, call, values)).map(({ id }) => id));
+  return {
+    /** Takes up to `max` items of a channel that may be sent within `horizonMs`; what must not be sent is skipped on the way. */
+    async claim(
+      workspaceId: string,
+      asked: { channelId: string; max: number; holder: string; horizonMs: number },
+    ): Promise<Claimed> {
+      const values = [asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs];
+      const [row] = await ask<{ claimed: Claimed }>(
+        workspaceId,
+        'claim',
+        'campaign_claim($1::uuid, $2, $3, $4, $5) as claimed',
+        values,
+      );
+      return row?.claimed ?? { items: [], againAt: null };
+    },
+    /** Notes that attempts are about to have an effect. @returns the items that may be sent now; the others must not be */
+    begin: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
+      ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
+    /** Notes how attempts ended; each item once in a call. May be repeated, and come late. */
+    async ack(workspaceId: string, acks: readonly Ack[]): Promise<Acked[]> {
+      const asked = acks.map(({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
+        ...ack,
+        message_id,
+        retry_after_ms,
+        is_channels,
+      }));
+      return ask<Acked>(workspaceId, 'ack', '* from campaign_ack($1::json, $2, $3)', [
+        JSON.stringify(asked),
+        MAX_ATTEMPTS,
+        BACKOFF_MS,
+      ]);
+    },
+    /** Gives claimed items back that were not begun. */
+    release: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
+      ids(workspaceId, 'release', 'campaign_release($1::json) as id', [JSON.stringify(attempts)]),
+    /** Ends claimed items that cannot be sent as they are. */
+    skip: (workspaceId: string, skipped: readonly (Attempt & { reason: string })[]): Promise<Set<string>> =>
+      ids(workspaceId, 'skip', 'campaign_skip($1::json) as id', [JSON.stringify(skipped)]),
+    /** Notes what a channel says of messages, in any order and as often as it likes. @returns the items that changed */
+    status: (workspaceId: string, channelId: string, said: readonly MessageStatus[]): Promise<Set<string>> =>
+      ids(workspaceId, 'status', 'campaign_status($1::uuid, $2::json) as id', [
+        channelId,
+        JSON.stringify(said.map(({ itemId, messageId, status }) => ({ itemId, message_id: messageId, status }))),
+      ]),
+    /** Prolongs the lease of an attempt. @returns whether it is still the holder's */
+    async renew(workspaceId: string, { itemId, attemptId, fence }: Attempt): Promise<boolean> {
+      const { rowCount } = await queryAs(
+        pool,
+        { workspaceId },
+        {
+          name: 'campaign-renew',
+          text: `update campaign_item set lease_expires_at = clock_timestamp() + $4 * interval '1 millisecond'
+            where workspace_id = current_workspace() and id = $1 and attempt_id = $2 and fence = $3
+              and status in ('claimed', 'dispatching') and lease_expires_at > clock_timestamp()`,
+          values: [itemId, attemptId, fence, leaseMs],
+        },
+      );
+      return (rowCount ?? 0) > 0;
+    },
+    /** Ends a campaign that has nothing left, or pauses one in trouble. */
+    async settle(workspaceId: string, campaignId: string): Promise<void> {
+      await ask(workspaceId, 'settle', 'campaign_settle(current_workspace(), $1::uuid)', [campaignId]);
+    },
+  };
+}
+
+/** As the system: takes back what nobody holds any more. @returns how many; call again while > 0 */
+export async function sweepItems(systemPool: Pool): Promise<number> {
+  const { rows } = await systemPool.query<{ n: number }>('select campaign_sweep(1000) as n');
+  return rows[0]?.n ?? 0;
+}
+
+/** As the system: ends campaigns that have nothing left, and pauses those in trouble. */
+export async function settleCampaigns(systemPool: Pool): Promise<void> {
+  await systemPool.query(`select campaign_settle(c.workspace_id, c.id) from campaign c where c.status = 'running'
+    and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
+        and i.status in ('pending', 'claimed', 'dispatching'))
+      or campaign_trouble(c.workspace_id, c.id, coalesce(c.resumed_at, c.started_at)) is not null)`);
+}

@@ -1,0 +1,33 @@
+import { AppError } from '#src/errors.ts';
+import type { Orm } from '#src/db/orm.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { freezeAudience, MAX_RECIPIENTS } from '#src/modules/campaigns/audience.query.ts';
+import { beginRunning, failPreparing, findCampaign } from '#src/modules/campaigns/campaigns.query.ts';
+
+/**
+ * Writes down who a campaign that was started is for, and lets it run: one transaction, so that it begins once, with everybody, whoever is
+ * killed in between and however many do it.
+ */
+export async function prepareCampaign(orm: Orm, workspaceId: string, id: string): Promise<void> {
+  try {
+    await inWorkspaceTx(orm, { workspaceId }, async (em) => {
+      const row = await findCampaign(em, id, true);
+      if (row?.status !== 'preparing') return;
+      const frozen = await freezeAudience(em, row.people, {
+        ownerId: row.owner_id,
+        channelId: row.channel_id,
+        parting: {
+          campaignId: id,
+          holdoutPercent: row.holdout_percent,
+          weights: row.variants.map(({ weight }) => weight),
+        },
+      });
+      if (frozen.total > MAX_RECIPIENTS)
+        throw new AppError(422, 'too_many_recipients', `A campaign is for ${MAX_RECIPIENTS} people at most.`);
+      await beginRunning(em, id, frozen);
+    });
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    await inWorkspaceTx(orm, { workspaceId }, (em) => failPreparing(em, id, error.code));
+  }
+}
