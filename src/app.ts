@@ -27,6 +27,7 @@ import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
+import { mergeRoutes } from '#src/modules/contacts/merge.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
@@ -98,6 +99,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(labelRoutes(rt));
+  await app.register(mergeRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
