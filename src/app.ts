@@ -26,6 +26,7 @@ import { accountRoutes } from '#src/modules/auth/account.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
+import { contactBulkRoutes } from '#src/modules/contacts/bulk.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { mergeRoutes } from '#src/modules/contacts/merge.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
@@ -100,6 +101,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(apiKeyRoutes(rt));
   await app.register(labelRoutes(rt));
   await app.register(mergeRoutes(rt));
+  await app.register(contactBulkRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));

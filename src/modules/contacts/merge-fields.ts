@@ -63,7 +63,11 @@ const latest = (times: readonly (string | null)[]): string | null =>
   times.reduce((a, b) => (a === null || (b !== null && Date.parse(b) > Date.parse(a)) ? b : a), null);
 
 /** What the winner is after a merge. @param losers in the order they were named */
-export function mergeValues(winner: ContactImage, losers: readonly ContactImage[], choices: MergeChoices): MergedValues {
+export function mergeValues(
+  winner: ContactImage,
+  losers: readonly ContactImage[],
+  choices: MergeChoices,
+): MergedValues {
   const all = [winner, ...losers];
   const of = (id: string) => all.find((one) => one.id === id) ?? winner;
   const chosen = (field: ChosenField): string | null => {

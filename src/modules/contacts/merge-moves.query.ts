@@ -27,7 +27,9 @@ async function findTwins(
   const { table, column, uniques } = reference;
   const twins: { own: RowKey; other: RowKey }[] = [];
   for (const { parts, where } of uniques) {
-    const side = (name: string) => `(select ${[`${keyOf('t', reference)} as key`, ...parts.map((part, at) => `${part} as part${at}`)].join(', ')}
+    const side = (
+      name: string,
+    ) => `(select ${[`${keyOf('t', reference)} as key`, ...parts.map((part, at) => `${part} as part${at}`)].join(', ')}
       from ${table} t where t.workspace_id = current_workspace() and t.${column} = ?::uuid ${where === null ? '' : `and ${where}`}) ${name}`;
     const isSame = parts.map((_, at) => `x.part${at} = y.part${at}`).join(' and ') || 'true';
     twins.push(

@@ -39,7 +39,11 @@ export async function closeLosers(em: EntityManager, winnerId: string, loserIds:
 }
 
 /** Brings back contacts that `closeLosers` put away. @returns those that are still where it put them */
-export async function reopenLosers(em: EntityManager, winnerId: string, loserIds: readonly string[]): Promise<string[]> {
+export async function reopenLosers(
+  em: EntityManager,
+  winnerId: string,
+  loserIds: readonly string[],
+): Promise<string[]> {
   const rows = await em.execute<{ id: string }[]>(
     `update contact set merged_into = null, deleted_at = null, version = version + 1, updated_at = now()
       where workspace_id = current_workspace() and id = any(?::uuid[]) and merged_into = ?::uuid and erased_at is null returning id`,
@@ -60,7 +64,15 @@ export async function saveWinner(em: EntityManager, id: string, values: MergedVa
 
 export async function insertMerge(
   em: EntityManager,
-  merge: { id: string; winnerId: string; loserIds: readonly string[]; userId: string; before: object; after: object; moves: object },
+  merge: {
+    id: string;
+    winnerId: string;
+    loserIds: readonly string[];
+    userId: string;
+    before: object;
+    after: object;
+    moves: object;
+  },
 ): Promise<void> {
   await em.execute(
     `insert into contact_merge (workspace_id, id, winner_id, loser_ids, user_id, before, after, moves)

@@ -39,10 +39,9 @@ const ws = () => ana.workspace.id;
 async function create(table: string, fields: Record<string, unknown>): Promise<string> {
   const row = { workspace_id: ws(), id: crypto.randomUUID(), ...fields };
   const columns = Object.keys(row).join(', ');
-  await run(
-    `insert into ${table} (${columns}) select ${columns} from json_populate_record(null::${table}, $1)`,
-    [JSON.stringify(row)],
-  );
+  await run(`insert into ${table} (${columns}) select ${columns} from json_populate_record(null::${table}, $1)`, [
+    JSON.stringify(row),
+  ]);
   return row.id;
 }
 
@@ -66,7 +65,10 @@ const someone: fc.Arbitrary<Drawn> = fc.record({
     sentiment: maybe(fc.constantFrom('positive', 'negative')),
     lead_score: maybe(fc.constantFrom(0, 80)),
     last_inbound_at: maybe(fc.constantFrom('2026-01-01T00:00:00.123456Z', '2026-03-01T00:00:00.654321Z')),
-    custom_fields: fc.dictionary(fc.constantFrom('cpf', 'size', 'vip'), fc.constantFrom<unknown>('x', 'y', 7, false, null)),
+    custom_fields: fc.dictionary(
+      fc.constantFrom('cpf', 'size', 'vip'),
+      fc.constantFrom<unknown>('x', 'y', 7, false, null),
+    ),
   }),
   identities: fc.uniqueArray(fc.constantFrom('phone', 'wa_id', 'lid', 'email', 'external')),
   labels: fc.subarray([0, 1, 2]),
@@ -86,7 +88,11 @@ async function make({ fields, ...rest }: Drawn): Promise<string> {
   for (const kind of rest.identities)
     await create('contact_identity', { contact_id: id, kind, value: `${counter}-${kind}`, created_at });
   for (const at of rest.labels)
-    await run('insert into contact_label (workspace_id, contact_id, label_id) values ($1, $2, $3)', [ws(), id, labels[at]]);
+    await run('insert into contact_label (workspace_id, contact_id, label_id) values ($1, $2, $3)', [
+      ws(),
+      id,
+      labels[at],
+    ]);
   for (let n = 0; n < rest.activities; n += 1)
     await create('activity', { type: 'note.added', contact_id: id, payload: { n }, occurred_at: created_at });
   for (const channel of rest.talks) {
@@ -105,7 +111,9 @@ const TABLES = ['contact_identity', 'contact_label', 'probe_talk', 'probe_line',
 async function everything(): Promise<Record<string, unknown[]>> {
   const all: Record<string, unknown[]> = {};
   for (const table of TABLES)
-    all[table] = await run(`select to_jsonb(t) as row from ${table} t where workspace_id = $1 order by t::text`, [ws()]);
+    all[table] = await run(`select to_jsonb(t) as row from ${table} t where workspace_id = $1 order by t::text`, [
+      ws(),
+    ]);
   all['contact'] = await run(
     `select to_jsonb(t) - 'version' - 'updated_at' as row from contact t where workspace_id = $1 order by id`,
     [ws()],
@@ -161,10 +169,10 @@ describe('merging', () => {
         const consents = drawn.map(({ fields }) => fields['consent']);
         const careful = ['denied', 'unknown', 'granted'].find((consent) => consents.includes(consent));
         expect(winner).toMatchObject({ consent: careful, deleted_at: null, version: 2 });
-        const losers = await run('select merged_into, deleted_at from contact where workspace_id = $1 and id = any($2)', [
-          ws(),
-          loserIds,
-        ]);
+        const losers = await run(
+          'select merged_into, deleted_at from contact where workspace_id = $1 and id = any($2)',
+          [ws(), loserIds],
+        );
         for (const loser of losers) expect(loser).toEqual({ merged_into: winnerId, deleted_at: expect.any(Date) });
         const undone = await post(`/api/contacts/merges/${merged.json().id}/undo`);
         expect([undone.statusCode, undone.json().detail]).toEqual([200, undefined]);
@@ -176,8 +184,17 @@ describe('merging', () => {
     process.stdout.write(`Merges: ${RUNS} done and undone\n`);
   });
 
-  const plain: Drawn = { fields: {}, identities: ['phone'], labels: [], activities: 0, talks: [], lines: 0, hasNote: false };
-  const of = async (id: string) => (await run('select * from contact where workspace_id = $1 and id = $2', [ws(), id]))[0];
+  const plain: Drawn = {
+    fields: {},
+    identities: ['phone'],
+    labels: [],
+    activities: 0,
+    talks: [],
+    lines: 0,
+    hasNote: false,
+  };
+  const of = async (id: string) =>
+    (await run('select * from contact where workspace_id = $1 and id = $2', [ws(), id]))[0];
   const pair = async (a: object, b: object): Promise<[string, string]> => [
     await make({ ...plain, fields: { consent: 'unknown', custom_fields: {}, ...a } }),
     await make({ ...plain, fields: { consent: 'unknown', custom_fields: {}, ...b } }),
@@ -188,7 +205,12 @@ describe('merging', () => {
       { company: 'Padaria', email: null, custom_fields: { cpf: '1' } },
       { company: 'Oficina', email: 'b@x.com', position: 'Dona', custom_fields: { cpf: '2', size: 3 } },
     );
-    const body = { winnerId, loserIds: [loserId], fields: { company: loserId, name: 'winner' }, customFields: { cpf: loserId } };
+    const body = {
+      winnerId,
+      loserIds: [loserId],
+      fields: { company: loserId, name: 'winner' },
+      customFields: { cpf: loserId },
+    };
     expect((await post('/api/contacts/merge', body)).statusCode).toBe(200);
     expect(await of(winnerId)).toMatchObject({
       company: 'Oficina',
@@ -196,7 +218,10 @@ describe('merging', () => {
       position: 'Dona',
       custom_fields: { cpf: '2', size: 3 },
     });
-    const events = await run(`select type, data from outbox_event where workspace_id = $1 and subject_id = $2`, [ws(), winnerId]);
+    const events = await run(`select type, data from outbox_event where workspace_id = $1 and subject_id = $2`, [
+      ws(),
+      winnerId,
+    ]);
     expect(events).toEqual([
       { type: 'contact.merged', data: { contactId: winnerId, ownerId: null, mergedId: loserId } },
     ]);
@@ -205,13 +230,19 @@ describe('merging', () => {
   });
 
   it('is not undone over what somebody changed since, and says what that is', async () => {
-    const [winnerId, loserId] = await pair({ company: null }, { company: 'Oficina', last_inbound_at: '2026-01-01T00:00:00Z' });
+    const [winnerId, loserId] = await pair(
+      { company: null },
+      { company: 'Oficina', last_inbound_at: '2026-01-01T00:00:00Z' },
+    );
     const { id } = (await post('/api/contacts/merge', { winnerId, loserIds: [loserId] })).json();
     await run(`update contact set company = 'Outra', last_inbound_at = now() where id = $1`, [winnerId]);
     await run(`delete from contact_identity where contact_id = $1`, [winnerId]);
     const refused = await post(`/api/contacts/merges/${id}/undo`);
     expect(refused.json()).toMatchObject({ status: 409, code: 'merge_changed' });
-    expect(refused.json().errors.map(({ path }: { path: string }) => path)).toEqual(['winner.company', 'contact_identity']);
+    expect(refused.json().errors.map(({ path }: { path: string }) => path)).toEqual([
+      'winner.company',
+      'contact_identity',
+    ]);
     expect(await of(loserId)).toMatchObject({ merged_into: winnerId });
   });
 
@@ -249,7 +280,10 @@ describe('merging', () => {
   it('lets a member who sees their own alone merge their own alone', async () => {
     const person = await aUser(test.rt);
     await aMember(test.rt, ws(), person.user.id, 'member');
-    await run(`update member set denies = '{contacts:all}' where workspace_id = $1 and user_id = $2`, [ws(), person.user.id]);
+    await run(`update member set denies = '{contacts:all}' where workspace_id = $1 and user_id = $2`, [
+      ws(),
+      person.user.id,
+    ]);
     const own = { owner_id: person.user.id };
     const [a, b] = await pair(own, own);
     const [other] = await pair({}, {});
@@ -275,10 +309,19 @@ describe('merging', () => {
   it('knows every table that hangs on a contact', async () => {
     const found = await inWorkspaceTx(test.rt.orm, ana.auth, (em) => findReferences(em, 'contact'));
     const tables = found.map(({ table }) => table);
-    for (const table of ['contact', 'contact_identity', 'contact_label', 'activity', 'probe_talk', 'probe_line', 'probe_note'])
+    for (const table of [
+      'contact',
+      'contact_identity',
+      'contact_label',
+      'activity',
+      'probe_talk',
+      'probe_line',
+      'probe_note',
+    ])
       expect(tables).toContain(table);
     // Rows can be moved back only by a key.
-    for (const { table, column, key, uniques } of found) expect([table, column, key.length + uniques.length]).not.toContain(0);
+    for (const { table, column, key, uniques } of found)
+      expect([table, column, key.length + uniques.length]).not.toContain(0);
     const loose = await run(`select c.relname as name from pg_class c
       join pg_attribute a on a.attrelid = c.oid and a.attname = 'contact_id' and not a.attisdropped
       where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition

@@ -138,7 +138,8 @@ async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): P
   await saveWinner(em, merge.winner_id, values);
   const back = await reopenLosers(em, merge.winner_id, merge.loser_ids);
   for (const { id } of losers)
-    if (!back.includes(id)) errors.push({ path: `contacts.${id}`, code: 'changed', message: 'is no longer merged into it' });
+    if (!back.includes(id))
+      errors.push({ path: `contacts.${id}`, code: 'changed', message: 'is no longer merged into it' });
   return errors;
 }
 
@@ -148,7 +149,12 @@ async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): P
  */
 export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): Promise<Merged> {
   const changedSince = (errors?: FieldError[]) =>
-    new AppError(409, 'merge_changed', 'What the merge made was changed since, so it cannot be undone.', errors ? { errors } : {});
+    new AppError(
+      409,
+      'merge_changed',
+      'What the merge made was changed since, so it cannot be undone.',
+      errors ? { errors } : {},
+    );
   const undo = inWorkspaceTx(orm, auth, async (em) => {
     const merge = await lockMerge(em, id);
     if (!merge) throw notFound('The merge');

@@ -11,7 +11,12 @@ import {
   type Scalar,
   type ValueKind,
 } from '#src/modules/segments/filter-values.ts';
-import { childrenOf, type CustomNode, type NodePath, type SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import {
+  childrenOf,
+  type CustomNode,
+  type NodePath,
+  type SegmentFilter,
+} from '#src/modules/segments/segment-filter.ts';
 
 /** A field a workspace made for its contacts. */
 export interface CustomField {
@@ -85,7 +90,8 @@ const COLUMNS: Record<FilterField, Omit<Column, 'kind' | 'params'>> = {
 };
 
 // A value that is not of its field's kind (the field was another once) is none.
-const ofType = (type: string, sql: string) => `case when jsonb_typeof(c.custom_fields -> ?::text) = '${type}' then ${sql} end`;
+const ofType = (type: string, sql: string) =>
+  `case when jsonb_typeof(c.custom_fields -> ?::text) = '${type}' then ${sql} end`;
 const TEXT = ofType('string', 'c.custom_fields ->> ?::text');
 const CUSTOM: Record<CustomField['kind'], Omit<Column, 'params'>> = {
   text: { kind: 'text', sql: TEXT, like: folded },
@@ -136,7 +142,8 @@ class Compiler {
   }
 
   #askLabel(id: string, path: NodePath): Condition {
-    if (!this.#fields.labels.has(id)) return this.#fail([...path, 'hasLabel'], 'unknown_label', `there is no label ${id}`);
+    if (!this.#fields.labels.has(id))
+      return this.#fail([...path, 'hasLabel'], 'unknown_label', `there is no label ${id}`);
     return {
       sql: `exists (select from contact_label l where l.workspace_id = c.workspace_id and l.contact_id = c.id and l.label_id = ?::uuid)`,
       params: [id],

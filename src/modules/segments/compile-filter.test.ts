@@ -18,8 +18,30 @@ const ZONE = 'America/Sao_Paulo';
 const at = (daysAgo: number, ms = 0) => new Date(NOW.getTime() - daysAgo * DAY_MS + ms).toISOString();
 /** Moments on and beside the edges that filters ask for. */
 const MOMENTS = [at(0), at(0, 1), at(1), at(1, -1), at(1, 1), at(7), at(7, -1), at(30), at(400), at(-2)] as const;
-const DATES = ['2026-03-09', '2026-03-10', '2026-03-08', '2026-03-02', '2026-03-01', '2025-12-31', '2026-04-01'] as const;
-const WORDS = ['Ação', 'acao', 'AÇÃO', "d'água", '50%', 'a_b', String.raw`c\d`, 'Ümit', 'José', 'jose', 'x', '?', 'São Paulo'] as const;
+const DATES = [
+  '2026-03-09',
+  '2026-03-10',
+  '2026-03-08',
+  '2026-03-02',
+  '2026-03-01',
+  '2025-12-31',
+  '2026-04-01',
+] as const;
+const WORDS = [
+  'Ação',
+  'acao',
+  'AÇÃO',
+  "d'água",
+  '50%',
+  'a_b',
+  String.raw`c\d`,
+  'Ümit',
+  'José',
+  'jose',
+  'x',
+  '?',
+  'São Paulo',
+] as const;
 const PHONES = ['+5511987654321', '+5511987650000', '+5521987654321', '+12125552368', '+551134567890'] as const;
 const NUMBERS = [0, -1, 1, 0.1, 50, 99.5, 1e21, 100] as const;
 
@@ -60,7 +82,14 @@ function holds(filter: SegmentFilter, person: Person): boolean {
   return answer(kind, person[filter.field], op, value);
 }
 
-const KINDS: Record<string, string> = { note: 'text', size: 'number', since: 'date', vip: 'boolean', tier: 'choice', site: 'text' };
+const KINDS: Record<string, string> = {
+  note: 'text',
+  size: 'number',
+  since: 'date',
+  vip: 'boolean',
+  tier: 'choice',
+  site: 'text',
+};
 const JS_TYPES: Record<string, string> = { number: 'number', boolean: 'boolean' };
 const isOfKind = (kind: string, held: unknown): held is string | number | boolean =>
   typeof held === (JS_TYPES[kind] ?? 'string');
@@ -96,7 +125,10 @@ const labels = Array.from({ length: 3 }, () => crypto.randomUUID());
 
 const maybe = <Value>(arbitrary: fc.Arbitrary<Value>) => fc.option(arbitrary, { freq: 2 });
 const words = fc.constantFrom(...WORDS);
-const text = fc.oneof(words, fc.tuple(words, words).map((pair) => pair.join(' ')));
+const text = fc.oneof(
+  words,
+  fc.tuple(words, words).map((pair) => pair.join(' ')),
+);
 const email = fc.constantFrom('a@b.co', 'A@b.co', 'josé@x.com', 'a_b@x.com', 'jose@x.com');
 const moment = fc.constantFrom(...MOMENTS);
 const custom = fc.record(
@@ -248,7 +280,9 @@ describe('a filter', () => {
   it('has the exact opposite under not, also where there is no value', async () => {
     await inTx(async (em) => {
       const idsOf = async (filter: SegmentFilter) =>
-        (await searchContacts(em, compileFilter(filter, fields), { sort: 'name', limit: CONTACTS })).map(({ id }) => id);
+        (await searchContacts(em, compileFilter(filter, fields), { sort: 'name', limit: CONTACTS })).map(
+          ({ id }) => id,
+        );
       for (const filter of fc.sample(filters(ana.user.id), { numRuns: 100, seed: 3 })) {
         const [yes, no] = [await idsOf(filter), await idsOf({ not: filter })];
         expect([...yes, ...no].toSorted()).toEqual(people.map(({ id }) => id).toSorted());

@@ -54,7 +54,12 @@ export interface FoundContact {
 export async function searchContacts(
   em: EntityManager,
   where: Condition,
-  { sort, after, limit, ownerId }: { sort: ContactSort; after?: FoundContact; limit: number; ownerId?: string | undefined },
+  {
+    sort,
+    after,
+    limit,
+    ownerId,
+  }: { sort: ContactSort; after?: FoundContact; limit: number; ownerId?: string | undefined },
 ): Promise<FoundContact[]> {
   const { sql, text, cast, direction } = SORTS[sort];
   const mine = ofOwner(ownerId);

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { IdText } from '#src/http/fields.ts';
-import { CHOICES, FIELDS, FilterOp, FilterValue, readValue, type FilterField } from '#src/modules/segments/filter-values.ts';
+import {
+  CHOICES,
+  FIELDS,
+  FilterOp,
+  FilterValue,
+  readValue,
+  type FilterField,
+} from '#src/modules/segments/filter-values.ts';
 
 const MAX_DEPTH = 8;
 const MAX_NODES = 100;
@@ -51,7 +58,8 @@ export type NodePath = readonly (string | number)[];
 /** The nodes right under one. */
 export function childrenOf(node: SegmentFilter, path: NodePath): { node: SegmentFilter; path: NodePath }[] {
   if ('not' in node) return [{ node: node.not, path: [...path, 'not'] }];
-  const [key, nodes] = 'and' in node ? ['and', node.and] as const : 'or' in node ? ['or', node.or] as const : ['', []] as const;
+  const [key, nodes] =
+    'and' in node ? (['and', node.and] as const) : 'or' in node ? (['or', node.or] as const) : (['', []] as const);
   return nodes.map((child, index) => ({ node: child, path: [...path, key, index] }));
 }
 
