@@ -29,7 +29,9 @@ import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { campaignRoutes } from '#src/modules/campaigns/campaigns.routes.ts';
 import { deliveryRoutes } from '#src/modules/campaigns/delivery.routes.ts';
 import { channelRoutes } from '#src/modules/channels/channels.routes.ts';
+import { contactBulkRoutes } from '#src/modules/contacts/bulk.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
+import { mergeRoutes } from '#src/modules/contacts/merge.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
@@ -101,6 +103,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(labelRoutes(rt));
+  await app.register(mergeRoutes(rt));
+  await app.register(contactBulkRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
