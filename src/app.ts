@@ -30,6 +30,8 @@ import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
+import { conversationRoutes } from '#src/modules/messages/conversations.routes.ts';
+import { messageRoutes } from '#src/modules/messages/messages.routes.ts';
 import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
 import { notificationRoutes } from '#src/modules/notifications/notifications.routes.ts';
 import { healthRoutes } from '#src/modules/ops/health.routes.ts';
@@ -98,6 +100,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(labelRoutes(rt));
+  await app.register(messageRoutes(rt));
+  await app.register(conversationRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
