@@ -40,6 +40,7 @@ import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { reminderRoutes } from '#src/modules/reminders/reminders.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
+import { templateRoutes } from '#src/modules/templates/templates.routes.ts';
 import { webhookRoutes } from '#src/modules/webhooks/webhooks.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
@@ -102,6 +103,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(labelRoutes(rt));
   await app.register(messageRoutes(rt));
   await app.register(conversationRoutes(rt));
+  await app.register(templateRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
