@@ -153,6 +153,7 @@ export class Messages extends Migration {
       asked_at timestamptz not null default now(),
       due_at timestamptz,
       job_id uuid,
+      started_at timestamptz,
       primary key (workspace_id, contact_id, kind),
       ${ofContact('contact_ai')}
     )`);

@@ -26,6 +26,7 @@ import { accountRoutes } from '#src/modules/auth/account.routes.ts';
 import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
+import { scoreRoutes } from '#src/modules/contact-ai/score.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
@@ -104,6 +105,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(messageRoutes(rt));
   await app.register(conversationRoutes(rt));
   await app.register(templateRoutes(rt));
+  await app.register(scoreRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
