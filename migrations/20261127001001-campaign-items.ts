@@ -35,23 +35,25 @@ begin
 end $$`;
 
 // Moments at which so many may be sent, one after the other: some time apart, and after some of them longer.
-const SLOTS = `create function channel_slots(pacing jsonb, wanted int, horizon interval, inout flow channel_flow, out slots timestamptz[])
+const SLOTS = `create function channel_slots(pacing jsonb, wanted int, horizon interval, flow channel_flow, out slots timestamptz[], out next_at timestamptz,
+  out since_pause int)
 language plpgsql as $$
 declare
   every int := (pacing->>'pauseEvery')::int;
   gap float;
 begin
   slots := '{}';
-  flow.not_before := greatest(flow.not_before, now());
-  while cardinality(slots) < wanted and flow.not_before <= now() + horizon loop
-    slots := slots || flow.not_before;
+  next_at := greatest(flow.not_before, now());
+  since_pause := flow.since_pause;
+  while cardinality(slots) < wanted and next_at <= now() + horizon loop
+    slots := slots || next_at;
     gap := (pacing->>'minDelayMs')::float + random() * ((pacing->>'maxDelayMs')::float - (pacing->>'minDelayMs')::float);
-    flow.since_pause := flow.since_pause + 1;
-    if every is not null and flow.since_pause >= every * (0.75 + random() / 2) then
+    since_pause := since_pause + 1;
+    if every is not null and since_pause >= every * (0.75 + random() / 2) then
       gap := gap + (pacing->>'pauseMinMs')::float + random() * ((pacing->>'pauseMaxMs')::float - (pacing->>'pauseMinMs')::float);
-      flow.since_pause := 0;
+      since_pause := 0;
     end if;
-    flow.not_before := flow.not_before + gap * interval '1 millisecond';
+    next_at := next_at + gap * interval '1 millisecond';
   end loop;
 end $$`;
 
@@ -94,7 +96,8 @@ begin
     return json_build_object('items', '[]'::json, 'againAt', flow.blocked_until);
   end if;
   before := flow;
-  select s.flow, s.slots into flow, slots from channel_slots(here.pacing, least(wanted, room), horizon_ms * interval '1 millisecond', flow) s;
+  select s.slots, s.next_at, s.since_pause into slots, flow.not_before, flow.since_pause
+    from channel_slots(here.pacing, least(wanted, room), horizon_ms * interval '1 millisecond', before) s;
   if cardinality(slots) = 0 then
     return json_build_object('items', '[]'::json, 'againAt', flow.not_before);
   end if;

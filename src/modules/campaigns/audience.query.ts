@@ -1,6 +1,9 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { badRequest } from '#src/errors.ts';
 import type { People } from '#src/modules/campaigns/campaigns.schemas.ts';
+import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
+import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
+import { Segment } from '#src/modules/segments/segment.entity.ts';
 
 /** A condition on the contact `c`; `params` stand for its `?`, in their order. */
 interface Condition {
@@ -22,8 +25,14 @@ const byLabels = (labels: readonly string[]): Condition => ({
       and exists (select from json_array_elements_text(?::json) v where lower(l.name) = lower(v) or l.id::text = lower(v)))`,
   params: [JSON.stringify(labels)],
 });
-async function bySegment(_em: EntityManager, segmentId: string): Promise<Condition> {
-  throw badRequest('validation_failed', `audience.segmentId: there is no segment ${segmentId}.`);
+/** What a segment says at this moment. @throws AppError 400 where there is none, 422 where it names what is gone */
+async function bySegment(em: EntityManager, segmentId: string): Promise<Condition> {
+  const segment = await em.findOne(Segment, { id: segmentId });
+  if (!segment) {
+    const message = 'there is no such segment';
+    throw badRequest('validation_failed', `segmentId: ${message}`, [{ path: 'segmentId', code: 'not_found', message }]);
+  }
+  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter));
 }
 
 async function conditionOf(em: EntityManager, { audience, exclude }: Pick<People, 'audience' | 'exclude'>) {
