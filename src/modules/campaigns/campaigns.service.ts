@@ -209,16 +209,17 @@ async function wake({ producer, log }: Needs, workspaceId: string, ids: readonly
 /**
  * Starts a campaign, or has it wait for its time where that is still to come. However often and at how many processes it is asked for, it
  * begins once; the same key is answered alike.
- * @throws AppError 404; 409 where it has begun; 422 for a key of another campaign
+ * @throws AppError 400 without a key; 404; 409 where it has begun; 422 for a key of another campaign
  */
 export async function startCampaign(
   rt: Needs,
   by: By,
   id: string,
-  key: string,
+  givenKey: string | null,
 ): Promise<{ row: CampaignRow; isReplayed: boolean }> {
   const started = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
+    const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
     await mustBeOwn(by.auth, row);
     const isForLater =
@@ -234,6 +235,14 @@ export async function startCampaign(
   });
   if (started.row.status === 'preparing') await wake(rt, by.auth.workspaceId, [id]);
   return started;
+}
+
+function neededKey(key: string | null): string {
+  if (key !== null) return key;
+  const message = 'is needed, so that a request that is sent twice starts once';
+  throw badRequest('validation_failed', `headers.idempotency-key: ${message}`, [
+    { path: 'headers.idempotency-key', code: 'required', message },
+  ]);
 }
 
 /** A member who sees only their own contacts starts nothing that goes to others'. */
