@@ -38,6 +38,7 @@ import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
 import { reminderRoutes } from '#src/modules/reminders/reminders.routes.ts';
 import { settingsRoutes } from '#src/modules/settings/settings.routes.ts';
+import { taskRoutes } from '#src/modules/tasks/tasks.routes.ts';
 import { webhookRoutes } from '#src/modules/webhooks/webhooks.routes.ts';
 import { memberRoutes } from '#src/modules/workspaces/members.routes.ts';
 import { workspaceRoutes } from '#src/modules/workspaces/workspaces.routes.ts';
@@ -98,6 +99,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(memberRoutes(rt));
   await app.register(apiKeyRoutes(rt));
   await app.register(labelRoutes(rt));
+  await app.register(taskRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));

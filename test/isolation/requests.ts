@@ -17,6 +17,11 @@ export interface Entry {
 }
 
 const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
+const aTask = async (world: World) => ({ id: await world.create('/api/tasks', { title: 'Ligar', dueAt: inAnHour() }) });
+const aTaskReminder = async (world: World) => {
+  const { id } = await aTask(world);
+  return { id, reminderId: await world.create(`/api/tasks/${id}/reminders`, { minutesBefore: 1 }) };
+};
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -148,6 +153,20 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'GET /api/tasks': nothing,
+  'POST /api/tasks': { body: () => ({ title: 'Ligar' }) },
+  'GET /api/tasks/today': nothing,
+  'GET /api/tasks/upcoming': nothing,
+  'GET /api/tasks/:id': { params: aTask },
+  'PATCH /api/tasks/:id': { params: aTask, body: () => ({ priority: 'high' }) },
+  'DELETE /api/tasks/:id': { params: aTask },
+  'POST /api/tasks/:id/complete': { params: aTask },
+  'POST /api/tasks/:id/reopen': { params: aTask },
+  'GET /api/tasks/:id/reminders': { params: aTask },
+  'POST /api/tasks/:id/reminders': { params: aTask, body: () => ({ minutesBefore: 1 }) },
+  'GET /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
+  'PATCH /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder, body: () => ({ minutesBefore: 2 }) },
+  'DELETE /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },
