@@ -24,8 +24,14 @@ const formats = new Map(
     new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' }),
   ]),
 );
-/** What the clocks show, asked of the formatter for people. */
-const wallOf = (ms: number, zone: (typeof ZONES)[number]) => (formats.get(zone)?.format(ms) ?? '').replace(' ', 'T');
+const walls = new Map<string, string>();
+/** What the clocks show, asked of the formatter for people; each moment once. */
+function wallOf(ms: number, zone: (typeof ZONES)[number]): string {
+  const key = `${zone} ${ms}`;
+  const wall = walls.get(key) ?? (formats.get(zone)?.format(ms) ?? '').replace(' ', 'T');
+  walls.set(key, wall);
+  return wall;
+}
 const utc = (wall: string) => Date.parse(`${wall}Z`);
 
 interface Case {
@@ -40,11 +46,12 @@ interface Case {
 function isDay({ freq, interval, days, start }: Case, day: string): boolean {
   const [from, at] = [utc(`${start.slice(0, 10)}T00:00:00`), utc(`${day}T00:00:00`)];
   const away = (at - from) / 86_400_000;
+  if (away < 0) return false;
   if (freq === 'DAILY') return away % interval === 0;
   if (freq === 'MONTHLY') {
     const months =
       (Number(day.slice(0, 4)) - Number(start.slice(0, 4))) * 12 + Number(day.slice(5, 7)) - Number(start.slice(5, 7));
-    return months % interval === 0 && day.slice(8) === start.slice(8);
+    return months % interval === 0 && day.slice(8) === start.slice(8, 10);
   }
   const monday = (ms: number) => ms - ((new Date(ms).getUTCDay() + 6) % 7) * 86_400_000;
   const weeks = (monday(at) - monday(from)) / (7 * 86_400_000);
@@ -57,8 +64,8 @@ function isDay({ freq, interval, days, start }: Case, day: string): boolean {
  */
 function byWalking(one: Case, afterMs: number): number {
   const time = one.start.slice(11);
-  for (let ms = Math.floor(afterMs / QUARTER_MS) * QUARTER_MS; ; ms += QUARTER_MS) {
-    if (ms <= afterMs) continue;
+  for (let ms = afterMs + QUARTER_MS; ; ms += QUARTER_MS) {
+    if (ms > afterMs + 100 * 86_400_000) throw new Error(`Nothing found for ${JSON.stringify(one)}`);
     const wall = wallOf(ms, one.zone);
     const isFirst = wallOf(ms - HOUR_MS, one.zone) !== wall;
     if (wall.slice(11) === time && isFirst && isDay(one, wall.slice(0, 10))) return ms;
@@ -178,6 +185,10 @@ describe('the next turn', () => {
     'FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30',
     'FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=31',
     'FREQ=HOURLY;INTERVAL=1000;BYMONTH=4;BYMONTHDAY=31',
+    'FREQ=DAILY;INTERVAL=7;BYDAY=TU',
+    'FREQ=HOURLY;INTERVAL=168;BYDAY=TU',
+    'FREQ=WEEKLY;BYDAY=MO;BYSETPOS=366',
+    'FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=30',
     'FREQ=DAILY;COUNT=1',
     'FREQ=YEARLY;INTERVAL=1000',
     'FREQ=WEEKLY;UNTIL=20200101',
@@ -188,7 +199,7 @@ describe('the next turn', () => {
     expect(
       nextTurn({ rule, startsAt: start, turnAt: start, timeZone: 'Europe/Lisbon' }, new Date('2026-02-01T00:00:00Z')),
     ).toBeNull();
-    expect(performance.now() - begin).toBeLessThan(2000);
+    expect(performance.now() - begin).toBeLessThan(1000);
   });
 });
 

@@ -5,9 +5,13 @@ const { RRule } = rrule;
 
 /** A rule that finds no turn in so long has none. 29 February can be eight years away. */
 const HORIZON_MS = 10 * 366 * 86_400_000;
+const HOURLY_HORIZON_MS = 400 * 86_400_000;
+/** The calendar repeats after 400 years, weekdays too: so far ahead, not much is left of the years that the library walks through. */
+const CYCLES_MS = 19 * 146_097 * 86_400_000;
 /** No change of clocks is longer: Samoa once left out a day. */
 const NEAR_MS = 25 * 3_600_000;
 
+const DAY_NAMES = ['SU', 'MO', 'TU', 'WE', 'TH', 'FR', 'SA'];
 const WEEKDAY = '(?:MO|TU|WE|TH|FR|SA|SU)';
 const listOf = (lowest: number, highest: number, isSigned: boolean) => (text: string) =>
   text.split(',').every((one) => {
@@ -44,7 +48,7 @@ const PARTS: Record<string, (value: string) => boolean> = {
 
 /** What RFC 5545 forbids to stand together, by frequency; and BYHOUR in an hourly rule, whose hours may never come round to it. */
 const NOT_IN: Record<string, readonly string[]> = {
-  HOURLY: ['BYHOUR', 'BYMINUTE', 'BYWEEKNO'],
+  HOURLY: ['BYHOUR', 'BYMINUTE', 'BYWEEKNO', 'BYYEARDAY', 'BYSETPOS'],
   DAILY: ['BYYEARDAY', 'BYWEEKNO'],
   WEEKLY: ['BYMONTHDAY', 'BYYEARDAY', 'BYWEEKNO'],
   MONTHLY: ['BYYEARDAY', 'BYWEEKNO'],
@@ -96,27 +100,67 @@ function untilOf(rule: string, timeZone: string): Date | undefined {
   return asIfUtc(zone === 'Z' ? wallTimeIn(new Date(`${iso}Z`), timeZone) : iso);
 }
 
+/** Whether a date is of the days that an hourly or daily rule has. */
+function dayFilter(parts: Map<string, string>): (date: Date) => boolean {
+  const [days, months, monthDays] = ['BYDAY', 'BYMONTH', 'BYMONTHDAY'].map((name) => parts.get(name)?.split(','));
+  return (date) => {
+    const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
+    const fromEnd = day - new Date(Date.UTC(year, month + 1, 0)).getUTCDate() - 1;
+    return (
+      (days?.includes(DAY_NAMES[date.getUTCDay()] ?? '') ?? true) &&
+      (months?.some((one) => Number(one) === month + 1) ?? true) &&
+      (monthDays?.some((one) => [day, fromEnd].includes(Number(one))) ?? true)
+    );
+  };
+}
+
+/**
+ * Walks through the turns of a rule, on the wall, in order, until `visit` says that it has seen enough. The library looks at its end only when
+ * a date fits, and goes on to the year 9999 where none does. So rules that step by hours or days hand every step to us, and the others
+ * are followed at the end of its time.
+ */
+function walk(rule: string, from: Date, until: Date, visit: (date: Date) => boolean): void {
+  const parts = new Map(
+    rule.split(';').map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]),
+  );
+  const count = Number(parts.get('COUNT') ?? Infinity);
+  const isOurs = keepsStep(rule);
+  const fits = isOurs ? dayFilter(parts) : () => true;
+  const taken = new Set(['COUNT', 'UNTIL', ...(isOurs ? ['BYDAY', 'BYMONTH', 'BYMONTHDAY'] : [])]);
+  const text = [...parts].flatMap(([name, value]) => (taken.has(name) ? [] : [`${name}=${value}`])).join(';');
+  const ahead = (date: Date) => new Date(date.getTime() + CYCLES_MS);
+  let seen = 0;
+  new RRule({ ...RRule.parseString(text), dtstart: ahead(from), until: ahead(until) }).all((there) => {
+    const date = new Date(there.getTime() - CYCLES_MS);
+    if (!fits(date)) return true;
+    seen += 1;
+    return seen <= count && visit(date) && seen < count;
+  });
+}
+
+/** Every turn of an hourly or daily rule keeps step with the first. */
+const keepsStep = (rule: string): boolean => /FREQ=(HOURLY|DAILY)/.test(rule);
+
 /**
  * The first turn behind `turnAt` that is also after a moment; turns nobody got to before are left out. The rule is followed on the wall of
  * the zone, so that nine o'clock stays nine o'clock: a time that clocks leave out is what it would have been before they were put forward,
  * and one that they show twice is the first (RFC 5545, section 3.3.10). The zone is kept away from the library, which reads dates as if UTC
  * were the wall and would otherwise take this machine's zone for it.
- * @returns null when there is none within ten years
+ * @returns null when there is none within ten years, of an hourly rule within 400 days
  */
 export function nextTurn(
   { rule, startsAt, turnAt, timeZone }: Series,
   after: Date,
 ): { turnAt: string; dueAt: Date } | null {
-  const { until: _, ...options } = RRule.parseString(rule);
   const last = asIfUtc(turnAt);
   const near = asIfUtc(wallTimeIn(after, timeZone)).getTime() - NEAR_MS;
-  const horizon = new Date(Math.max(last.getTime(), near) + HORIZON_MS);
+  const horizonMs = rule.includes('FREQ=HOURLY') ? HOURLY_HORIZON_MS : HORIZON_MS;
+  const horizon = new Date(Math.max(last.getTime(), near) + horizonMs);
   const end = untilOf(rule, timeZone);
-  // Every turn of these keeps step with the first, so there is no need to walk from there; a COUNT has to.
-  const keepsStep = /FREQ=(HOURLY|DAILY)/.test(rule) && !rule.includes('COUNT=');
-  const dtstart = keepsStep ? last : asIfUtc(startsAt);
+  // A COUNT is counted from the first turn.
+  const from = keepsStep(rule) && !rule.includes('COUNT=') ? last : asIfUtc(startsAt);
   let found: { turnAt: string; dueAt: Date } | null = null;
-  new RRule({ ...options, dtstart, until: end && end < horizon ? end : horizon }).all((date) => {
+  walk(rule, from, end && end < horizon ? end : horizon, (date) => {
     if (date <= last || date.getTime() < near) return true;
     const wallTime = date.toISOString().slice(0, 19);
     const dueAt = momentIn(wallTime, timeZone);
