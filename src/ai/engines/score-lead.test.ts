@@ -35,7 +35,7 @@ it('gives a score that is the sum of the points cut to 0…100, with its grade, 
       const sum = contributions.reduce((total, one) => total + one.points, 0);
       expect(score).toBeCloseTo(Math.min(100, Math.max(0, sum)), 6);
       expect(grade).toBe(gradeOf(score));
-      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features).toSorted());
+      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features ?? {}).toSorted());
     }),
   );
 });
@@ -77,7 +77,7 @@ it('asks for a number for each feature, in the language of their names', () => {
   expect(asked.messages[0]?.content).toMatch(/^Avalie um lead/);
   expect(asked.messages[1]?.content).toContain('"origem": "indicação"');
   expect(asked.responseSchema?.schema).toMatchObject({
-    properties: { points: { required: Object.keys(input.features) } },
+    properties: { points: { required: Object.keys(input.features ?? {}) } },
   });
 });
 
