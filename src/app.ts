@@ -27,7 +27,9 @@ import { authRoutes } from '#src/modules/auth/auth.routes.ts';
 import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { scoreRoutes } from '#src/modules/contact-ai/score.routes.ts';
+import { contactBulkRoutes } from '#src/modules/contacts/bulk.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
+import { mergeRoutes } from '#src/modules/contacts/merge.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
 import { activityRoutes } from '#src/modules/activities/activities.routes.ts';
 import { forecastRoutes } from '#src/modules/deals/forecast.routes.ts';
@@ -120,6 +122,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(conversationRoutes(rt));
   await app.register(templateRoutes(rt));
   await app.register(scoreRoutes(rt));
+  await app.register(mergeRoutes(rt));
+  await app.register(contactBulkRoutes(rt));
   await app.register(aiRoutes(rt));
   await app.register(batchRoutes(rt));
   await app.register(promptRoutes(rt));
