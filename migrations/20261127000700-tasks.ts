@@ -38,6 +38,7 @@ export class Tasks extends Migration {
         on delete set null (assignee_id),
       constraint task_contact_foreign foreign key (workspace_id, contact_id) references contact (workspace_id, id)
         on delete set null (contact_id),
+      constraint task_deal_foreign foreign key (workspace_id, deal_id) references deal (workspace_id, id) on delete set null (deal_id),
       constraint task_previous_foreign foreign key (workspace_id, previous_id) references task (workspace_id, id)
         on delete set null (previous_id)
     )`);

@@ -114,6 +114,8 @@ function dayFilter(parts: Map<string, string>): (date: Date) => boolean {
   };
 }
 
+const ahead = (date: Date): Date => new Date(date.getTime() + CYCLES_MS);
+
 /**
  * Walks through the turns of a rule, on the wall, in order, until `visit` says that it has seen enough. The library looks at its end only when
  * a date fits, and goes on to the year 9999 where none does. So rules that step by hours or days hand every step to us, and the others
@@ -128,7 +130,6 @@ function walk(rule: string, from: Date, until: Date, visit: (date: Date) => bool
   const fits = isOurs ? dayFilter(parts) : () => true;
   const taken = new Set(['COUNT', 'UNTIL', ...(isOurs ? ['BYDAY', 'BYMONTH', 'BYMONTHDAY'] : [])]);
   const text = [...parts].flatMap(([name, value]) => (taken.has(name) ? [] : [`${name}=${value}`])).join(';');
-  const ahead = (date: Date) => new Date(date.getTime() + CYCLES_MS);
   let seen = 0;
   new RRule({ ...RRule.parseString(text), dtstart: ahead(from), until: ahead(until) }).all((there) => {
     const date = new Date(there.getTime() - CYCLES_MS);

@@ -169,22 +169,29 @@ export async function removeTask(em: EntityManager, id: string): Promise<void> {
   await em.execute(`delete from task t where ${OWN} and t.id = ?::uuid`, [id]);
 }
 
-/** Who may be linked to a task; null is always fine. */
+/** What a task is to be linked with; null is always fine. */
 export interface Links {
   assigneeId: string | null;
   contactId: string | null;
+  dealId: string | null;
   /** The members who alone may see the contact and the deal. */
   contactOf: string | undefined;
+  dealOf: string | undefined;
 }
 
 /** Which of what a task is to be linked with is not there for the caller. */
-export async function findMissing(em: EntityManager, links: Links): Promise<{ assignee: boolean; contact: boolean }> {
-  const { assigneeId, contactId, contactOf = null } = links;
-  const [row] = await em.execute<[{ assignee: boolean; contact: boolean }]>(
+export async function findMissing(
+  em: EntityManager,
+  links: Links,
+): Promise<Record<'assignee' | 'contact' | 'deal', boolean>> {
+  const { assigneeId, contactId, dealId, contactOf = null, dealOf = null } = links;
+  const [row] = await em.execute<[Record<'assignee' | 'contact' | 'deal', boolean>]>(
     `select ?::uuid is not null and not exists (select from member where workspace_id = current_workspace() and user_id = ?::uuid) as assignee,
       ?::uuid is not null and not exists (select from contact where workspace_id = current_workspace() and id = ?::uuid
-        and deleted_at is null and erased_at is null and (?::uuid is null or owner_id = ?::uuid)) as contact`,
-    [assigneeId, assigneeId, contactId, contactId, contactOf, contactOf],
+        and deleted_at is null and erased_at is null and (?::uuid is null or owner_id = ?::uuid)) as contact,
+      ?::uuid is not null and not exists (select from deal where workspace_id = current_workspace() and id = ?::uuid
+        and deleted_at is null and (?::uuid is null or owner_id = ?::uuid)) as deal`,
+    [assigneeId, assigneeId, contactId, contactId, contactOf, contactOf, dealId, dealId, dealOf, dealOf],
   );
   return row;
 }

@@ -137,9 +137,12 @@ async function checkLinks(em: EntityManager, auth: Auth, fields: Partial<TaskFie
   const missing = await findMissing(em, {
     assigneeId: fields.assignee_id ?? null,
     contactId: fields.contact_id ?? null,
+    dealId: fields.deal_id ?? null,
     contactOf: onlyOwner(auth, 'contacts'),
+    dealOf: onlyOwner(auth, 'deals'),
   });
   if (missing.contact) throw notFound('The contact');
+  if (missing.deal) throw notFound('The deal');
   if (missing.assignee) throw invalid('assigneeId', 'must be a member of the workspace');
 }
 
