@@ -22,6 +22,8 @@ const aTaskReminder = async (world: World) => {
   const { id } = await aTask(world);
   return { id, reminderId: await world.create(`/api/tasks/${id}/reminders`, { minutesBefore: 1 }) };
 };
+const someContact = async (world: World) => ({ id: await world.contact() });
+const aPhone = () => `+551198${String(Math.floor(Math.random() * 1e7)).padStart(7, '0')}`;
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -167,6 +169,23 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
   'PATCH /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder, body: () => ({ minutesBefore: 2 }) },
   'DELETE /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
+  'POST /api/contacts/:id/consent': {
+    params: someContact,
+    body: () => ({ decision: 'granted', proof: 'Formulário do site' }),
+  },
+  'POST /api/contacts/:id/opt-out': { params: someContact, body: () => ({}) },
+  'POST /api/contacts/:id/opt-in': { params: someContact, body: () => ({ proof: 'Pediu por mensagem' }) },
+  'GET /api/contacts/:id/export': { params: someContact },
+  'POST /api/contacts/:id/erasure': { params: someContact },
+  'GET /api/suppressions': nothing,
+  'POST /api/suppressions': { body: () => ({ phone: aPhone() }) },
+  'POST /api/suppressions/import': { body: () => ({ phones: [aPhone()] }) },
+  'DELETE /api/suppressions/:id': {
+    params: async (world) => ({ id: await world.create('/api/suppressions', { phone: aPhone() }) }),
+  },
+  'GET /api/privacy/requests': nothing,
+  // What makes one answers with its operation.
+  'GET /api/privacy/requests/:id/receipt': { params: () => ({ id: unlikely }), ok: [404] },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },
