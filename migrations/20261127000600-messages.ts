@@ -115,7 +115,9 @@ export class Messages extends Migration {
     ) partition by range (id)`);
     this.addSql('create index message_conversation on message (workspace_id, conversation_id, id desc)');
     this.addSql('create index message_contact on message (workspace_id, contact_id, id desc)');
-    this.addSql('create index message_words on message using gin (workspace_id, message_words(body)) where body is not null');
+    this.addSql(
+      'create index message_words on message using gin (workspace_id, message_words(body)) where body is not null',
+    );
     this.addSql(`create table message_key (
       ${ofWorkspace('message_key')},
       channel_id uuid not null,
@@ -186,7 +188,8 @@ export class Messages extends Migration {
       for (const sql of tenantTable(table)) this.addSql(sql);
     this.addSql('create table message_other partition of message default');
     this.addSql('revoke all on message_other from wh_app, wh_system');
-    this.addSql(`select partition_make('message', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
+    this
+      .addSql(`select partition_make('message', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
       from generate_series(-2, 3) n`);
     this.addSql(`create trigger gone after delete on message referencing old table as gone
       for each statement execute function messages_gone()`);
@@ -197,7 +200,8 @@ export class Messages extends Migration {
 
   override down(): void {
     this.addSql('drop trigger owner_changed on contact');
-    this.addSql(`drop table lead_score, contact_ai, message_template_version, message_template, message_key, message, conversation,
+    this
+      .addSql(`drop table lead_score, contact_ai, message_template_version, message_template, message_key, message, conversation,
       channel`);
     this.addSql(
       'drop function messages_gone, messages_counted, conversation_owner, message_rank, message_words, first_id_at',

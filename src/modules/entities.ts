@@ -8,6 +8,7 @@ import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
 import { LabelSchema } from '#src/modules/contacts/label.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
+import { PipelineSchema } from '#src/modules/pipelines/pipeline.entity.ts';
 import { SegmentSchema } from '#src/modules/segments/segment.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
 import { InviteSchema } from '#src/modules/workspaces/invite.entity.ts';
@@ -28,5 +29,6 @@ export const entities = [
   ApiKeySchema,
   InviteSchema,
   LabelSchema,
+  PipelineSchema,
   SegmentSchema,
 ];

@@ -35,7 +35,9 @@ it('gives a score that is the sum of the points cut to 0…100, with its grade, 
       const sum = contributions.reduce((total, one) => total + one.points, 0);
       expect(score).toBeCloseTo(Math.min(100, Math.max(0, sum)), 6);
       expect(grade).toBe(gradeOf(score));
-      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features ?? {}).toSorted());
+      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(
+        Object.keys(input.features ?? {}).toSorted(),
+      );
     }),
   );
 });

@@ -1,5 +1,6 @@
 import type { OperationKind } from '#src/modules/bulk/operation.ts';
 import { contactsBulk } from '#src/modules/contacts/bulk.ts';
+import { contactsErase } from '#src/modules/privacy/erase.ts';
 
 /** Every kind of bulk operation there is. */
-export const kinds: readonly OperationKind[] = [contactsBulk];
+export const kinds: readonly OperationKind[] = [contactsBulk, contactsErase];

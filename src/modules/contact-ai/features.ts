@@ -40,12 +40,10 @@ export function featuresOf(lead: LeadRow): LeadFeatures {
 
 /** Opens what puts the features of contacts into inputs that name them (see `AiResources`): one statement for all. */
 export function createKnowLeads(pool: Pool) {
-  return async (
-    auth: Auth,
-    inputs: readonly ScoreLeadInput[],
-  ): Promise<KnownLead[]> => {
+  return async (auth: Auth, inputs: readonly ScoreLeadInput[]): Promise<KnownLead[]> => {
     const ids = inputs.flatMap(({ contactId }) => contactId ?? []);
-    const rows = ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
+    const rows =
+      ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
     const leads = new Map(rows.map((row) => [row.id, row]));
     return inputs.map(({ contactId, features = {} }) => {
       if (contactId === undefined) return { features };

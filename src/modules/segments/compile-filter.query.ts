@@ -49,8 +49,8 @@ interface Column {
   params: readonly string[];
   /** Around a `?` and the column alike, so that spellings that are one compare as one. */
   like: (text: string) => string;
-  /** Holds of every contact in which the text stands, and has an index. */
-  mayContain?: true;
+  /** The column in that form, where it is stored. */
+  key?: string;
 }
 
 const DAY_MS = 86_400_000;
@@ -69,15 +69,15 @@ const CASTS: Record<ValueKind, string> = {
 
 const folded = (text: string): string => `fold(${text}) collate "C"`;
 const lowered = (text: string): string => `lower(${text})`;
+const comparedOf = ({ sql, like, key }: Column): string => key ?? like(`(${sql})`);
 const asIs = (text: string): string => text;
 const exactly = (text: string): string => `${text} collate "C"`;
 
-const found = { like: folded, mayContain: true } as const;
 const COLUMNS: Record<FilterField, Omit<Column, 'kind' | 'params'>> = {
-  name: { sql: 'c.name', ...found },
-  phone: { sql: 'c.phone', like: asIs, mayContain: true },
-  email: { sql: 'c.email', like: lowered, mayContain: true },
-  company: { sql: 'c.company', ...found },
+  name: { sql: 'c.name', key: 'c.name_key', like: folded },
+  phone: { sql: 'c.phone', like: asIs },
+  email: { sql: 'c.email', key: 'c.email_key', like: lowered },
+  company: { sql: 'c.company', key: 'c.company_key', like: folded },
   position: { sql: 'c.position', like: folded },
   ownerId: { sql: 'c.owner_id', like: asIs },
   consent: { sql: 'c.consent', like: asIs },
@@ -171,7 +171,7 @@ class Compiler {
     if (op === 'withinDays' || op === 'olderThanDays') return this.#askDays(column, op, Number(value));
     const values = (Array.isArray(value) ? value : [value]).map((one) => this.#valueOf(column, one, op, path));
     if (op === 'contains' || op === 'startsWith') return this.#askText(column, op, String(values[0]));
-    const compared = column.like(`(${sql})`);
+    const compared = comparedOf(column);
     const mark = column.like(`?${CASTS[column.kind]}`);
     const sign = op === 'eq' || op === 'neq' || op === 'in' ? '=' : COMPARE[op];
     const any = {
@@ -192,20 +192,17 @@ class Compiler {
     return phone ?? text;
   }
 
-  #askText({ sql, params, like, mayContain }: Column, op: 'contains' | 'startsWith', text: string): Condition {
-    const before = op === 'contains' ? `'%' || ` : '';
-    const pattern = `${before}like_escape(${like('?::text')}) || '%'`;
-    const matches = { sql: `${like(`(${sql})`)} like ${pattern}`, params: [...params, text] };
-    if (!mayContain) return matches;
-    const indexed = `c.search like '%' || like_escape(fold(?::text)) || '%'`;
-    return { sql: `(${indexed} and ${matches.sql})`, params: [text, ...matches.params] };
+  #askText(column: Column, op: 'contains' | 'startsWith', text: string): Condition {
+    const pattern = `${op === 'contains' ? `'%' || ` : ''}like_escape(${column.like('?::text')}) || '%'`;
+    return { sql: `${comparedOf(column)} like ${pattern}`, params: [...column.params, text] };
   }
 
-  #askDays({ kind, sql, params, like }: Column, op: 'withinDays' | 'olderThanDays', days: number): Condition {
+  #askDays(column: Column, op: 'withinDays' | 'olderThanDays', days: number): Condition {
     const { now, timeZone } = this.#fields;
+    const { kind, params } = column;
     const at = (ago: number) =>
       kind === 'date' ? dayBefore(now, ago, timeZone) : new Date(now.getTime() - ago * DAY_MS).toISOString();
-    const compared = like(`(${sql})`);
+    const compared = comparedOf(column);
     const mark = `?${CASTS[kind]}`;
     if (op === 'olderThanDays') return { sql: `${compared} < ${mark}`, params: [...params, at(days)] };
     return {
