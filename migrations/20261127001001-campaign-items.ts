@@ -57,6 +57,13 @@ begin
   end loop;
 end $$`;
 
+// Whether a number is on the list of those who want no marketing. Its hash is HMAC-SHA-256 (RFC 2104) under the workspace's key, whose padded
+// forms are given: the key itself the database does not have.
+const SUPPRESSED = `create function campaign_is_suppressed(workspace uuid, address text, inner_pad bytea, outer_pad bytea) returns boolean
+language sql stable as $$
+  select exists (select from suppression s where s.workspace_id = workspace and s.scope = 'marketing'
+    and s.address_hash = sha256(outer_pad || sha256(inner_pad || convert_to(address, 'UTF8')))) $$`;
+
 // Why an item cannot be sent now, or null. What was true when the campaign began is looked at again: people leave, and numbers change.
 const HINDRANCE = `create function campaign_hindrance(item campaign_item, requires_consent boolean, person contact, address text)
 returns text language sql stable as $$
@@ -76,7 +83,8 @@ const CAPPED = `create function campaign_is_capped(workspace uuid, item uuid, co
       and i.status in ('claimed', 'dispatching', 'sent', 'delivered', 'read', 'unknown')
       and coalesce(i.dispatch_started_at, now()) > now() - interval '7 days') end $$`;
 
-const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int) returns json language plpgsql as $$
+const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int, inner_pad bytea, outer_pad bytea)
+returns json language plpgsql as $$
 declare
   here channel; flow channel_flow; room int; until timestamptz; slots timestamptz[]; live uuid[]; items json; taken int; opens timestamptz;
   before channel_flow;
@@ -122,6 +130,7 @@ begin
       cross join lateral (select campaign_address(person.phone, here.workspace_id, i.contact_id) as address) reach),
   weighed as materialized (
     select j.*, case when j.reason is not null then j.reason when j.of_contact > 1 then 'later'
+        when campaign_is_suppressed(here.workspace_id, j.address, inner_pad, outer_pad) then 'suppressed'
       when campaign_is_capped(here.workspace_id, j.id, j.contact_id, here.pacing) then 'frequency_cap' end as verdict from judged j),
   placed as materialized (
     select w.*, row_number() over (partition by w.verdict is null order by w.place, w.at) as turn from weighed w),
@@ -296,11 +305,11 @@ end $$`;
 /** The life of a campaign's item: each step one call, so that a caller who dies between two leaves it at one of them. */
 export class CampaignItems extends Migration {
   override up(): void {
-    for (const sql of [ROOM, SLOTS, HINDRANCE, CAPPED, CLAIM, BEGIN, ACK, RELEASE, SKIP, STATUS, SWEEP, TROUBLE, SETTLE]) this.addSql(sql);
+    for (const sql of [ROOM, SLOTS, SUPPRESSED, HINDRANCE, CAPPED, CLAIM, BEGIN, ACK, RELEASE, SKIP, STATUS, SWEEP, TROUBLE, SETTLE]) this.addSql(sql);
   }
 
   override down(): void {
     this.addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
-      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, channel_slots, channel_room`);
+      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room`);
   }
 }

@@ -49,7 +49,7 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
   const { rt } = test;
   const systemPool = openPool(test.config, { name: 'campaigns', role: 'wh_system', max: 4 }, rt.log);
   const leaseMs = test.config.CAMPAIGN_LEASE_MS;
-  const items = createItems(rt.pool, { leaseMs });
+  const items = createItems(rt.pool, { leaseMs, appSecret: test.config.APP_SECRET });
   const stopping = new AbortController();
   const leaving = new AbortController();
   const worker = {
@@ -65,7 +65,7 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
   const run = async ({ workspaceId, jobId: id }: { workspaceId: string; jobId: string }): Promise<number | null> => {
     const target = await readTarget(rt.pool, workspaceId, id);
     if (!target) {
-      await prepareCampaign(rt.orm, workspaceId, id);
+      await prepareCampaign(rt, workspaceId, id);
       return null;
     }
     if (target.url === null || target.secrets === null) return null;

@@ -16,12 +16,12 @@ export async function createRun(rt: WorkerRuntime): Promise<Run> {
   const { config, pool, egress, log, stopping, leaving } = rt;
   const orm = openOrm(config, entities, { role: 'wh_app', log });
   const leaseMs = config.CAMPAIGN_LEASE_MS;
-  const items = createItems(pool, { leaseMs });
+  const items = createItems(pool, { leaseMs, appSecret: config.APP_SECRET });
   const resources = { items, egress, leaseMs, holder: `worker-${process.pid}`, log, stopping, leaving };
   return async ({ workspaceId, jobId: id }) => {
     const target = await readTarget(pool, workspaceId, id);
     if (!target) {
-      await prepareCampaign(orm, workspaceId, id);
+      await prepareCampaign({ orm, config }, workspaceId, id);
       return null;
     }
     if (target.kind !== 'webhook' || target.url === null || target.secrets === null) return null;

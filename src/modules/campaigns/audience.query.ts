@@ -49,11 +49,17 @@ async function conditionOf(em: EntityManager, { audience, exclude }: Pick<People
   return { sql: all.join(' and ') || 'true', params: [...within, ...without].flatMap(({ params }) => [...params]) };
 }
 
+/** As `suppressionPads` makes them. */
+interface Pads {
+  inner: Buffer;
+  outer: Buffer;
+}
+
 /** Contacts with the reason why not, where there is one; of two with one address the older is written to. */
 async function judged(
   em: EntityManager,
   people: People,
-  { ownerId, holdout, capped }: { ownerId: string | null; holdout: { percent: number; seed: string }; capped: string | null },
+  { ownerId, pads, holdout, capped }: { ownerId: string | null; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
 ): Promise<Condition> {
   const where = await conditionOf(em, people);
   return {
@@ -64,6 +70,7 @@ async function judged(
       judged as materialized (
         select c.id, c.name, c.address, case when c.consent = 'denied' then 'opted_out' when ?::boolean and c.consent <> 'granted' then 'no_consent'
           when c.address is null then 'no_identity'
+          when campaign_is_suppressed(current_workspace(), c.address, decode(?, 'hex'), decode(?, 'hex')) then 'suppressed'
           when row_number() over (partition by c.address order by c.id) > 1 then 'same_address'
           when (hashtextextended(c.id::text || ?::text, 1) & 9223372036854775807) % 100 < ?::int then 'holdout'
           when ?::jsonb is not null and campaign_is_capped(current_workspace(), c.id, c.id, ?::jsonb) then 'frequency_cap' end as reason
@@ -73,6 +80,8 @@ async function judged(
       ownerId,
       ...where.params,
       people.requireConsent,
+      pads.inner.toString('hex'),
+      pads.outer.toString('hex'),
       holdout.seed,
       holdout.percent,
       capped,
@@ -92,10 +101,10 @@ export interface Parting {
 export async function previewAudience(
   em: EntityManager,
   people: People,
-  { ownerId, pacing }: { ownerId: string | null; pacing: object | null },
+  { ownerId, pads, pacing }: { ownerId: string | null; pads: Pads; pacing: object | null },
 ): Promise<{ count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }> {
   const holdout = { percent: 0, seed: '' };
-  const { sql, params } = await judged(em, people, { ownerId, holdout, capped: pacing && JSON.stringify(pacing) });
+  const { sql, params } = await judged(em, people, { ownerId, pads, holdout, capped: pacing && JSON.stringify(pacing) });
   const [row] = await em.execute<
     { count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }[]
   >(
@@ -116,10 +125,10 @@ export async function previewAudience(
 export async function freezeAudience(
   em: EntityManager,
   people: People,
-  { ownerId, channelId, parting }: { ownerId: string | null; channelId: string; parting: Parting },
+  { ownerId, pads, channelId, parting }: { ownerId: string | null; pads: Pads; channelId: string; parting: Parting },
 ): Promise<{ total: number; excluded: Record<string, number> }> {
   const { campaignId, holdoutPercent: percent, weights } = parting;
-  const { sql, params } = await judged(em, people, { ownerId, holdout: { percent, seed: campaignId }, capped: null });
+  const { sql, params } = await judged(em, people, { ownerId, pads, holdout: { percent, seed: campaignId }, capped: null });
   const sum = weights.reduce((all, weight) => all + weight, 0);
   const [row] = await em.execute<{ total: number; excluded: Record<string, number> }[]>(
     `with ${sql},

@@ -35,9 +35,10 @@ import {
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { pinContent } from '#src/modules/campaigns/content.ts';
 import { findChannel } from '#src/modules/channels/channels.query.ts';
+import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 import type { Runtime } from '#src/runtime.ts';
 
-type Needs = Pick<Runtime, 'orm' | 'producer' | 'log'>;
+type Needs = Pick<Runtime, 'orm' | 'producer' | 'log' | 'config'>;
 
 export const countersOf = ({ total, counters }: Pick<CampaignRow, 'total' | 'counters'>) =>
   Counters.parse({ ...counters, total });
@@ -336,11 +337,12 @@ export async function resolveUnknown(
 }
 
 /** @throws AppError 400 */
-export function previewPeople({ orm }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
+export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
   return inWorkspaceTx(orm, auth, async (em) => {
     const channel = people.channelId === undefined ? undefined : await findChannel(em, people.channelId);
     return previewAudience(em, peopleOf(people), {
       ownerId: onlyOwner(auth, 'contacts') ?? null,
+      pads: suppressionPads(config.APP_SECRET, auth.workspaceId),
       pacing: channel?.pacing ?? null,
     });
   });

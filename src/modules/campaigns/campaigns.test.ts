@@ -86,11 +86,13 @@ describe('a campaign through a gateway', () => {
     const id = await me.campaign((await me.channel()).id);
     await me.start(id);
     await test.run({ workspaceId: me.workspaceId, jobId: id });
-    await test.systemPool.query(`update contact set consent = 'denied' where id = $1`, [gone]);
+    expect(await me.call('POST', '/api/suppressions', { phone: '(11) 98000-0000' })).toMatchObject({ status: 201 });
     await test.flow();
     expect(test.receiver.received).toHaveLength(1);
     const items = await me.items(id);
-    expect(items.find((item: { contactId: string }) => item.contactId === gone)).toMatchObject({ status: 'skipped', skipReason: 'opted_out' });
+    expect(items.find((item: { contactId: string }) => item.contactId === gone)).toMatchObject({ status: 'skipped', skipReason: 'suppressed' });
+    const preview = await me.call('POST', '/api/campaigns/preview-audience', { audience: { all: true } });
+    expect(preview.body).toMatchObject({ count: 1, excluded: { suppressed: 1 } });
     expect(items.find((item: { contactId: string }) => item.contactId === other)).toMatchObject({ status: 'sent' });
   });
 

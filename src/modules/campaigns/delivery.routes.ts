@@ -85,7 +85,7 @@ const gone = () => conflict('attempt_over', 'This attempt is over, or was never 
 /** `/api/delivery`: how the extension takes what is to be sent, and how gateways say what became of it. */
 export function deliveryRoutes(rt: Runtime) {
   const { pool, systemPool, vault, config } = rt;
-  const items = createItems(pool, { leaseMs: config.CAMPAIGN_LEASE_MS });
+  const items = createItems(pool, { leaseMs: config.CAMPAIGN_LEASE_MS, appSecret: config.APP_SECRET });
 
   return async (app: App): Promise<void> => {
     app.post('/api/delivery/claim', {

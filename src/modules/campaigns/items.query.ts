@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
+import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 
 /** The right to send one item once: what `begin` and `ack` must say. */
 export interface Attempt {
@@ -71,8 +72,9 @@ export type Items = ReturnType<typeof createItems>;
 /**
  * The steps of an item's life (see the migration): each is one round trip and one commit.
  * @param leaseMs how long a claim, and then a begun attempt, may take
+ * @param appSecret the installation's, of which the list of who is not written to is keyed
  */
-export function createItems(pool: Pool, { leaseMs }: { leaseMs: number }) {
+export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: number; appSecret: string }) {
   const ask = async <Row extends object>(workspaceId: string, name: string, call: string, values: unknown[]) =>
     (await queryAs<Row>(pool, { workspaceId }, { name: `campaign-${name}`, text: `select ${call}`, values })).rows;
   const ids = async (workspaceId: string, name: string, call: string, values: unknown[]): Promise<Set<string>> =>
@@ -83,11 +85,12 @@ export function createItems(pool: Pool, { leaseMs }: { leaseMs: number }) {
       workspaceId: string,
       asked: { channelId: string; max: number; holder: string; horizonMs: number },
     ): Promise<Claimed> {
-      const values = [asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs];
+      const { inner, outer } = suppressionPads(appSecret, workspaceId);
+      const values = [asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs, inner, outer];
       const [row] = await ask<{ claimed: Claimed }>(
         workspaceId,
         'claim',
-        'campaign_claim($1::uuid, $2, $3, $4, $5) as claimed',
+        'campaign_claim($1::uuid, $2, $3, $4, $5, $6, $7) as claimed',
         values,
       );
       return row?.claimed ?? { items: [], againAt: null };
