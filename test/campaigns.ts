@@ -22,7 +22,7 @@ export interface Person {
 }
 
 /** Contacts of a workspace, as an import leaves them. @returns their ids, in the order given */
-export async function addContacts(rt: Runtime, workspaceId: string, people: readonly Person[]): Promise<string[]> {
+export async function addContacts(rt: Pick<Runtime, 'orm'>, workspaceId: string, people: readonly Person[]): Promise<string[]> {
   const rows = people.map((person) => ({ ...person, id: newId(), consent: person.consent ?? 'unknown' }));
   await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
     await em.execute(
