@@ -18,9 +18,10 @@ export interface Entry {
 
 const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
 const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
-const somePipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
-const someStage = async (world: World) => {
-  const { id } = await somePipeline(world);
+const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
+const newPipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
+const newStage = async (world: World) => {
+  const { id } = await world.pipeline();
   return { id, stageId: await world.create(`/api/pipelines/${id}/stages`, { name: 's' }) };
 };
 const someDeal = async (world: World) => ({ id: await world.deal() });
@@ -161,7 +162,7 @@ export const REQUESTS: Record<string, Entry> = {
   'POST /api/pipelines': { body: aPipeline },
   'GET /api/pipelines/:id': { params: somePipeline },
   'PATCH /api/pipelines/:id': { params: somePipeline, body: aPipeline },
-  'DELETE /api/pipelines/:id': { params: somePipeline },
+  'DELETE /api/pipelines/:id': { params: newPipeline },
   'POST /api/pipelines/:id/default': { params: somePipeline },
   'GET /api/pipelines/:id/board': { params: somePipeline },
   'GET /api/pipelines/:id/stages': { params: somePipeline },
@@ -171,8 +172,8 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ stageIds: [unlikely] }),
     ok: [400],
   },
-  'PATCH /api/pipelines/:id/stages/:stageId': { params: someStage, body: () => ({ name: 's' }) },
-  'DELETE /api/pipelines/:id/stages/:stageId': { params: someStage },
+  'PATCH /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline(), body: () => ({ name: 's' }) },
+  'DELETE /api/pipelines/:id/stages/:stageId': { params: newStage },
   'GET /api/deals': nothing,
   'GET /api/deals/forecast': nothing,
   // Whose contact it is to be is another workspace's for a stranger, and nobody's here.

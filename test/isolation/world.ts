@@ -37,6 +37,8 @@ export interface World {
   analyticsExport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** The one every workspace has, and its first stage. */
+  pipeline(): Promise<{ id: string; stageId: string }>;
   deal(isDeleted?: boolean): Promise<string>;
   /** What the owner makes by a POST; its id. */
   create(url: string, payload: object): Promise<string>;
@@ -89,6 +91,14 @@ export async function makeWorld(test: TestApp): Promise<World> {
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
       return made.json().id;
+    },
+    async pipeline() {
+      const { rows } = await rt.systemPool.query<{ id: string; stageId: string }>(
+        `select pipeline_id as id, s.id as "stageId" from pipeline_stage s join pipeline p on p.workspace_id = s.workspace_id
+          and p.id = s.pipeline_id where p.is_default and p.workspace_id = $1 order by s.position limit 1`,
+        [id],
+      );
+      return rows[0] ?? { id: '', stageId: '' };
     },
     async deal(isDeleted = false) {
       const contact = { id: newId(), ...marked('contact') };

@@ -31,6 +31,10 @@ const rounded = (percents: bigint): number => Number((percents + 50n) / 100n);
 const monthIn = (at: Date): string =>
   new Intl.DateTimeFormat('sv', { timeZone: ZONE, year: 'numeric', month: '2-digit' }).format(at);
 
+const sorted = (data: { month: string | null; currency: string | undefined }[]) =>
+  data.toSorted((a, b) => `${a.month ?? '9999'} ${a.currency}`.localeCompare(`${b.month ?? '9999'} ${b.currency}`));
+const isSpring = (month: string) => month >= '2026-03' && month <= '2026-05';
+
 it('is what the deals come to, added up one by one', async () => {
   const random = createRandom(7);
   const contactId = await aContact(test.rt, ana);
@@ -90,24 +94,18 @@ it('is what the deals come to, added up one by one', async () => {
     [ana.workspace.id, contactId, JSON.stringify(rows)],
   );
   const expected = (scope: string, isIn: (month: string) => boolean = () => true) =>
-    [...sums]
-      .map(([key, { percents, ...sum }]) => {
-        const [whose, month = '', currency] = key.split(' ');
-        const weightedMinor = rounded(percents);
-        const forecastMinor = weightedMinor + sum.wonMinor;
-        return { whose, month: month === 'undefined' ? null : month, currency, ...sum, weightedMinor, forecastMinor };
-      })
-      .filter(({ whose, month }) => whose === scope && isIn(month ?? ''))
-      .map(({ whose: _, ...row }) => row);
-  const sorted = (data: { month: string | null; currency: string | undefined }[]) =>
-    data.toSorted((a, b) => `${a.month ?? '9999'} ${a.currency}`.localeCompare(`${b.month ?? '9999'} ${b.currency}`));
-
+    [...sums].flatMap(([key, { percents, ...sum }]) => {
+      const [whose, month = '', currency] = key.split(' ');
+      if (whose !== scope || !isIn(month)) return [];
+      const weightedMinor = rounded(percents);
+      const forecastMinor = weightedMinor + sum.wonMinor;
+      return [{ month: month === 'undefined' ? null : month, currency, ...sum, weightedMinor, forecastMinor }];
+    });
   const all = await get('/api/deals/forecast?groupBy=month');
   expect(all.timeZone).toBe(ZONE);
   expect(all.data.length).toBeGreaterThan(20);
   expect(all.data).toEqual(sorted(expected('all')));
   expect((await get(`/api/deals/forecast?pipelineId=${only}`)).data).toEqual(sorted(expected('only')));
-  const isSpring = (month: string) => month >= '2026-03' && month <= '2026-05';
   expect((await get('/api/deals/forecast?from=2026-03&to=2026-05')).data).toEqual(sorted(expected('all', isSpring)));
   expect((await get(`/api/deals/forecast?pipelineId=${crypto.randomUUID()}`)).data).toEqual([]);
 });
