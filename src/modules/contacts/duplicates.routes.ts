@@ -14,6 +14,7 @@ import {
   scanContacts,
   type DuplicatePair,
 } from '#src/modules/contacts/duplicates.query.ts';
+import { inTime } from '#src/modules/segments/search.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 /** Contacts looked at by one statement, and by one request: who has few duplicates gets short pages, not long waits. */
@@ -70,7 +71,8 @@ export function duplicateRoutes({ orm }: Pick<Runtime, 'orm'>) {
         const [a, b] = cursor === undefined ? [FIRST.a, FIRST.b] : decodeCursor(cursor, z.tuple([z.guid(), z.guid()]));
         const ownerId = onlyOwner(auth, 'contacts');
         return inWorkspaceTx(orm, auth, async (em) => {
-          const { pairs, next } = await nextPairs(em, { a, b }, { limit, ownerId: ownerId ?? null });
+          const asked = { limit, ownerId: ownerId ?? null };
+          const { pairs, next } = await inTime(em, () => nextPairs(em, { a, b }, asked));
           const rows = await findContactRows(em, [...new Set(pairs.flatMap((pair) => [pair.a, pair.b]))], ownerId);
           const views = new Map(rows.map((row) => [row.id, presentContact(row)]));
           const data = pairs.flatMap((pair) => {

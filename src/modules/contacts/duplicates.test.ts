@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { findDuplicates, scanContacts } from '#src/modules/contacts/duplicates.query.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
-import { openTestApp, type TestApp } from '#test/harness.ts';
+import { onServer, openTestApp, type TestApp } from '#test/harness.ts';
 
 /** More than one request looks at. */
 const MANY = 21_000;
@@ -102,7 +102,7 @@ describe('contacts that may be one', () => {
         [ws(), from, from + PART - 1],
       );
     await person({ name: 'Zé', email: `p${MANY}@x.com` }, [['wa_id', '551100000077']]);
-    await run('analyze contact, contact_identity');
+    await onServer(test.config.DATABASE_URL, (client) => client.query('analyze contact, contact_identity'));
     const started = performance.now();
     const looked = await inWorkspaceTx(test.rt.orm, ana.auth, async (em) => {
       const ids = await scanContacts(em, { from: '00000000-0000-0000-0000-000000000000', ownerId: null, limit: 1000 });
