@@ -56,6 +56,7 @@ export class Contacts extends Migration {
       merged_into uuid,
       search text not null generated always as (fold(' ' || name || ' ' || coalesce(company, '') || ' ' || coalesce(email, '') || ' ' ||
         coalesce(phone, '') || ' ' || coalesce(nullif(${OLD_PHONE}, phone), ''))) stored,
+      sort_name text collate "C" not null generated always as (fold(name)) stored,
       primary key (workspace_id, id),
       constraint contact_owner_foreign foreign key (workspace_id, owner_id) references member (workspace_id, user_id)
         on delete set null (owner_id),
@@ -70,7 +71,7 @@ export class Contacts extends Migration {
     this.addSql(
       `create index contact_score on contact (workspace_id, (coalesce(lead_score, -1)) desc, id desc) ${alive}`,
     );
-    this.addSql(`create index contact_name on contact (workspace_id, (fold(name)) collate "C", id) ${alive}`);
+    this.addSql(`create index contact_name on contact (workspace_id, sort_name, id) ${alive}`);
     this.addSql(`create index contact_owner on contact (workspace_id, owner_id, created_at desc, id desc) ${alive}`);
     this.addSql(`create index contact_search on contact using gin (workspace_id, search gin_trgm_ops) ${alive}`);
     this.addSql(

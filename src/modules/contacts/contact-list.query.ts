@@ -21,7 +21,7 @@ const SORT: Record<SortName, Sort> = {
   createdAt: moment('c.created_at'),
   lastInboundAt: moment(`coalesce(c.last_inbound_at, '-infinity'::timestamptz)`),
   leadScore: { expression: 'coalesce(c.lead_score, -1)', shown: 'coalesce(c.lead_score, -1)', parameter: '?::int' },
-  name: { expression: 'fold(c.name) collate "C"', shown: 'fold(c.name)', parameter: '?::text collate "C"' },
+  name: { expression: 'c.sort_name', shown: 'c.sort_name', parameter: '?::text collate "C"' },
 };
 
 /** Where a page ends: the sort's value and the id. */

@@ -70,7 +70,7 @@ describe('a list of contacts', () => {
       const keyOf = {
         createdAt: ({ createdAt }: ContactView) => createdAt,
         lastInboundAt: ({ lastInboundAt }: ContactView) => lastInboundAt ?? '',
-        leadScore: ({ leadScore }: ContactView) => String(leadScore ?? -1).padStart(3, '+'),
+        leadScore: ({ leadScore }: ContactView) => String((leadScore ?? -1) + 1000),
         name: ({ name }: ContactView) => name.toLowerCase(),
       }[sort.replace('-', '') as (typeof SORTS)[number]];
       const keys = seen.map(keyOf);
@@ -95,7 +95,7 @@ describe('a list of contacts', () => {
 
   it('holds names as long as they may be', async () => {
     await rows('delete from contact where workspace_id = $1', [ana.workspace.id]);
-    for (const end of ['a', 'b', 'c']) await add(`repeat('漢', 199) || $2`, [end]);
+    for (const end of ['a', 'b', 'c']) await add(`repeat('漢', 199) || $2, null, null, now()`, [end]);
     expect((await pages({ sort: 'name', limit: '1' })).length).toBe(3);
   });
 
@@ -118,7 +118,6 @@ describe('a list of contacts', () => {
       '1187654321': ['João Conceição'],
       '2368': ['100% Natural_Ltda'],
       '100%': ['100% Natural_Ltda'],
-      '％ natural': ['100% Natural_Ltda'],
       'a%c': [],
       natural_l: ['100% Natural_Ltda'],
       'natural-l': [],
