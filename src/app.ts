@@ -28,6 +28,7 @@ import { linkPages } from '#src/modules/auth/link-pages.routes.ts';
 import { sessionRoutes } from '#src/modules/auth/sessions.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { operationRoutes } from '#src/modules/bulk/operations.routes.ts';
+import { importRoutes } from '#src/modules/imports/imports.routes.ts';
 import { jobRoutes } from '#src/modules/jobs/jobs.routes.ts';
 import { isSocketRequest, liveRoutes, SOCKET_OPTIONS } from '#src/modules/live/live.routes.ts';
 import { openaiDoor } from '#src/modules/openai-door/door.routes.ts';
@@ -114,6 +115,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(notificationRoutes(rt));
   await app.register(reminderRoutes(rt));
   await app.register(operationRoutes(rt));
+  await app.register(importRoutes(rt));
   await app.register(webhookRoutes(rt));
   await app.register(healthRoutes(rt));
   await app.register(opsRoutes(rt));
