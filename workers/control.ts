@@ -25,6 +25,7 @@ import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
+import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
 import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -111,7 +112,7 @@ async function main(): Promise<void> {
   };
   const purgeStep = async () => {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeImports(pool));
+    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeImports(pool)) + (await purgeContactExports(pool));
     return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {

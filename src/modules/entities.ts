@@ -8,6 +8,7 @@ import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
 import { LabelSchema } from '#src/modules/contacts/label.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
+import { SegmentSchema } from '#src/modules/segments/segment.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
 import { InviteSchema } from '#src/modules/workspaces/invite.entity.ts';
 import { MemberSchema } from '#src/modules/workspaces/member.entity.ts';
@@ -27,4 +28,5 @@ export const entities = [
   ApiKeySchema,
   InviteSchema,
   LabelSchema,
+  SegmentSchema,
 ];
