@@ -7,7 +7,9 @@ export interface Entry {
   /** Its parameters choose among things that every workspace has. */
   namesNoRow?: true;
   query?: Record<string, string>;
-  body?: (world: World) => object;
+  /** A text goes as it is, under the content type that `headers` says. */
+  body?: (world: World) => object | string;
+  headers?: Record<string, string>;
   /** Answers of a caller who may; by default any 2xx. */
   ok?: number[];
   /** It ends its caller's sessions: each request gets a new member to send it. */
@@ -17,6 +19,8 @@ export interface Entry {
 }
 
 const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -148,6 +152,17 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

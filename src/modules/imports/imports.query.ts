@@ -36,18 +36,18 @@ const COLUMNS = `i.id, i.user_id, i.status, i.file_name, i.format, i.encoding, i
   o.status as operation_status, o.counts, o.done::float8 as done, o.problem, o.finished_at`;
 const FROM = `contact_import i left join bulk_operation o on o.workspace_id = i.workspace_id and o.id = i.operation_id`;
 
-/** @returns whether there was room: a workspace has `max` files that wait at most */
+/** @returns whether there was room: a workspace has so many files that wait, and so many bytes of them, at most */
 export async function insertImport(
   em: EntityManager,
   one: { id: string; userId: string; fileName: string | null },
-  max: number,
+  { files, bytes }: { files: number; bytes: number },
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
-    `insert into contact_import (workspace_id, id, user_id, file_name)
-      select current_workspace(), ?::uuid, ?::uuid, ?::text
-      where (select count(*) from contact_import where workspace_id = current_workspace() and status <> 'started' and expires_at > now()) < ?
-      returning id`,
-    [one.id, one.userId, one.fileName, max],
+    `insert into contact_import (workspace_id, id, user_id, file_name) select current_workspace(), ?::uuid, ?::uuid, ?::text
+      from (select count(*) as files, coalesce(sum(size_bytes), 0) as bytes from contact_import
+        where workspace_id = current_workspace() and (status <> 'started' or is_dry_run) and expires_at > now()) kept
+      where kept.files < ? and kept.bytes < ? returning id`,
+    [one.id, one.userId, one.fileName, files, bytes],
   );
   return rows.length === 1;
 }

@@ -29,8 +29,8 @@ import {
 import { receiveFile } from '#src/modules/imports/upload.ts';
 import type { Runtime } from '#src/runtime.ts';
 
-/** Files of a workspace that are not imported yet. */
-const MAX_WAITING = 20;
+/** Of a workspace, of files that are not imported yet. */
+const MAX_WAITING = { files: 100, bytes: 1_073_741_824 };
 /** Reading a file takes the processor; the API has other things to do. */
 const UPLOADS_AT_ONCE = 2;
 const MAX_UPLOADS_WAITING = 20;
@@ -68,7 +68,7 @@ export async function uploadFile(
   const inTx = <Result>(work: (em: EntityManager) => Promise<Result>) => inWorkspaceTx(rt.orm, auth, work);
   const fields = await inTx(async (em) => {
     if (!(await insertImport(em, { id, userId: auth.userId, fileName }, MAX_WAITING)))
-      throw conflict('too_many_imports', `A workspace keeps ${MAX_WAITING} files that are not imported yet.`);
+      throw conflict('too_many_imports', 'Too many files wait to be imported: import some, or let them expire.');
     return (await readPlace(em)).fields;
   });
   try {

@@ -7,6 +7,9 @@ import { PackedTexts } from '#src/modules/imports/packed-texts.ts';
 
 /** More than 200 000 rows of many columns have; a file that inflates further is made to exhaust who opens it. */
 const MAX_INFLATED_BYTES = 268_435_456;
+/** Real sheets shrink to a tenth or so; unzipping checks that an entry is as long as it says. */
+const MAX_RATIO = 200;
+const MIN_BOMB_BYTES = 16_777_216;
 const MAX_ENTRIES = 2000;
 const MAX_CELLS = 1000;
 const MAX_CELL_LENGTH = 32_767;
@@ -48,7 +51,11 @@ interface Book {
 async function* walk(book: Book, path: string, handler: Handler): AsyncGenerator<void> {
   const entry = book.entries.get(path);
   if (!entry) throw broken(`it has no ${path}`);
+  const { uncompressedSize, compressedSize } = entry;
+  if (uncompressedSize > MIN_BOMB_BYTES && uncompressedSize > compressedSize * MAX_RATIO) throw tooLarge();
   const parser = sax.parser(true, {});
+  let failure: Error | undefined;
+  parser.onerror = (error) => (failure ??= error);
   parser.onopentag = ({ name, attributes }) => {
     const plain = Object.entries(attributes).map(([key, value]) => [localName(key), String(value)] as const);
     handler.open?.(localName(name), Object.fromEntries(plain));
@@ -63,11 +70,11 @@ async function* walk(book: Book, path: string, handler: Handler): AsyncGenerator
       book.inflatedBytes += bytes.length;
       if (book.inflatedBytes > MAX_INFLATED_BYTES) throw tooLarge();
       parser.write(decoder.write(bytes));
-      if (parser.error) throw parser.error;
+      if (failure) throw failure;
       yield;
     }
     parser.write(decoder.end()).close();
-    if (parser.error) throw parser.error;
+    if (failure) throw failure;
   } finally {
     stream.destroy();
   }
