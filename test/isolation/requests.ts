@@ -7,7 +7,9 @@ export interface Entry {
   /** Its parameters choose among things that every workspace has. */
   namesNoRow?: true;
   query?: Record<string, string>;
-  body?: (world: World) => object;
+  /** A text goes as it is, under the content type that `headers` says. */
+  body?: (world: World) => object | string;
+  headers?: Record<string, string>;
   /** Answers of a caller who may; by default any 2xx. */
   ok?: number[];
   /** It ends its caller's sessions: each request gets a new member to send it. */
@@ -31,6 +33,8 @@ const newStage = async (world: World) => {
 };
 const someDeal = async (world: World) => ({ id: await world.deal() });
 const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
 const everybody = { and: [] };
 const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
 const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
@@ -221,6 +225,17 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/deals/:id/history': { params: someDeal },
   'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
   'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
   'GET /api/segments': nothing,
   'POST /api/segments': { body: () => aSegment() },
   'GET /api/segments/:id': { params: someSegment },
