@@ -6,7 +6,18 @@ const DATES = 'created_at timestamptz not null default now(), updated_at timesta
 const ofParent = (table: string, parent: string) =>
   `constraint ${table}_${parent}_foreign foreign key (workspace_id, ${parent}_id) references ${parent} (workspace_id, id) on delete cascade`;
 
-const STATUSES = ['pending', 'claimed', 'dispatching', 'sent', 'delivered', 'read', 'failed', 'skipped', 'cancelled', 'unknown'];
+const STATUSES = [
+  'pending',
+  'claimed',
+  'dispatching',
+  'sent',
+  'delivered',
+  'read',
+  'failed',
+  'skipped',
+  'cancelled',
+  'unknown',
+];
 const quoted = (names: readonly string[]) => names.map((name) => `'${name}'`).join(', ');
 
 /** What people's own numbers can bear; channels to which that does not apply are made with their own. */
@@ -40,9 +51,12 @@ const ADDRESS = `create function campaign_address(phone text, workspace uuid, co
 const ADDRESS_HASH = `create function campaign_address_hash(workspace uuid, address text) returns bytea language sql immutable parallel safe
   return sha256(convert_to(workspace::text || ' ' || address, 'UTF8'))`;
 
-const sums = (from: string) => STATUSES.map((name) => `coalesce(sum(n) filter (where status = '${name}'), 0)`).join(', ') + from;
+const sums = (from: string) =>
+  STATUSES.map((name) => `coalesce(sum(n) filter (where status = '${name}'), 0)`).join(', ') + from;
 /** Adds what a statement changed to one of a few rows of the campaign, so that those who end items do not wait for one another. */
-const count = (changes: string) => `insert into campaign_counter as c (workspace_id, campaign_id, shard, ${STATUSES.join(', ')})
+const count = (
+  changes: string,
+) => `insert into campaign_counter as c (workspace_id, campaign_id, shard, ${STATUSES.join(', ')})
   select workspace_id, campaign_id, pg_backend_pid() % 8, ${sums(` from (${changes}) x`)}
     group by workspace_id, campaign_id order by workspace_id, campaign_id
   on conflict (workspace_id, campaign_id, shard) do update set ${STATUSES.map((name) => `${name} = c.${name} + excluded.${name}`).join(', ')}`;
@@ -146,9 +160,13 @@ export class Campaigns extends Migration {
     )`);
     this.addSql('create index campaign_newest on campaign (workspace_id, id desc)');
     this.addSql('create index campaign_of_channel on campaign (workspace_id, channel_id, status)');
-    this.addSql('create unique index campaign_start_key on campaign (workspace_id, start_key) where start_key is not null');
+    this.addSql(
+      'create unique index campaign_start_key on campaign (workspace_id, start_key) where start_key is not null',
+    );
     this.addSql(`create index campaign_scheduled on campaign (scheduled_at) where status = 'scheduled'`);
-    this.addSql(`create index campaign_open on campaign (workspace_id, channel_id, id) where status in ('preparing', 'running')`);
+    this.addSql(
+      `create index campaign_open on campaign (workspace_id, channel_id, id) where status in ('preparing', 'running')`,
+    );
     this.addSql(`create table campaign_counter (
       ${OWN}, campaign_id uuid not null, shard smallint not null,
       ${STATUSES.map((name) => `${name} int not null default 0`).join(', ')},
@@ -182,11 +200,17 @@ export class Campaigns extends Migration {
       constraint campaign_item_contact_foreign foreign key (workspace_id, contact_id) references contact (workspace_id, id)
         on delete set null (contact_id)
     )`);
-    this.addSql(`create index campaign_item_pending on campaign_item (workspace_id, campaign_id, next_attempt_at, id) where status = 'pending'`);
+    this.addSql(
+      `create index campaign_item_pending on campaign_item (workspace_id, campaign_id, next_attempt_at, id) where status = 'pending'`,
+    );
     this.addSql('create index campaign_item_status on campaign_item (workspace_id, campaign_id, status, id)');
     this.addSql('create index campaign_item_newest on campaign_item (workspace_id, campaign_id, id)');
-    this.addSql(`create index campaign_item_lease on campaign_item (lease_expires_at) where status in ('claimed', 'dispatching')`);
-    this.addSql(`create index campaign_item_claimed on campaign_item (workspace_id, channel_id) where status = 'claimed'`);
+    this.addSql(
+      `create index campaign_item_lease on campaign_item (lease_expires_at) where status in ('claimed', 'dispatching')`,
+    );
+    this.addSql(
+      `create index campaign_item_claimed on campaign_item (workspace_id, channel_id) where status = 'claimed'`,
+    );
     this.addSql('create index campaign_item_of_contact on campaign_item (workspace_id, contact_id)');
     // Not unique: what a gateway calls a message is not ours to trust.
     this.addSql(`create index campaign_item_message on campaign_item (workspace_id, channel_id, provider_message_id)
@@ -201,14 +225,24 @@ export class Campaigns extends Migration {
       ${ofParent('campaign_item_attempt', 'campaign')}
     )`);
     this.addSql('create index campaign_item_attempt_item on campaign_item_attempt (workspace_id, item_id, id)');
-    this.addSql('create index campaign_item_attempt_ended on campaign_item_attempt (workspace_id, campaign_id, id desc) where outcome is not null');
-    const tables = ['channel_flow', 'channel_counter', 'campaign', 'campaign_counter', 'campaign_item', 'campaign_item_attempt'];
+    this.addSql(
+      'create index campaign_item_attempt_ended on campaign_item_attempt (workspace_id, campaign_id, id desc) where outcome is not null',
+    );
+    const tables = [
+      'channel_flow',
+      'channel_counter',
+      'campaign',
+      'campaign_counter',
+      'campaign_item',
+      'campaign_item_attempt',
+    ];
     for (const table of tables) for (const sql of tenantTable(table)) this.addSql(sql);
     this.addSql('revoke update, delete on campaign_item_attempt from wh_app, wh_system');
     for (const sql of [OPENS, ADDRESS, ADDRESS_HASH, ADDED, CHANGED, TOLD]) this.addSql(sql);
     this.addSql(`create trigger added after insert on campaign_item referencing new table as now_rows
       for each statement execute function campaign_items_added()`);
-    this.addSql(`create trigger changed after update on campaign_item referencing old table as old_rows new table as now_rows
+    this
+      .addSql(`create trigger changed after update on campaign_item referencing old table as old_rows new table as now_rows
       for each statement execute function campaign_items_changed()`);
     this.addSql(`create trigger told after update of status on campaign for each row
       when (old.status <> new.status and (new.status in ('paused', 'completed', 'completed_with_unknown')
@@ -216,10 +250,15 @@ export class Campaigns extends Migration {
   }
 
   override down(): void {
-    this.addSql(`drop table campaign_item_attempt, campaign_item, campaign_counter, campaign, channel_counter, channel_flow`);
-    this.addSql('drop function campaign_told, campaign_items_changed, campaign_items_added, campaign_address_hash, campaign_address, window_opens');
+    this.addSql(
+      `drop table campaign_item_attempt, campaign_item, campaign_counter, campaign, channel_counter, channel_flow`,
+    );
+    this.addSql(
+      'drop function campaign_told, campaign_items_changed, campaign_items_added, campaign_address_hash, campaign_address, window_opens',
+    );
     this.addSql('drop index channel_id');
-    this.addSql(`alter table channel drop phone, drop url, drop secrets, drop constraint channel_state_check, drop state, drop pause_reason,
+    this
+      .addSql(`alter table channel drop phone, drop url, drop secrets, drop constraint channel_state_check, drop state, drop pause_reason,
       drop time_zone, drop pacing`);
   }
 }

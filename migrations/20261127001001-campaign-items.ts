@@ -305,11 +305,28 @@ end $$`;
 /** The life of a campaign's item: each step one call, so that a caller who dies between two leaves it at one of them. */
 export class CampaignItems extends Migration {
   override up(): void {
-    for (const sql of [ROOM, SLOTS, SUPPRESSED, HINDRANCE, CAPPED, CLAIM, BEGIN, ACK, RELEASE, SKIP, STATUS, SWEEP, TROUBLE, SETTLE]) this.addSql(sql);
+    for (const sql of [
+      ROOM,
+      SLOTS,
+      SUPPRESSED,
+      HINDRANCE,
+      CAPPED,
+      CLAIM,
+      BEGIN,
+      ACK,
+      RELEASE,
+      SKIP,
+      STATUS,
+      SWEEP,
+      TROUBLE,
+      SETTLE,
+    ])
+      this.addSql(sql);
   }
 
   override down(): void {
-    this.addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
+    this
+      .addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
       campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room`);
   }
 }

@@ -22,7 +22,11 @@ export interface Person {
 }
 
 /** Contacts of a workspace, as an import leaves them. @returns their ids, in the order given */
-export async function addContacts(rt: Pick<Runtime, 'orm'>, workspaceId: string, people: readonly Person[]): Promise<string[]> {
+export async function addContacts(
+  rt: Pick<Runtime, 'orm'>,
+  workspaceId: string,
+  people: readonly Person[],
+): Promise<string[]> {
   const rows = people.map((person) => ({ ...person, id: newId(), consent: person.consent ?? 'unknown' }));
   await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
     await em.execute(
@@ -74,7 +78,9 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
   };
   const wakeAll = async (): Promise<number> => {
     const refs: { workspaceId: string; jobId: string }[] = [];
-    await scheduleCampaigns(systemPool, { enqueue: async (_queue, jobs) => void refs.push(...jobs.map(({ ref }) => ref)) });
+    await scheduleCampaigns(systemPool, {
+      enqueue: async (_queue, jobs) => void refs.push(...jobs.map(({ ref }) => ref)),
+    });
     await Promise.all(refs.map(run));
     return refs.length;
   };
@@ -106,14 +112,24 @@ export type CampaignTest = Awaited<ReturnType<typeof openCampaignTest>>;
 export async function aCampaigner(test: CampaignTest) {
   const owner: TestUser = await aUser(test.rt);
   const workspaceId = owner.workspace.id;
-  const call = async (method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT', url: string, payload?: object, headers = {}) => {
+  const call = async (
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | 'PUT',
+    url: string,
+    payload?: object,
+    headers = {},
+  ) => {
     const answer = await test.app.inject({
       method,
       url,
       headers: { ...owner.headers, ...headers },
       ...(payload && { payload }),
     });
-    return { status: answer.statusCode, headers: answer.headers, text: answer.body, body: answer.headers['content-type']?.toString().includes('json') ? answer.json() : {} };
+    return {
+      status: answer.statusCode,
+      headers: answer.headers,
+      text: answer.body,
+      body: answer.headers['content-type']?.toString().includes('json') ? answer.json() : {},
+    };
   };
   return {
     owner,
@@ -121,13 +137,24 @@ export async function aCampaigner(test: CampaignTest) {
     call,
     contacts: (people: readonly Person[]) => addContacts(test.rt, workspaceId, people),
     async channel(body: object = {}): Promise<{ id: string; secret: string }> {
-      const made = await call('POST', '/api/channels', { name: 'Gateway', kind: 'webhook', url: test.receiver.url, ...body });
+      const made = await call('POST', '/api/channels', {
+        name: 'Gateway',
+        kind: 'webhook',
+        url: test.receiver.url,
+        ...body,
+      });
       if (made.status !== 201) throw new Error(made.text);
       return made.body;
     },
     async campaign(channelId: string, body: object = {}): Promise<string> {
       const content = 'variants' in body ? {} : { content: { text: 'Oi, {{contact.first_name|"amigo"}}!' } };
-      const made = await call('POST', '/api/campaigns', { name: 'Natal', channelId, audience: { all: true }, ...content, ...body });
+      const made = await call('POST', '/api/campaigns', {
+        name: 'Natal',
+        channelId,
+        audience: { all: true },
+        ...content,
+        ...body,
+      });
       if (made.status !== 201) throw new Error(made.text);
       return made.body.id;
     },

@@ -128,7 +128,8 @@ async function main(): Promise<void> {
   const purgeStep = async () => {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
     const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
-    const lists = (await purgeImports(pool)) + (await purgeContactExports(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
+    const lists =
+      (await purgeImports(pool)) + (await purgeContactExports(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
     return told + files + lists + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {

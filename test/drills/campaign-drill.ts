@@ -31,5 +31,9 @@ const { problems, figures } = await runCampaignDrill({
 });
 for (const [what, count] of Object.entries(figures)) print(`  ${what}: ${count}`);
 for (const problem of problems.slice(0, 30)) print(`PROBLEM ${problem}`);
-print(problems.length === 0 ? 'Nobody was written to twice, and nobody is lost.' : `seed ${SEED}: ${problems.length} problems`);
+print(
+  problems.length === 0
+    ? 'Nobody was written to twice, and nobody is lost.'
+    : `seed ${SEED}: ${problems.length} problems`,
+);
 process.exitCode = problems.length === 0 ? 0 : 1;

@@ -5,6 +5,7 @@ import { createLog } from '#src/lib/log.ts';
 import type { SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import { entities } from '#src/modules/entities.ts';
 import { addContacts, checkCounters, somePeople } from '#test/campaigns.ts';
+import { booksOf, type ItemRow } from '#test/drills/campaign-books.ts';
 import { openGateway, type GatewayFaults } from '#test/drills/campaign-gateway.ts';
 import { openCrew, type Slot } from '#test/drills/webhook-crew.ts';
 import { createRandom } from '#test/fuzz/random.ts';
@@ -28,11 +29,6 @@ export interface CampaignPlan {
   strikes: readonly CampaignStrike[];
   /** Between two strikes. */
   everyMs: number;
-}
-
-interface ItemRow {
-  id: string;
-  status: string;
 }
 
 const LEASE_MS = 4000;
@@ -71,12 +67,20 @@ export async function runCampaignDrill(plan: CampaignPlan) {
       await addContacts({ orm }, workspace.id, somePeople(plan.people));
       const channel = { name: 'Gateway', kind: 'webhook', url: gateway.url };
       const { id: channelId } = await post<{ id: string }>(`${api.url}/api/channels`, channel, token);
-      const body = { name: 'Drill', channelId, content: { text: 'Oi {{contact.first_name|"amigo"}}' }, audience: { all: true } };
+      const body = {
+        name: 'Drill',
+        channelId,
+        content: { text: 'Oi {{contact.first_name|"amigo"}}' },
+        audience: { all: true },
+      };
       campaigns.push({ id: (await post<{ id: string }>(`${api.url}/api/campaigns`, body, token)).id, token });
     }
     const ask = async (verb: string, { id, token }: { id: string; token: string }): Promise<boolean> => {
       const headers = { authorization: `Bearer ${token}`, 'idempotency-key': `${id}-start` };
-      const answer = await fetch(`http://127.0.0.1:${port}/api/campaigns/${id}/${verb}`, { method: 'POST', headers }).catch(() => null);
+      const answer = await fetch(`http://127.0.0.1:${port}/api/campaigns/${id}/${verb}`, {
+        method: 'POST',
+        headers,
+      }).catch(() => null);
       return answer?.ok === true;
     };
     const startedAt = performance.now();
@@ -115,9 +119,19 @@ export async function runCampaignDrill(plan: CampaignPlan) {
       const endsAt = performance.now() + GIVE_UP_MS;
       while (performance.now() < endsAt) {
         await sleep(500);
-        await pool.query(`update campaign_item set next_attempt_at = now() where status = 'pending' and next_attempt_at > now()`);
+        await pool.query(
+          `update campaign_item set next_attempt_at = now() where status = 'pending' and next_attempt_at > now()`,
+        );
         const { rows } = await pool.query<{ id: string; status: string }>('select id, status from campaign');
-        if (process.env['DRILL_DEBUG']) process.stderr.write(JSON.stringify([Math.round(performance.now()), rows.map((r) => r.status), (await pool.query('select status, count(*)::int as n from campaign_item group by 1')).rows, gateway.journal.length]) + '\n');
+        if (process.env['DRILL_DEBUG'])
+          process.stderr.write(
+            JSON.stringify([
+              Math.round(performance.now()),
+              rows.map((r) => r.status),
+              (await pool.query('select status, count(*)::int as n from campaign_item group by 1')).rows,
+              gateway.journal.length,
+            ]) + '\n',
+          );
         const paused = rows.filter(({ status }) => status === 'paused');
         for (const { id } of paused) {
           const one = campaigns.find((campaign) => campaign.id === id);
@@ -162,25 +176,4 @@ export async function runCampaignDrill(plan: CampaignPlan) {
     await redis.stop();
     await gateway.close();
   }
-}
-
-/** What the gateway sent against what the platform says: nothing went out twice, and nothing is said that is not so. */
-function booksOf(items: readonly ItemRow[], journal: Awaited<ReturnType<typeof openGateway>>['journal']): string[] {
-  const problems: string[] = [];
-  const sends = Map.groupBy(
-    journal.filter(({ effect }) => effect),
-    ({ itemId }) => itemId,
-  );
-  const ids = new Set(items.map(({ id }) => id));
-  for (const itemId of sends.keys()) if (!ids.has(itemId)) problems.push(`${itemId} went out, and is no item`);
-  for (const { id, status } of items) {
-    const count = sends.get(id)?.length ?? 0;
-    if (count > 1) problems.push(`${id} went out ${count} times and is ${status}`);
-    if (status === 'sent' && count !== 1) problems.push(`${id} is sent, and went out ${count} times`);
-    if (status === 'failed' && count !== 0) problems.push(`${id} is failed, and went out`);
-    if (!['sent', 'failed', 'unknown'].includes(status)) problems.push(`${id} is ${status} at the end`);
-  }
-  const attempts = new Set(journal.map(({ attemptId }) => attemptId));
-  if (attempts.size !== journal.length) problems.push('An attempt went to the gateway twice');
-  return problems;
 }

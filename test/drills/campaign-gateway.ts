@@ -42,7 +42,12 @@ export async function openGateway(random: Random, faults: GatewayFaults, onReque
       const respond = () => {
         if (answer === 'cut') return request.socket.destroy();
         const status = { sent: 200, refused: 422, busy: 503, vague: 500 }[answer];
-        const said = { sent: { messageId: `wamid.${journal.length}` }, busy: { effect: 'none' }, refused: {}, vague: {} }[answer];
+        const said = {
+          sent: { messageId: `wamid.${journal.length}` },
+          busy: { effect: 'none' },
+          refused: {},
+          vague: {},
+        }[answer];
         return response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said));
       };
       void onRequest(journal.length).then(() => setTimeout(respond, random.int(15)));

@@ -8,7 +8,13 @@ it('writes to nobody twice and loses nobody, though a gateway fails and every pr
     people: 150,
     workers: 2,
     faults: { refused: 0.05, busy: 0.05, cut: 0.01, vague: 0.01 },
-    strikes: ['kill all workers when a message has arrived', 'kill a worker', 'empty redis', 'kill a control', 'kill the api'],
+    strikes: [
+      'kill all workers when a message has arrived',
+      'kill a worker',
+      'empty redis',
+      'kill a control',
+      'kill the api',
+    ],
     everyMs: 300,
   });
   expect(problems).toEqual([]);

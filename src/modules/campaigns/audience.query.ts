@@ -59,7 +59,12 @@ interface Pads {
 async function judged(
   em: EntityManager,
   people: People,
-  { ownerId, pads, holdout, capped }: { ownerId: string | null; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
+  {
+    ownerId,
+    pads,
+    holdout,
+    capped,
+  }: { ownerId: string | null; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
 ): Promise<Condition> {
   const where = await conditionOf(em, people);
   return {
@@ -104,7 +109,12 @@ export async function previewAudience(
   { ownerId, pads, pacing }: { ownerId: string | null; pads: Pads; pacing: object | null },
 ): Promise<{ count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }> {
   const holdout = { percent: 0, seed: '' };
-  const { sql, params } = await judged(em, people, { ownerId, pads, holdout, capped: pacing && JSON.stringify(pacing) });
+  const { sql, params } = await judged(em, people, {
+    ownerId,
+    pads,
+    holdout,
+    capped: pacing && JSON.stringify(pacing),
+  });
   const [row] = await em.execute<
     { count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }[]
   >(
@@ -128,7 +138,12 @@ export async function freezeAudience(
   { ownerId, pads, channelId, parting }: { ownerId: string | null; pads: Pads; channelId: string; parting: Parting },
 ): Promise<{ total: number; excluded: Record<string, number> }> {
   const { campaignId, holdoutPercent: percent, weights } = parting;
-  const { sql, params } = await judged(em, people, { ownerId, pads, holdout: { percent, seed: campaignId }, capped: null });
+  const { sql, params } = await judged(em, people, {
+    ownerId,
+    pads,
+    holdout: { percent, seed: campaignId },
+    capped: null,
+  });
   const sum = weights.reduce((all, weight) => all + weight, 0);
   const [row] = await em.execute<{ total: number; excluded: Record<string, number> }[]>(
     `with ${sql},

@@ -27,9 +27,19 @@ export interface CampaignRow {
   updated_at: string;
 }
 
-const at = (column: string) =>
-  `to_char(c.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
-const COUNTED = ['pending', 'claimed', 'dispatching', 'sent', 'delivered', 'read', 'failed', 'skipped', 'cancelled', 'unknown'];
+const at = (column: string) => `to_char(c.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
+const COUNTED = [
+  'pending',
+  'claimed',
+  'dispatching',
+  'sent',
+  'delivered',
+  'read',
+  'failed',
+  'skipped',
+  'cancelled',
+  'unknown',
+];
 /** Kept in a few rows each, which are summed. */
 export const COUNTERS = `(select json_build_object(${COUNTED.map((name) => `'${name}', coalesce(sum(n.${name}), 0)`).join(', ')})
   from campaign_counter n where n.workspace_id = c.workspace_id and n.campaign_id = c.id)`;
@@ -39,7 +49,9 @@ const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent
   from campaign c where c.workspace_id = current_workspace()`;
 
 export async function findCampaign(em: EntityManager, id: string, lock = false): Promise<CampaignRow | undefined> {
-  const [row] = await em.execute<CampaignRow[]>(`${SELECT} and c.id = ?::uuid${lock ? ' for no key update' : ''}`, [id]);
+  const [row] = await em.execute<CampaignRow[]>(`${SELECT} and c.id = ?::uuid${lock ? ' for no key update' : ''}`, [
+    id,
+  ]);
   return row;
 }
 

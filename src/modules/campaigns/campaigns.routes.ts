@@ -47,7 +47,10 @@ export function campaignRoutes(rt: Runtime) {
       schema: { ...schema, summary: 'Make a draft', body: CampaignBody, response: { 201: NewCampaignView } },
       handler: async (request, reply) => {
         const row = await createCampaign(rt, byOf(request), request.body);
-        return reply.code(201).header('etag', tagOf(row)).send({ ...viewOf(row), notice: NOTICE });
+        return reply
+          .code(201)
+          .header('etag', tagOf(row))
+          .send({ ...viewOf(row), notice: NOTICE });
       },
     });
 
@@ -111,7 +114,10 @@ export function campaignRoutes(rt: Runtime) {
       schema: { ...schema, summary: 'A new draft like it', params: IdParams, response: { 201: NewCampaignView } },
       handler: async (request, reply) => {
         const row = await duplicateCampaign(rt, byOf(request), request.params.id);
-        return reply.code(201).header('etag', tagOf(row)).send({ ...viewOf(row), notice: NOTICE });
+        return reply
+          .code(201)
+          .header('etag', tagOf(row))
+          .send({ ...viewOf(row), notice: NOTICE });
       },
     });
 

@@ -330,7 +330,8 @@ export async function resolveUnknown(
     const row = await mustFindCampaign(em, key.campaignId, true);
     await mustBeOwn(by.auth, row);
     if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
-    if (!(await resolveItem(em, key, as))) throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
+    if (!(await resolveItem(em, key, as)))
+      throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
     if (as === 'resend') await moveCampaign(em, key.campaignId, 'reopen');
     await audited(em, by, 'item_resolved', row, { itemId: key.itemId, as });
   });

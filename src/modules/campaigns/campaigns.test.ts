@@ -34,14 +34,18 @@ describe('a campaign through a gateway', () => {
     expect(test.receiver.received).toHaveLength(3);
     const [first] = test.receiver.received;
     expect(first?.body).toMatchObject({ type: 'campaign.item', data: { text: 'Oi, Pessoa!' } });
-    const headers = Object.fromEntries(Object.entries(first?.headers ?? {}).map(([name, value]) => [name, String(value)]));
+    const headers = Object.fromEntries(
+      Object.entries(first?.headers ?? {}).map(([name, value]) => [name, String(value)]),
+    );
     expect(() => new Webhook(channel.secret).verify(first?.text ?? '', headers)).not.toThrow();
     expect(await me.read(id)).toMatchObject({ status: 'completed', counters: { total: 3, sent: 3, pending: 0 } });
     const [item] = await me.items(id);
     const attempts = await me.call('GET', `/api/campaigns/${id}/items/${item.id}/attempts`);
     expect(attempts.body.data.map(({ to }: { to: string }) => to)).toEqual(['claimed', 'dispatching', 'sent']);
     expect((await me.call('GET', `/api/campaigns/${id}/progress`)).body).toMatchObject({ etaSeconds: 0 });
-    expect((await me.call('GET', `/api/campaigns/${id}/report`)).body).toMatchObject({ funnel: { reached: 3, delivered: 0 } });
+    expect((await me.call('GET', `/api/campaigns/${id}/report`)).body).toMatchObject({
+      funnel: { reached: 3, delivered: 0 },
+    });
     expect((await me.call('GET', `/api/campaigns/${id}/report.csv`)).text.split('\r\n')).toHaveLength(5);
     expect(await checkCounters(test.systemPool)).toEqual([]);
   });
@@ -90,7 +94,10 @@ describe('a campaign through a gateway', () => {
     await test.flow();
     expect(test.receiver.received).toHaveLength(1);
     const items = await me.items(id);
-    expect(items.find((item: { contactId: string }) => item.contactId === gone)).toMatchObject({ status: 'skipped', skipReason: 'suppressed' });
+    expect(items.find((item: { contactId: string }) => item.contactId === gone)).toMatchObject({
+      status: 'skipped',
+      skipReason: 'suppressed',
+    });
     const preview = await me.call('POST', '/api/campaigns/preview-audience', { audience: { all: true } });
     expect(preview.body).toMatchObject({ count: 1, excluded: { suppressed: 1 } });
     expect(items.find((item: { contactId: string }) => item.contactId === other)).toMatchObject({ status: 'sent' });
@@ -118,7 +125,9 @@ describe('a campaign through a gateway', () => {
     await me.contacts(somePeople(1));
     const id = await me.campaign((await me.channel()).id);
     const scheduledAt = new Date(Date.now() + 3_600_000).toISOString();
-    expect(await me.call('POST', `/api/campaigns/${id}/schedule`, { scheduledAt })).toMatchObject({ body: { status: 'scheduled' } });
+    expect(await me.call('POST', `/api/campaigns/${id}/schedule`, { scheduledAt })).toMatchObject({
+      body: { status: 'scheduled' },
+    });
     await test.systemPool.query(`update campaign set scheduled_at = now() - interval '2 hours' where id = $1`, [id]);
     await test.flow();
     expect(await me.read(id)).toMatchObject({ status: 'missed', counters: { total: 0 } });
@@ -130,7 +139,9 @@ describe('a campaign through a gateway', () => {
 
   it('in time begins by itself, once, though two look', async () => {
     await me.contacts(somePeople(2));
-    const id = await me.campaign((await me.channel()).id, { scheduledAt: new Date(Date.now() + 3_600_000).toISOString() });
+    const id = await me.campaign((await me.channel()).id, {
+      scheduledAt: new Date(Date.now() + 3_600_000).toISOString(),
+    });
     expect(await me.start(id)).toMatchObject({ body: { status: 'scheduled' } });
     await test.systemPool.query(`update campaign set scheduled_at = now() - interval '1 minute' where id = $1`, [id]);
     await Promise.all([test.flow(), test.flow()]);
@@ -149,7 +160,8 @@ describe('a campaign through a gateway', () => {
     expect(paused.counters.pending).toBeGreaterThan(0);
     const unknown = (await me.call('GET', `/api/campaigns/${id}/items?status=unknown`)).body.data;
     expect(test.receiver.received).toHaveLength(unknown.length);
-    const resolve = (at: number, as: string) => me.call('POST', `/api/campaigns/${id}/items/${unknown[at].id}/resolve`, { as });
+    const resolve = (at: number, as: string) =>
+      me.call('POST', `/api/campaigns/${id}/items/${unknown[at].id}/resolve`, { as });
     expect(await resolve(0, 'sent')).toMatchObject({ status: 200, body: { status: 'sent' } });
     expect(await resolve(1, 'failed')).toMatchObject({ body: { status: 'failed' } });
     expect(await resolve(1, 'resend')).toMatchObject({ status: 409 });
@@ -158,7 +170,10 @@ describe('a campaign through a gateway', () => {
     expect(await me.call('POST', `/api/campaigns/${id}/resume`)).toMatchObject({ body: { status: 'running' } });
     await test.flow();
     const done = await me.read(id);
-    expect(done).toMatchObject({ status: 'completed_with_unknown', counters: { total: 40, unknown: unknown.length - 3, failed: 1, sent: 40 - unknown.length + 2 } });
+    expect(done).toMatchObject({
+      status: 'completed_with_unknown',
+      counters: { total: 40, unknown: unknown.length - 3, failed: 1, sent: 40 - unknown.length + 2 },
+    });
     expect(await checkCounters(test.systemPool)).toEqual([]);
   });
 

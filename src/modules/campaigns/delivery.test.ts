@@ -47,14 +47,18 @@ describe('a phone', () => {
     expect(await act(sent, 'begin')).toMatchObject({ status: 409 });
     expect(await act(sent, 'heartbeat')).toMatchObject({ status: 200 });
     for (const verdict of ['accepted', 'repeated'])
-      expect(await act(sent, 'ack', { outcome: 'sent', messageId: 'true_1' })).toMatchObject({ body: { verdict, status: 'sent' } });
+      expect(await act(sent, 'ack', { outcome: 'sent', messageId: 'true_1' })).toMatchObject({
+        body: { verdict, status: 'sent' },
+      });
     await act(failed, 'begin');
     const noWhatsApp = { outcome: 'failed', effect: 'none', kind: 'permanent', code: 'not_on_whatsapp' };
     expect(await act(failed, 'ack', noWhatsApp)).toMatchObject({ body: { status: 'failed' } });
     expect(await act(failed, 'ack', { outcome: 'failed', kind: 'permanent' })).toMatchObject({ status: 400 });
     await act(lost, 'begin');
     expect(await act(lost, 'ack', { outcome: 'unknown' })).toMatchObject({ body: { status: 'unknown' } });
-    expect(await act(lost, 'ack', { outcome: 'sent' })).toMatchObject({ body: { verdict: 'accepted', status: 'sent' } });
+    expect(await act(lost, 'ack', { outcome: 'sent' })).toMatchObject({
+      body: { verdict: 'accepted', status: 'sent' },
+    });
     expect(await act(back, 'release')).toMatchObject({ status: 200 });
     expect(await act(back, 'begin')).toMatchObject({ status: 409 });
     expect(await act(back, 'heartbeat')).toMatchObject({ status: 409 });
@@ -69,7 +73,10 @@ describe('a phone', () => {
     const refused = await claim(other);
     expect(refused).toMatchObject({ status: 409, body: { code: 'channel_standby' } });
     expect(refused.body.retryAfterMs).toBeLessThanOrEqual(30_000);
-    await test.systemPool.query(`update channel_flow set session_until = now() - interval '1 second' where channel_id = $1`, [channelId]);
+    await test.systemPool.query(
+      `update channel_flow set session_until = now() - interval '1 second' where channel_id = $1`,
+      [channelId],
+    );
     expect((await claim(other)).body.items).toHaveLength(1);
     expect(await claim()).toMatchObject({ status: 409 });
   });
@@ -109,7 +116,12 @@ it('a gateway says later what became of a message, signed; nobody else does', as
     const key = readSecret({ secret, privateKey: null });
     const headers = signatureHeaders([key], 'msg_1', Math.floor(atMs / 1000), payload);
     const url = `/api/delivery/callbacks/${channel.id}`;
-    return test.app.inject({ method: 'POST', url, headers: { ...headers, 'content-type': 'application/json' }, payload });
+    return test.app.inject({
+      method: 'POST',
+      url,
+      headers: { ...headers, 'content-type': 'application/json' },
+      payload,
+    });
   };
   const read = { messageId: 'wamid.7', status: 'read' };
   expect((await post(read, (await me.channel()).secret)).statusCode).toBe(401);
@@ -119,7 +131,12 @@ it('a gateway says later what became of a message, signed; nobody else does', as
   expect((await post({ ...read, status: 'delivered' })).json()).toEqual({ changed: false });
   const counters = { sent: 0, delivered: 0, read: 1 };
   expect(await me.read(id)).toMatchObject({ counters });
-  expect((await me.call('GET', `/api/campaigns/${id}/report`)).body.funnel).toEqual({ reached: 1, delivered: 1, read: 1, replied: 0 });
+  expect((await me.call('GET', `/api/campaigns/${id}/report`)).body.funnel).toEqual({
+    reached: 1,
+    delivered: 1,
+    read: 1,
+    replied: 0,
+  });
 });
 
 it('is nobody’s of another workspace', async () => {
@@ -136,7 +153,11 @@ it('is nobody’s of another workspace', async () => {
   const [item] = (await me.call('POST', '/api/delivery/claim', body)).body.items;
   const attempt = { attemptId: item.attemptId, fence: item.fence };
   for (const verb of ['begin', 'release', 'heartbeat'])
-    expect(await stranger.call('POST', `/api/delivery/items/${item.itemId}/${verb}`, attempt)).toMatchObject({ status: 409 });
-  expect(await stranger.call('POST', `/api/delivery/items/${item.itemId}/ack`, { ...attempt, outcome: 'sent' })).toMatchObject({ status: 404 });
+    expect(await stranger.call('POST', `/api/delivery/items/${item.itemId}/${verb}`, attempt)).toMatchObject({
+      status: 409,
+    });
+  expect(
+    await stranger.call('POST', `/api/delivery/items/${item.itemId}/ack`, { ...attempt, outcome: 'sent' }),
+  ).toMatchObject({ status: 404 });
   expect(await stranger.start(id)).toMatchObject({ status: 404 });
 });

@@ -100,12 +100,14 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
     /** Notes how attempts ended; each item once in a call. May be repeated, and come late. */
     async ack(workspaceId: string, acks: readonly Ack[]): Promise<Acked[]> {
-      const asked = acks.map(({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
-        ...ack,
-        message_id,
-        retry_after_ms,
-        is_channels,
-      }));
+      const asked = acks.map(
+        ({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
+          ...ack,
+          message_id,
+          retry_after_ms,
+          is_channels,
+        }),
+      );
       return ask<Acked>(workspaceId, 'ack', '* from campaign_ack($1::json, $2, $3)', [
         JSON.stringify(asked),
         MAX_ATTEMPTS,

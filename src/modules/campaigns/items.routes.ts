@@ -45,7 +45,7 @@ const COLUMNS = [
 /** A campaign's items as CSV, a page at a time, so that none holds them all. */
 async function* csvOf({ orm }: Pick<Runtime, 'orm'>, auth: Auth, campaignId: string): AsyncGenerator<string> {
   yield csvLine(COLUMNS);
-  for (let after: string | null = null; ; ) {
+  for (let after: string | null = null; ;) {
     const page: string | null = after;
     const rows: ItemView[] = await inWorkspaceTx(orm, auth, (em) =>
       findItems(em, campaignId, { status: null, after: page, limit: CSV_PAGE }),

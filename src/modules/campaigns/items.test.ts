@@ -47,10 +47,14 @@ const one = async (): Promise<ClaimedItem> => {
   return item;
 };
 const expire = () =>
-  test.systemPool.query(`update campaign_item set lease_expires_at = now() - interval '1 second' where lease_expires_at is not null`);
+  test.systemPool.query(
+    `update campaign_item set lease_expires_at = now() - interval '1 second' where lease_expires_at is not null`,
+  );
 const due = () => test.systemPool.query(`update campaign_item set next_attempt_at = now() where status = 'pending'`);
 const statusOf = async (itemId: string): Promise<string> => {
-  const { rows } = await test.systemPool.query<{ status: string }>('select status from campaign_item where id = $1', [itemId]);
+  const { rows } = await test.systemPool.query<{ status: string }>('select status from campaign_item where id = $1', [
+    itemId,
+  ]);
   return rows[0]?.status ?? '';
 };
 
@@ -118,7 +122,9 @@ describe('an item', () => {
         [item.itemId],
       );
       waits.push(Math.round(rows[0]?.wait ?? 0));
-      await test.systemPool.query(`update campaign_item set next_attempt_at = now() - interval '1 day' where id = $1`, [item.itemId]);
+      await test.systemPool.query(`update campaign_item set next_attempt_at = now() - interval '1 day' where id = $1`, [
+        item.itemId,
+      ]);
       item = await one();
     }
     expect(waits[0]).toBeGreaterThanOrEqual(46);
@@ -146,7 +152,9 @@ describe('an item', () => {
     const said = ['sent', 'delivered', 'read'] as const;
     const random = createRandom(7);
     for (let at = 0; at < 9; at += 1)
-      await test.items.status(me.workspaceId, channelId, [{ itemId: null, messageId: 'wamid.1', status: random.pick(said) ?? 'sent' }]);
+      await test.items.status(me.workspaceId, channelId, [
+        { itemId: null, messageId: 'wamid.1', status: random.pick(said) ?? 'sent' },
+      ]);
     await test.items.status(me.workspaceId, channelId, [{ itemId: item.itemId, messageId: null, status: 'read' }]);
     for (const status of [...said, 'failed'] as const)
       await test.items.status(me.workspaceId, channelId, [{ itemId: item.itemId, messageId: null, status }]);
@@ -174,7 +182,12 @@ describe('a channel', () => {
     const waiting = await test.items.claim(me.workspaceId, { channelId, max: 5, holder: 'test', horizonMs: 0 });
     expect(waiting.items).toEqual([]);
     expect(new Date(waiting.againAt ?? 0).getTime()).toBeGreaterThan(Date.now() + 3_000_000);
-    await me.call('PUT', `/api/channels/${channelId}/pacing`, { minDelayMs: 0, maxDelayMs: 0, perHour: null, warmUp: true });
+    await me.call('PUT', `/api/channels/${channelId}/pacing`, {
+      minDelayMs: 0,
+      maxDelayMs: 0,
+      perHour: null,
+      warmUp: true,
+    });
     await test.systemPool.query(`update channel_flow set not_before = '-infinity' where channel_id = $1`, [channelId]);
     expect(await claim(5)).toHaveLength(2);
   });

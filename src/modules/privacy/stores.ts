@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { eraseItems } from '#src/modules/campaigns/erase.query.ts';
 import {
   cleanTexts,
   cleanTheirs,
@@ -50,6 +51,7 @@ const clearedOfTheirs = (table: string, columns: Texts): Store => ({
  */
 export const STORES: readonly Store[] = [
   { name: 'job', table: 'job', erase: emptyJobs },
+  { name: 'campaign_item', table: 'campaign_item', erase: eraseItems },
   dropped('message'),
   dropped('conversation'),
   dropped('lead_score'),
@@ -80,6 +82,7 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
+  cleared('campaign', { name: 'text', variants: 'jsonb' }),
   cleared('segment', { filter: 'json' }),
   cleared('outbox_event', { data: 'json' }),
   cleared('webhook_delivery', { response_snippet: 'text', error: 'text', attempt_log: 'jsonb' }),
