@@ -32,7 +32,13 @@ export interface CampaignPlan {
 }
 
 const LEASE_MS = 4000;
-const GIVE_UP_MS = Number(process.env['DRILL_GIVE_UP'] ?? 900_000);
+const GIVE_UP_MS = 900_000;
+
+/** Kills some, and starts others in their places. */
+const replace = async (slots: Slot[]): Promise<void> => {
+  await Promise.all(slots.map((slot) => slot.running.kill('SIGKILL')));
+  await Promise.all(slots.map(async (slot) => void (slot.running = await slot.start())));
+};
 
 /**
  * Runs campaigns through every process of the platform while these are killed, and compares what the gateway sent with what the platform says.
@@ -86,10 +92,6 @@ export async function runCampaignDrill(plan: CampaignPlan) {
     const startedAt = performance.now();
     // Started twice each, at once.
     await Promise.all([...campaigns, ...campaigns].map((one) => ask('start', one)));
-    const replace = async (slots: Slot[]): Promise<void> => {
-      await Promise.all(slots.map((slot) => slot.running.kill('SIGKILL')));
-      await Promise.all(slots.map(async (slot) => void (slot.running = await slot.start())));
-    };
     const strike: Record<CampaignStrike, () => Promise<void>> = {
       'kill a worker': () => replace([random.pick(crew.workers)].flatMap((slot) => slot ?? [])),
       'kill all workers when a message has arrived': async () => {
@@ -123,15 +125,6 @@ export async function runCampaignDrill(plan: CampaignPlan) {
           `update campaign_item set next_attempt_at = now() where status = 'pending' and next_attempt_at > now()`,
         );
         const { rows } = await pool.query<{ id: string; status: string }>('select id, status from campaign');
-        if (process.env['DRILL_DEBUG'])
-          process.stderr.write(
-            JSON.stringify([
-              Math.round(performance.now()),
-              rows.map((r) => r.status),
-              (await pool.query('select status, count(*)::int as n from campaign_item group by 1')).rows,
-              gateway.journal.length,
-            ]) + '\n',
-          );
         const paused = rows.filter(({ status }) => status === 'paused');
         for (const { id } of paused) {
           const one = campaigns.find((campaign) => campaign.id === id);

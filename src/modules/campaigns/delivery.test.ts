@@ -15,18 +15,19 @@ beforeEach(async () => {
 
 const FAST = { minDelayMs: 0, maxDelayMs: 0, pauseEvery: null, windows: [], perContactDay: null, perContactWeek: null };
 
+const act = (item: { itemId: string; attemptId: string; fence: number }, verb: string, more: object = {}) =>
+  me.call('POST', `/api/delivery/items/${item.itemId}/${verb}`, {
+    attemptId: item.attemptId,
+    fence: item.fence,
+    ...more,
+  });
+
 describe('a phone', () => {
   let channelId: string;
   let campaignId: string;
   const sessionId = randomUUID();
   const claim = (session = sessionId, max = 1) =>
     me.call('POST', '/api/delivery/claim', { channelId, sessionId: session, max });
-  const act = (item: { itemId: string; attemptId: string; fence: number }, verb: string, more: object = {}) =>
-    me.call('POST', `/api/delivery/items/${item.itemId}/${verb}`, {
-      attemptId: item.attemptId,
-      fence: item.fence,
-      ...more,
-    });
   async function start(pacing: object = FAST, body: object = {}): Promise<void> {
     await me.contacts(somePeople(4));
     const made = await me.call('POST', '/api/channels', { name: 'Celular', kind: 'extension', pacing });

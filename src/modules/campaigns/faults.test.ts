@@ -47,9 +47,9 @@ function mortal(worker: SendResources, random: Random, deaths: Record<Point, num
     ...worker,
     items: {
       ...items,
-      claim: step('claim', items.claim),
+      claim: step('claim', (...args: Parameters<typeof items.claim>) => items.claim(...args)),
       begin: step('begin', items.begin),
-      ack: step('ack', items.ack),
+      ack: step('ack', (...args: Parameters<typeof items.ack>) => items.ack(...args)),
     },
     egress: { request: step('call', (...args: Parameters<typeof egress.request>) => egress.request(...args)) },
   };

@@ -294,16 +294,16 @@ it('counts right through a storm of pauses, resumes and sends, and one cancel', 
   const id = await running(300);
   let sent = 0;
   test.receiver.answers(() => ({ text: `{"messageId":"${(sent += 1)}"}`, delayMs: 2 }));
-  let isOver = false;
+  const over = new AbortController();
   const storm = async () => {
     for (let at = 0; at < 100; at += 1) {
       await me.call('POST', `/api/campaigns/${id}/${at % 2 === 0 ? 'pause' : 'resume'}`);
       if (at % 20 === 0) await test.tend();
     }
-    isOver = true;
+    over.abort();
   };
   const sending = async () => {
-    while (!isOver) await test.run({ workspaceId: me.workspaceId, jobId: channelId });
+    while (!over.signal.aborted) await test.run({ workspaceId: me.workspaceId, jobId: channelId });
   };
   await Promise.all([storm(), sending(), sending()]);
   await me.call('POST', `/api/campaigns/${id}/cancel`);
