@@ -134,6 +134,7 @@ export const REQUESTS: Record<string, Entry> = {
     query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
   },
   'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
+  'GET /api/analytics/contacts': nothing,
   'GET /api/analytics/team': nothing,
   'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
   // Without `usage:all` there is no export of everybody's figures.

@@ -10,6 +10,7 @@ import {
   TimeseriesView,
 } from '#src/modules/analytics/analytics.schemas.ts';
 import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
+import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -48,6 +49,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: AiView },
       },
       handler: (request) => readAi(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/contacts', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'New contacts, by where they came from and by day',
+        querystring: PeriodQuery,
+        response: { 200: ContactFiguresView },
+      },
+      handler: (request) => readContactFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

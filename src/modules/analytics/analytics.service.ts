@@ -56,12 +56,13 @@ export async function periodOf(
   throw badRequest('validation_failed', `from ${message}.`, [{ path: 'query.from', code: 'invalid_period', message }]);
 }
 
-const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
+/** What every answer says of itself. */
+export const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
   timeZone,
   asOf: asOf.toISOString(),
   scope: userId === undefined ? ('workspace' as const) : ('own' as const),
 });
-const spanOf = ({ starts, ends }: Period) => ({ from: starts.toISOString(), to: ends.toISOString() });
+export const spanOf = ({ starts, ends }: Period) => ({ from: starts.toISOString(), to: ends.toISOString() });
 
 const histogramOf = (amounts: readonly number[]): readonly number[] => amounts.slice(-LATENCY_MEASURES.length);
 
