@@ -63,6 +63,8 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: DealsView },
       },
       handler: (request) => readDealFigures(rt, authOf(request), request.query),
+    });
+
     app.get('/api/analytics/contacts', {
       config,
       schema: {

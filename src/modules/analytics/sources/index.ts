@@ -5,5 +5,4 @@ import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 
 /** All facts that are counted. */
-export const SOURCES: readonly FactSource[] = [aiCalls, jobs, deals];
-export const SOURCES: readonly FactSource[] = [aiCalls, jobs, contacts];
+export const SOURCES: readonly FactSource[] = [aiCalls, jobs, contacts, deals];
