@@ -91,8 +91,7 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
 
 it('asks models where the workspace says so, and nobody where it says that', async () => {
   await call('PATCH', 'settings/ai', { 'ai.autoSentiment': 'models', 'ai.autoScore': 'off' });
-  const answer = { items: [{ sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] }] };
-  simulator.script({ json: answer });
+  simulator.script({ json: { sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] } });
   const id = await write('5521912345678', 'Tanto faz');
   await expect.poll(() => feelingOf(id), { timeout: 30_000 }).toBe('positive');
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }, { provider: 'openai' }]);

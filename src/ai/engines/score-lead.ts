@@ -30,9 +30,10 @@ export const ScoreLeadInput = z
   });
 export type ScoreLeadInput = z.infer<typeof ScoreLeadInput>;
 
+/** What scores a lead reads: its features alone, whoever it is. Masking may have changed anything else. */
+export const KnownLead = z.object({ features: LeadFeatures });
 /** An input whose features are known; `contactId` says whose they are, where a contact was asked for. */
-export const KnownLead = z.strictObject({ contactId: z.uuid().optional(), features: LeadFeatures });
-export type KnownLead = z.infer<typeof KnownLead>;
+export type KnownLead = z.infer<typeof KnownLead> & Pick<ScoreLeadInput, 'contactId'>;
 
 export const GRADES = ['A', 'B', 'C', 'D', 'E'] as const;
 
