@@ -123,4 +123,5 @@ it('scores a contact that is asked for by id, and nothing of one that is erased 
   const { rows } = await all.pool.query('select lead_score from contact where id = $1', [gone]);
   expect(rows).toEqual([{ lead_score: null }]);
   await expect(score(crypto.randomUUID())).rejects.toThrow('404');
+  await expect(call('POST', 'ai/score-lead', { contactId: id, features: { budget: 1e6 } })).rejects.toThrow('400');
 }, 120_000);

@@ -21,19 +21,18 @@ export const LeadFeatures = z
   .refine((features) => Object.keys(features).length <= MAX_FEATURES, `must name at most ${MAX_FEATURES} features`);
 export type LeadFeatures = z.infer<typeof LeadFeatures>;
 
-/** A contact, whose features are then looked up before the job is accepted; or the features themselves. */
+/** A contact, or features. The features of a contact are looked up before the job is accepted, and the worker gets both. */
 export const ScoreLeadInput = z
   .strictObject({ contactId: z.uuid().toLowerCase().optional(), features: LeadFeatures.optional() })
-  .refine(({ contactId, features }) => (contactId === undefined) !== (features === undefined), {
+  .refine(({ contactId, features }) => contactId !== undefined || features !== undefined, {
     path: ['features'],
-    message: 'give either a contactId or features, not both and not neither',
+    message: 'give a contactId or features',
   });
 export type ScoreLeadInput = z.infer<typeof ScoreLeadInput>;
 
-/** What scores a lead reads: its features alone, whoever it is. Masking may have changed anything else. */
-export const KnownLead = z.object({ features: LeadFeatures });
 /** An input whose features are known; `contactId` says whose they are, where a contact was asked for. */
-export type KnownLead = z.infer<typeof KnownLead> & Pick<ScoreLeadInput, 'contactId'>;
+export const KnownLead = z.strictObject({ contactId: z.uuid().optional(), features: LeadFeatures });
+export type KnownLead = z.infer<typeof KnownLead>;
 
 export const GRADES = ['A', 'B', 'C', 'D', 'E'] as const;
 
