@@ -4,12 +4,19 @@ import {
   AiQuery,
   AiView,
   DashboardView,
+  MessagesView,
   PeriodQuery,
   TeamView,
   TimeseriesQuery,
   TimeseriesView,
 } from '#src/modules/analytics/analytics.schemas.ts';
-import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
+import {
+  readAi,
+  readDashboard,
+  readMessages,
+  readTeam,
+  readTimeseries,
+} from '#src/modules/analytics/analytics.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -48,6 +55,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: AiView },
       },
       handler: (request) => readAi(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/messages', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Messages written and answered: in all, by who looks after the contacts, and by day',
+        querystring: PeriodQuery,
+        response: { 200: MessagesView },
+      },
+      handler: (request) => readMessages(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

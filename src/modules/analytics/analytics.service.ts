@@ -16,6 +16,8 @@ import type {
   AiView,
   DashboardView,
   KpiName,
+  MessageFigures,
+  MessagesView,
   PeriodKpis,
   PeriodQuery,
   TeamView,
@@ -25,6 +27,7 @@ import type {
 import { METRICS, valueOf } from '#src/modules/analytics/metrics.ts';
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
+import { messages } from '#src/modules/analytics/sources/messages.query.ts';
 import { LATENCY_MEASURES, latencyQuantile } from '#src/modules/analytics/sources/latency.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -210,4 +213,42 @@ export async function readTeam(
   }));
   data.sort((a, b) => b.jobsCompleted - a.jobsCompleted);
   return { ...readingOf(whose, period), ...spanOf(period), data };
+}
+
+function messageFiguresOf(amounts: readonly number[]): MessageFigures {
+  const responses = valueOf('messages.responses', amounts);
+  return {
+    inbound: valueOf('messages.inbound', amounts),
+    outbound: valueOf('messages.outbound', amounts),
+    delivered: valueOf('messages.delivered', amounts),
+    read: valueOf('messages.read', amounts),
+    failed: valueOf('messages.failed', amounts),
+    responses,
+    responseSeconds: responses === 0 ? null : valueOf('messages.responseSeconds', amounts) / responses,
+  };
+}
+
+/** How much was written and answered: in all, by who looks after the contacts, and by day. */
+export async function readMessages(
+  { pool }: Reader,
+  auth: Auth,
+  asked: z.output<typeof PeriodQuery>,
+): Promise<z.input<typeof MessagesView>> {
+  const whose = whoseOf(auth);
+  const period = await periodOf({ pool }, auth.workspaceId, asked);
+  const [users, days] = await Promise.all([
+    readSums(pool, whose, messages, 'user', period),
+    readSums(pool, whose, messages, 'day', period),
+  ]);
+  const all = add(
+    users.map(({ amounts }) => amounts),
+    messages.measures.length,
+  );
+  return {
+    ...readingOf(whose, period),
+    ...spanOf(period),
+    total: messageFiguresOf(all),
+    users: users.map(({ key, amounts }) => ({ userId: key === '' ? null : key, ...messageFiguresOf(amounts) })),
+    days: days.map(({ key, amounts }) => ({ day: key, ...messageFiguresOf(amounts) })),
+  };
 }
