@@ -47,6 +47,13 @@ begin
   return null;
 end $$`;
 
+// One that goes to another contact, as in a merge, is looked after by whoever looks after that one.
+const GIVEN = `create function conversation_given() returns trigger language plpgsql as $$
+begin
+  new.owner_id := (select c.owner_id from contact c where c.workspace_id = new.workspace_id and c.id = new.contact_id);
+  return new;
+end $$`;
+
 // Row-level security lets an index answer only what is asked by functions that are known to tell nothing of rows they refuse. This one throws
 // nothing and writes nothing. Only a superuser may say so; without it a search reads all messages of the months it looks at.
 const leakproof = (is: boolean): string => `do $$ begin
@@ -62,7 +69,7 @@ end $$`;
  */
 export class Messages extends Migration {
   override up(): void {
-    for (const sql of [FIRST_ID_AT, WORDS, WRITTEN, RANK, GONE, COUNTED, OWNER, leakproof(true)]) this.addSql(sql);
+    for (const sql of [FIRST_ID_AT, WORDS, WRITTEN, RANK, GONE, COUNTED, OWNER, GIVEN, leakproof(true)]) this.addSql(sql);
     this.addSql(`create table channel (
       ${ofWorkspace('channel')}, id uuid not null,
       kind text not null constraint channel_kind_check check (kind in ('extension', 'cloud_api', 'webhook')),
@@ -101,6 +108,8 @@ export class Messages extends Migration {
     this.addSql('create index conversation_contact on conversation (workspace_id, contact_id)');
     this.addSql(`create trigger owner_changed after update of owner_id on contact for each row
       when (old.owner_id is distinct from new.owner_id) execute function conversation_owner()`);
+    this.addSql(`create trigger given before update of contact_id on conversation for each row
+      when (old.contact_id is distinct from new.contact_id) execute function conversation_given()`);
     this.addSql(`create table message (
       ${OWN}, id uuid not null,
       conversation_id uuid not null, contact_id uuid not null, channel_id uuid not null,
@@ -211,7 +220,7 @@ export class Messages extends Migration {
     this.addSql(`drop table lead_score, contact_ai, message_template_version, message_template, message_key, message, conversation,
       channel`);
     this.addSql(
-      'drop function messages_gone, messages_counted, conversation_owner, message_rank, message_written, message_words, first_id_at',
+      'drop function messages_gone, messages_counted, conversation_owner, conversation_given, message_rank, message_written, message_words, first_id_at',
     );
     this.addSql(leakproof(false));
   }

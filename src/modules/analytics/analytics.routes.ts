@@ -5,6 +5,8 @@ import {
   AiView,
   DashboardView,
   MessagesView,
+  DealsQuery,
+  DealsView,
   PeriodQuery,
   TeamView,
   TimeseriesQuery,
@@ -17,6 +19,7 @@ import {
   readTeam,
   readTimeseries,
 } from '#src/modules/analytics/analytics.service.ts';
+import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -66,6 +69,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: MessagesView },
       },
       handler: (request) => readMessages(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/deals', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Deals made, won and lost, and what they are worth, by currency and day, pipeline or owner',
+        querystring: DealsQuery,
+        response: { 200: DealsView },
+      },
+      handler: (request) => readDealFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

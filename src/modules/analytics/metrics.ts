@@ -1,4 +1,5 @@
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
+import { deals } from '#src/modules/analytics/sources/deals.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 import { messages } from '#src/modules/analytics/sources/messages.query.ts';
@@ -44,6 +45,9 @@ export const METRICS = {
   'messages.failed': metric(messages, 'failed'),
   'messages.responses': metric(messages, 'responses'),
   'messages.responseSeconds': metric(messages, 'responseSeconds'),
+  'deals.created': metric(deals, 'created'),
+  'deals.won': metric(deals, 'won'),
+  'deals.lost': metric(deals, 'lost'),
 } as const satisfies Record<string, Metric>;
 
 export type MetricName = keyof typeof METRICS;
