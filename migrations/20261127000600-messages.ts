@@ -69,7 +69,8 @@ end $$`;
  */
 export class Messages extends Migration {
   override up(): void {
-    for (const sql of [FIRST_ID_AT, WORDS, WRITTEN, RANK, GONE, COUNTED, OWNER, GIVEN, leakproof(true)]) this.addSql(sql);
+    for (const sql of [FIRST_ID_AT, WORDS, WRITTEN, RANK, GONE, COUNTED, OWNER, GIVEN, leakproof(true)])
+      this.addSql(sql);
     this.addSql(`create table channel (
       ${ofWorkspace('channel')}, id uuid not null,
       kind text not null constraint channel_kind_check check (kind in ('extension', 'cloud_api', 'webhook')),
@@ -206,7 +207,8 @@ export class Messages extends Migration {
       for (const sql of tenantTable(table)) this.addSql(sql);
     this.addSql('create table message_other partition of message default');
     this.addSql('revoke all on message_other from wh_app, wh_system');
-    this.addSql(`select partition_make('message', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
+    this
+      .addSql(`select partition_make('message', (date_trunc('month', now() at time zone 'UTC') + n * interval '1 month')::date)
       from generate_series(-2, 3) n`);
     this.addSql(`create trigger gone after delete on message referencing old table as gone
       for each statement execute function messages_gone()`);
@@ -217,7 +219,8 @@ export class Messages extends Migration {
 
   override down(): void {
     this.addSql('drop trigger owner_changed on contact');
-    this.addSql(`drop table lead_score, contact_ai, message_template_version, message_template, message_key, message, conversation,
+    this
+      .addSql(`drop table lead_score, contact_ai, message_template_version, message_template, message_key, message, conversation,
       channel`);
     this.addSql(
       'drop function messages_gone, messages_counted, conversation_owner, conversation_given, message_rank, message_written, message_words, first_id_at',

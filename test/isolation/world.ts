@@ -99,7 +99,13 @@ export async function makeWorld(test: TestApp): Promise<World> {
     },
     async message() {
       const chat = { waId: '5511987654321' };
-      const one = { clientId: randomUUID(), chat, direction: 'inbound', body: CANARY, sentAt: new Date().toISOString() };
+      const one = {
+        clientId: randomUUID(),
+        chat,
+        direction: 'inbound',
+        body: CANARY,
+        sentAt: new Date().toISOString(),
+      };
       const payload = { channel: { externalId: '5511900000000' }, messages: [one] };
       const request = { method: 'POST', url: '/api/messages/sync', headers: owner.headers, payload } as const;
       const [{ messageId }] = (await test.app.inject(request)).json().results;

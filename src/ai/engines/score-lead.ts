@@ -13,10 +13,7 @@ const NAME = 'names must be a letter and up to 59 letters, digits, spaces, dots,
 
 /** What is known of a lead, by name: numbers, yes or no, and short texts. */
 export const LeadFeatures = z
-  .record(
-    z.string().regex(/^\p{L}[\p{L}\p{N}_ .-]{0,59}$/u, NAME),
-    z.union([z.number(), z.boolean(), textField(500)]),
-  )
+  .record(z.string().regex(/^\p{L}[\p{L}\p{N}_ .-]{0,59}$/u, NAME), z.union([z.number(), z.boolean(), textField(500)]))
   .refine((features) => Object.keys(features).length > 0, 'must name at least one feature')
   .refine((features) => Object.keys(features).length <= MAX_FEATURES, `must name at most ${MAX_FEATURES} features`);
 export type LeadFeatures = z.infer<typeof LeadFeatures>;

@@ -94,13 +94,7 @@ function refuseByWorkspace(engine: Engine, input: unknown, workspace: WorkspaceA
   refuseByPolicy(engine.name, bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
 }
 
-export function createAiService({
-  router,
-  providers,
-  embedder,
-  readWorkspaceAi,
-  knowLeads,
-}: AiResources): AiService {
+export function createAiService({ router, providers, embedder, readWorkspaceAi, knowLeads }: AiResources): AiService {
   const usable = providers.filter(isUsable);
   /** The inputs as the worker gets them. */
   const complete = async (auth: Auth, engine: Engine, inputs: readonly unknown[]): Promise<readonly unknown[]> =>

@@ -40,18 +40,18 @@ export function featuresOf(lead: LeadRow): LeadFeatures {
 
 /** Opens what puts the features of contacts into inputs that name them (see `AiResources`): one statement for all. */
 export function createKnowLeads(pool: Pool) {
-  return async (
-    auth: Auth,
-    inputs: readonly ScoreLeadInput[],
-  ): Promise<KnownLead[]> => {
+  return async (auth: Auth, inputs: readonly ScoreLeadInput[]): Promise<KnownLead[]> => {
     const ids = inputs.flatMap(({ contactId }) => contactId ?? []);
-    const rows = ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
+    const rows =
+      ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
     const leads = new Map(rows.map((row) => [row.id, row]));
     return inputs.map(({ contactId, features }) => {
       if (contactId === undefined) return { features: features ?? {} };
       if (features !== undefined) {
         const message = 'must not be given beside contactId, whose features are looked up';
-        throw badRequest('validation_failed', `features ${message}.`, [{ path: 'features', code: 'not_both', message }]);
+        throw badRequest('validation_failed', `features ${message}.`, [
+          { path: 'features', code: 'not_both', message },
+        ]);
       }
       const lead = leads.get(contactId);
       if (!lead) throw notFound('The contact');

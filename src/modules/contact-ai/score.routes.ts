@@ -59,7 +59,12 @@ export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
             recommendation: last?.recommendation ?? null,
             scoredAt: last ? atOf(last.created_at) : null,
             components: last?.components ?? [],
-            history: rows.map(({ score, before, version, created_at: at }) => ({ score, before, version, at: atOf(at) })),
+            history: rows.map(({ score, before, version, created_at: at }) => ({
+              score,
+              before,
+              version,
+              at: atOf(at),
+            })),
           };
         });
       },

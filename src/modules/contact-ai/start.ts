@@ -86,7 +86,17 @@ export interface ContactAiResources {
 }
 
 /** Opens what has jobs made for contacts that are due. `start` returns how many were taken; call again while it is > 0. */
-export function openContactAi({ config, log, metrics, pool, redis, producer, emit, master, vault }: ContactAiResources) {
+export function openContactAi({
+  config,
+  log,
+  metrics,
+  pool,
+  redis,
+  producer,
+  emit,
+  master,
+  vault,
+}: ContactAiResources) {
   const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
   const { router, embedder, providers } = openRouter(config, log, redis, metrics);
   const readWorkspaceAi = createWorkspaceAi(pool, vault);

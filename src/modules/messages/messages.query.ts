@@ -48,10 +48,7 @@ export interface MessagesAsked {
 }
 
 /** The newest first: ids are in the order in which messages were sent. */
-export async function listMessages(
-  em: EntityManager,
-  { of, id, before, limit }: MessagesAsked,
-): Promise<MessageRow[]> {
+export async function listMessages(em: EntityManager, { of, id, before, limit }: MessagesAsked): Promise<MessageRow[]> {
   return em.execute<MessageRow[]>(
     `select ${COLUMNS} from message m where m.workspace_id = current_workspace() and m.${of}_id = ?::uuid
       ${before === null ? '' : 'and m.id < ?::uuid'} order by m.id desc limit ${limit}`,

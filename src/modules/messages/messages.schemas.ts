@@ -41,7 +41,10 @@ export const SyncItem = z
       .strictObject({
         waId: z
           .string()
-          .regex(/^\d{5,20}(@(c\.us|s\.whatsapp\.net))?$/, 'must be the WhatsApp id of a person, like 5511987654321@c.us')
+          .regex(
+            /^\d{5,20}(@(c\.us|s\.whatsapp\.net))?$/,
+            'must be the WhatsApp id of a person, like 5511987654321@c.us',
+          )
           .optional(),
         lid: z
           .string()
@@ -77,7 +80,9 @@ export const SyncBody = z.strictObject({
     .array(z.unknown())
     .min(1)
     .max(MAX_BATCH)
-    .meta({ description: 'Each a SyncMessage; one that is not is answered as invalid and does not keep the others out' }),
+    .meta({
+      description: 'Each a SyncMessage; one that is not is answered as invalid and does not keep the others out',
+    }),
 });
 
 const SyncOutcome = z.object({

@@ -126,7 +126,9 @@ describe('no table is read from end to end', () => {
 it('what is past its time goes, with the keys it was known by', async () => {
   const pool = test.rt.systemPool;
   const count = async (table: string) =>
-    Number((await pool.query(`select count(*) from ${table} where workspace_id = $1`, [ana.workspace.id])).rows[0].count);
+    Number(
+      (await pool.query(`select count(*) from ${table} where workspace_id = $1`, [ana.workspace.id])).rows[0].count,
+    );
   await pool.query(
     `insert into message_key (workspace_id, channel_id, kind, value, message_id)
       select workspace_id, channel_id, 'client', id::text, id from message where workspace_id = $1`,

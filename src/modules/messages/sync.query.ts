@@ -23,7 +23,11 @@ export interface StoredKey extends MessageKey {
   owner_id: string | null;
 }
 
-export async function findKeys(em: EntityManager, channelId: string, keys: readonly MessageKey[]): Promise<StoredKey[]> {
+export async function findKeys(
+  em: EntityManager,
+  channelId: string,
+  keys: readonly MessageKey[],
+): Promise<StoredKey[]> {
   return em.execute<StoredKey[]>(
     `select k.kind, k.value, m.id, m.direction, m.status, m.conversation_id, m.contact_id, c.owner_id
       from json_to_recordset(?::json) as a (kind text, value text)

@@ -239,7 +239,10 @@ it('whatever comes in whatever order, also at once, is one row each with the hig
         expected,
       );
       const unread = plan.messages.filter((one) => one.direction === 'inbound' && !one.statuses.includes('read'));
-      const counted = conversations.reduce((sum: number, { unreadCount }: { unreadCount: number }) => sum + unreadCount, 0);
+      const counted = conversations.reduce(
+        (sum: number, { unreadCount }: { unreadCount: number }) => sum + unreadCount,
+        0,
+      );
       expect(counted).toBe(unread.length);
       expect(conversations.length).toBe(new Set(plan.messages.map(({ number }) => number)).size);
       const received = (await outboxOf(who)).filter(({ type }) => type === 'message.received');
@@ -296,7 +299,10 @@ describe('a conversation', () => {
     expect((await get('/api/conversations?unread=true', who)).json().data).toEqual([]);
     expect((await get('/api/conversations?assignee=me&status=closed&q=98765', who)).json().data).toHaveLength(1);
     expect((await get('/api/conversations?assignee=none', who)).json().data).toEqual([]);
-    expect((await patch({ assigneeId: crypto.randomUUID() })).json()).toMatchObject({ status: 400, errors: [{ path: 'assigneeId' }] });
+    expect((await patch({ assigneeId: crypto.randomUUID() })).json()).toMatchObject({
+      status: 400,
+      errors: [{ path: 'assigneeId' }],
+    });
     // What was sent before somebody read all of it is read, also where it comes later.
     await sync([inbound('late', { sentAt: at(10) })], who);
     expect(await conversationsOf(who)).toMatchObject([{ unreadCount: 0, status: 'open' }]);
@@ -323,9 +329,18 @@ describe('a conversation', () => {
 
 it('finds messages by whole words and beginnings, without accents and case, the newest first', async () => {
   const who = await aUser(test.rt);
-  const bodies = ['Qual o preço do SERVIÇO?', 'preco-fixo: R$ 12,50', 'Nada disso', 'Serviços e preços', 'servico preço'];
+  const bodies = [
+    'Qual o preço do SERVIÇO?',
+    'preco-fixo: R$ 12,50',
+    'Nada disso',
+    'Serviços e preços',
+    'servico preço',
+  ];
   const ages = [60, 86_400 * 40, 30, 86_400 * 100, 86_400 * 3];
-  await sync(bodies.map((body, n) => inbound(`s${n}`, { body, sentAt: at(ages[n] ?? 0) })), who);
+  await sync(
+    bodies.map((body, n) => inbound(`s${n}`, { body, sentAt: at(ages[n] ?? 0) })),
+    who,
+  );
   const find = async (query: string): Promise<string[]> =>
     (await get(`/api/messages/search?${query}`, who)).json().data.map(({ body }: { body: string }) => body);
   expect(await find('q=preco')).toEqual([bodies[0], bodies[4], bodies[1], bodies[3]]);

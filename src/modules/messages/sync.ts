@@ -151,7 +151,9 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
       return eventsOf({ ...where, ownerId: conversation.owner_id }, row.direction, null, row.status, batch.actorId);
     }),
   );
-  const begun = new Map(told.filter(({ conversation }) => conversation.is_new).map((one) => [one.conversation.id, one]));
+  const begun = new Map(
+    told.filter(({ conversation }) => conversation.is_new).map((one) => [one.conversation.id, one]),
+  );
   await addActivities(
     em,
     [...begun.values()].map(({ row, conversation }) => ({
@@ -271,7 +273,8 @@ export function eventsOf(
   if (direction === 'inbound') return before === null ? [{ type: 'message.received', data: told, ...about }] : [];
   const events: NewEvent<EventType>[] = [];
   const wasSent = before !== null && before !== 'pending' && before !== 'failed';
-  if (!wasSent && after !== 'pending' && after !== 'failed') events.push({ type: 'message.sent', data: told, ...about });
+  if (!wasSent && after !== 'pending' && after !== 'failed')
+    events.push({ type: 'message.sent', data: told, ...about });
   if (after === 'failed' || after === 'delivered' || after === 'read')
     events.push({ type: 'message.status', data: { ...told, status: after }, ...about });
   return events;

@@ -13,7 +13,8 @@ const bia: TemplateContact = {
 
 describe('a template', () => {
   it('says what is known of a contact, and what stands in for the rest', () => {
-    const body = 'Oi, {{contact.first_name|"amigo"}} {{ contact.last_name | "" }}! {{contact.email|"sem \\"e-mail\\" \\\\"}}, {{custom.plan|"x"}}/{{custom.visits|"0"}}/{{custom.active|"x"}}/{{custom.none|""}} { } {a}';
+    const body =
+      'Oi, {{contact.first_name|"amigo"}} {{ contact.last_name | "" }}! {{contact.email|"sem \\"e-mail\\" \\\\"}}, {{custom.plan|"x"}}/{{custom.visits|"0"}}/{{custom.active|"x"}}/{{custom.none|""}} { } {a}';
     expect(renderTemplate({ body }, bia)).toEqual({
       text: 'Oi, Bia Souza! sem "e-mail" \\, ouro/3/false/ { } {a}',
       fallbacks: ['contact.email'],
@@ -52,7 +53,9 @@ describe('a template', () => {
 });
 
 const VARIABLES = ['contact.name', 'contact.company', 'contact.first_name', 'custom.k'] as const;
-const nasty = fc.string({ unit: fc.constantFrom('{', '}', '{{', '}}', '|', '"', '\\', 'a', 'é', '$&', '$1', ' ', 'contact.name') });
+const nasty = fc.string({
+  unit: fc.constantFrom('{', '}', '{{', '}}', '|', '"', '\\', 'a', 'é', '$&', '$1', ' ', 'contact.name'),
+});
 const plain = nasty.filter((text) => !text.includes('{') && !text.includes('}'));
 const quote = (text: string) => `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
 
@@ -85,7 +88,8 @@ describe('whatever is in it', () => {
     fc.assert(
       fc.property(nasty, (body) => {
         const parsed = parseTemplate(body);
-        if ('segments' in parsed) expect(variablesOf(parsed.segments).every((name) => /^(contact|custom)\./.test(name))).toBe(true);
+        if ('segments' in parsed)
+          expect(variablesOf(parsed.segments).every((name) => /^(contact|custom)\./.test(name))).toBe(true);
         else expect(parsed.fault.position).toBeLessThanOrEqual(body.length);
       }),
       { numRuns: 5000 },

@@ -54,11 +54,13 @@ export function parseTemplate(body: string, customKeys?: ReadonlySet<string>): P
     VARIABLE.lastIndex = opened;
     const [whole = '{{', name = '', bar, quoted, closed] = VARIABLE.exec(body) ?? [];
     const custom = CUSTOM.exec(name)?.[1];
-    const isKnown = custom === undefined ? isField(name.replace(/^contact\./, '')) && name.startsWith('contact.') : (customKeys?.has(custom) ?? true);
+    const isKnown =
+      custom === undefined
+        ? isField(name.replace(/^contact\./, '')) && name.startsWith('contact.')
+        : (customKeys?.has(custom) ?? true);
     const nameAt = opened + whole.indexOf(name, 2);
     if (name === '') return faultAt(body, opened, 'syntax', 'must begin with the name of a variable');
-    if (!isKnown)
-      return faultAt(body, nameAt, 'unknown_variable', `names none of ${KNOWN} or custom.<key of a field>`);
+    if (!isKnown) return faultAt(body, nameAt, 'unknown_variable', `names none of ${KNOWN} or custom.<key of a field>`);
     if (bar === undefined && closed !== undefined)
       return faultAt(body, opened, 'fallback_required', `needs a fallback, like {{${name}|"..."}}`);
     if (quoted === undefined || closed === undefined) {
