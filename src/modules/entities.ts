@@ -10,6 +10,7 @@ import { ContactFieldSchema } from '#src/modules/contacts/contact-field.entity.t
 import { LabelSchema } from '#src/modules/contacts/label.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
 import { SegmentSchema } from '#src/modules/segments/segment.entity.ts';
+import { PipelineSchema } from '#src/modules/pipelines/pipeline.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
 import { InviteSchema } from '#src/modules/workspaces/invite.entity.ts';
 import { MemberSchema } from '#src/modules/workspaces/member.entity.ts';
@@ -31,4 +32,5 @@ export const entities = [
   LabelSchema,
   SegmentSchema,
   ContactFieldSchema,
+  PipelineSchema,
 ];
