@@ -112,9 +112,9 @@ export function unmergeValues(
 ): { values: MergedValues; changed: string[] } {
   const changed: string[] = [];
   const values: MergedValues = { ...now, custom_fields: { ...now.custom_fields } };
-  const restore = <Column extends MergedColumn>(column: Column): void => {
+  const restore = (column: MergedColumn): void => {
     if (before[column] === after[column]) return;
-    if (now[column] === after[column]) values[column] = before[column];
+    if (now[column] === after[column]) Object.assign(values, { [column]: before[column] });
     else if (BY_HAND.includes(column)) changed.push(column === 'owner_id' ? 'ownerId' : column);
   };
   for (const column of MERGED_COLUMNS) if (column !== 'custom_fields') restore(column);

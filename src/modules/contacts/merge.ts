@@ -62,7 +62,7 @@ function checkMerge({ winnerId, loserIds, fields, customFields }: Merge): void {
 
 /** Choices by the contact's id. */
 const choicesOf = ({ winnerId, fields, customFields }: Merge): MergeChoices => {
-  const named = <Choices extends Record<string, string>>(choices: Choices) =>
+  const named = (choices: Record<string, string>) =>
     Object.fromEntries(Object.entries(choices).map(([name, id]) => [name, id === 'winner' ? winnerId : id]));
   return { fields: named(fields), customFields: named(customFields) };
 };
