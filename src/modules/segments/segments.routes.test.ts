@@ -26,6 +26,7 @@ type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 const call = (method: Method, url: string, payload?: object, headers: Record<string, string> = ana.headers) =>
   test.app.inject({ method, url, headers, ...(payload ? { payload } : {}) });
 const run = async (sql: string, params: unknown[] = []) => (await test.rt.systemPool.query(sql, params)).rows;
+const search = (body: object) => call('POST', '/api/contacts/search', { filter: { and: [] }, limit: 1, ...body });
 const bakers = { field: 'company', op: 'eq', value: 'PADARIA' };
 
 describe('segments', () => {
@@ -110,7 +111,6 @@ describe('segments', () => {
   );
 
   it('refuse a cursor of another order, or one that is none', async () => {
-    const search = (body: object) => call('POST', '/api/contacts/search', { filter: { and: [] }, limit: 1, ...body });
     const { nextCursor } = (await search({ sort: 'name' })).json().page;
     const forged = Buffer.from(JSON.stringify(['-createdAt', '2026-13-40T99:00:00Z', crypto.randomUUID()])).toString(
       'base64url',
