@@ -7,7 +7,9 @@ export interface Entry {
   /** Its parameters choose among things that every workspace has. */
   namesNoRow?: true;
   query?: Record<string, string>;
-  body?: (world: World) => object;
+  /** A text goes as it is, under the content type that `headers` says. */
+  body?: (world: World) => object | string;
+  headers?: Record<string, string>;
   /** Answers of a caller who may; by default any 2xx. */
   ok?: number[];
   /** It ends its caller's sessions: each request gets a new member to send it. */
@@ -22,13 +24,6 @@ const someContact = async (world: World) => ({
   id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
 });
 const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
-const everybody = { and: [] };
-const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
-const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
-const someMerge = async (world: World) => {
-  const [winner, loser] = [await someContact(world), await someContact(world)];
-  return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
-};
 const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
 const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
 const newPipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
@@ -38,6 +33,15 @@ const newStage = async (world: World) => {
 };
 const someDeal = async (world: World) => ({ id: await world.deal() });
 const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
+const everybody = { and: [] };
+const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
+const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
+const someMerge = async (world: World) => {
+  const [winner, loser] = [await someContact(world), await someContact(world)];
+  return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
+};
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -190,18 +194,6 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
-  'GET /api/segments': nothing,
-  'POST /api/segments': { body: () => aSegment() },
-  'GET /api/segments/:id': { params: someSegment },
-  'PATCH /api/segments/:id': { params: someSegment, body: () => ({ filter: { not: everybody } }) },
-  'DELETE /api/segments/:id': { params: someSegment },
-  'POST /api/segments/preview': { body: () => ({ filter: everybody }) },
-  'GET /api/segments/:id/contacts': { params: someSegment },
-  'POST /api/contacts/search': { body: () => ({ filter: everybody }) },
-  'GET /api/contacts/duplicates': nothing,
-  'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
-  'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
-  'POST /api/contacts/merges/:id/undo': { params: someMerge },
   'GET /api/pipelines': nothing,
   'POST /api/pipelines': { body: aPipeline },
   'GET /api/pipelines/:id': { params: somePipeline },
@@ -233,6 +225,29 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/deals/:id/history': { params: someDeal },
   'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
   'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
+  'GET /api/segments': nothing,
+  'POST /api/segments': { body: () => aSegment() },
+  'GET /api/segments/:id': { params: someSegment },
+  'PATCH /api/segments/:id': { params: someSegment, body: () => ({ filter: { not: everybody } }) },
+  'DELETE /api/segments/:id': { params: someSegment },
+  'POST /api/segments/preview': { body: () => ({ filter: everybody }) },
+  'GET /api/segments/:id/contacts': { params: someSegment },
+  'POST /api/contacts/search': { body: () => ({ filter: everybody }) },
+  'GET /api/contacts/duplicates': nothing,
+  'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
+  'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
+  'POST /api/contacts/merges/:id/undo': { params: someMerge },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },
