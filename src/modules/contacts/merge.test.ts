@@ -185,7 +185,7 @@ describe('merging', () => {
       { numRuns: RUNS, seed: 11 },
     );
     process.stdout.write(`Merges: ${RUNS} done and undone\n`);
-  });
+  }, 300_000);
 
   const plain: Drawn = {
     fields: {},
