@@ -82,7 +82,8 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
   expect(history).toHaveLength(1);
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }]);
   expect(await asIs('GET', 'ai/credits')).toEqual(credits);
-  const told = async () => (await all.pool.query(`select type, data from outbox_event where subject_id = $1 order by id`, [id])).rows;
+  const told = async () =>
+    (await all.pool.query(`select type, data from outbox_event where subject_id = $1 order by id`, [id])).rows;
   expect(await told()).toContainEqual({
     type: 'contact.scored',
     data: { contactId: id, ownerId: null, score, before: null },
@@ -103,7 +104,9 @@ it('asks models where the workspace says so, and nobody where it says that', asy
     (await all.pool.query('select due_at, job_id from contact_ai where contact_id = $1', [other])).rows.every(
       (row) => row.due_at === null && row.job_id === null,
     );
-  await expect.poll(async () => (await all.pool.query('select 1 from contact_ai where contact_id = $1', [other])).rows.length).toBe(2);
+  await expect
+    .poll(async () => (await all.pool.query('select 1 from contact_ai where contact_id = $1', [other])).rows.length)
+    .toBe(2);
   await expect.poll(isSettled, { timeout: 30_000 }).toBe(true);
   expect(await feelingOf(other)).toBeNull();
   expect(await jobsOf('sentiment')).toHaveLength(2);
