@@ -24,6 +24,15 @@ const aTaskReminder = async (world: World) => {
 };
 const someContact = async (world: World) => ({ id: await world.contact() });
 const aPhone = () => `+551198${String(Math.floor(Math.random() * 1e7)).padStart(7, '0')}`;
+const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
+const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
+const newPipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
+const newStage = async (world: World) => {
+  const { id } = await world.pipeline();
+  return { id, stageId: await world.create(`/api/pipelines/${id}/stages`, { name: 's' }) };
+};
+const someDeal = async (world: World) => ({ id: await world.deal() });
+const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -137,6 +146,7 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
   'GET /api/analytics/team': nothing,
+  'GET /api/analytics/deals': { query: { groupBy: 'user' } },
   'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
   // Without `usage:all` there is no export of everybody's figures.
   'GET /api/analytics/exports/:id': {
@@ -186,6 +196,37 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/privacy/requests': nothing,
   // What makes one answers with its operation.
   'GET /api/privacy/requests/:id/receipt': { params: () => ({ id: unlikely }), ok: [404] },
+  'GET /api/pipelines': nothing,
+  'POST /api/pipelines': { body: aPipeline },
+  'GET /api/pipelines/:id': { params: somePipeline },
+  'PATCH /api/pipelines/:id': { params: somePipeline, body: aPipeline },
+  'DELETE /api/pipelines/:id': { params: newPipeline },
+  'POST /api/pipelines/:id/default': { params: somePipeline },
+  'GET /api/pipelines/:id/board': { params: somePipeline },
+  'GET /api/pipelines/:id/stages': { params: somePipeline },
+  'POST /api/pipelines/:id/stages': { params: somePipeline, body: () => ({ name: 's' }) },
+  'PATCH /api/pipelines/:id/stages/reorder': {
+    params: somePipeline,
+    body: () => ({ stageIds: [unlikely] }),
+    ok: [400],
+  },
+  'PATCH /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline(), body: () => ({ name: 's' }) },
+  'DELETE /api/pipelines/:id/stages/:stageId': { params: newStage },
+  'GET /api/deals': nothing,
+  'GET /api/deals/forecast': nothing,
+  // Whose contact it is to be is another workspace's for a stranger, and nobody's here.
+  'POST /api/deals': { body: () => ({ title: 'd', contactId: unlikely }), ok: [404] },
+  'GET /api/deals/:id': { params: someDeal },
+  'PATCH /api/deals/:id': { params: someDeal, body: () => ({ title: 'd' }) },
+  'DELETE /api/deals/:id': { params: someDeal },
+  'POST /api/deals/:id/restore': { params: someDeletedDeal },
+  'POST /api/deals/:id/move': { params: someDeal, body: () => ({ stageId: unlikely }), ok: [404] },
+  'POST /api/deals/:id/won': { params: someDeal },
+  'POST /api/deals/:id/lost': { params: someDeal, body: () => ({ reason: 'Caro' }) },
+  'POST /api/deals/:id/reopen': { params: someDeal, ok: [409] },
+  'GET /api/deals/:id/history': { params: someDeal },
+  'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
+  'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

@@ -38,6 +38,9 @@ export interface World {
   analyticsExport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** The one every workspace has, and its first stage. */
+  pipeline(): Promise<{ id: string; stageId: string }>;
+  deal(isDeleted?: boolean): Promise<string>;
   /** What the owner makes by a POST; its id. */
   create(url: string, payload: object): Promise<string>;
 }
@@ -89,6 +92,26 @@ export async function makeWorld(test: TestApp): Promise<World> {
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
       return made.json().id;
+    },
+    async pipeline() {
+      const { rows } = await rt.systemPool.query<{ id: string; stageId: string }>(
+        `select pipeline_id as id, s.id as "stageId" from pipeline_stage s join pipeline p on p.workspace_id = s.workspace_id
+          and p.id = s.pipeline_id where p.is_default and p.workspace_id = $1 order by s.position limit 1`,
+        [id],
+      );
+      return rows[0] ?? { id: '', stageId: '' };
+    },
+    async deal(isDeleted = false) {
+      const contact = { id: newId(), ...marked('contact') };
+      await rt.systemPool.query('insert into contact (workspace_id, id, name) values ($1, $2, $3)', [
+        id,
+        contact.id,
+        contact.name,
+      ]);
+      const dealId = await world.create('/api/deals', { title: `${CANARY} deal`, contactId: contact.id });
+      const request = { method: 'DELETE', url: `/api/deals/${dealId}`, headers: owner.headers } as const;
+      if (isDeleted) await test.app.inject(request);
+      return dealId;
     },
     async invite() {
       const inviteId = randomUUID();
@@ -151,6 +174,8 @@ export async function makeWorld(test: TestApp): Promise<World> {
   };
   const rest = [world.reminder(), world.contact(), world.notification(), world.webhook()];
   await Promise.all([world.job(), world.invite(), world.apiKey(['*']), ...rest]);
+  const rest = [world.reminder(), world.notification(), world.webhook()];
+  await Promise.all([world.job(), world.deal(), world.invite(), world.apiKey(['*']), ...rest]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
   return world;

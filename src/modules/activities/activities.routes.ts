@@ -8,13 +8,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
-import {
-  hasContact,
-  insertActivity,
-  listActivities,
-  type ActivityRow,
-  type Timeline,
-} from '#src/modules/activities/activities.query.ts';
+import { hasContact, insertActivity, listActivities, type Timeline } from '#src/modules/activities/activities.query.ts';
 import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -58,7 +52,6 @@ export const ActivityView = z
   })
   .meta({ id: 'Activity' });
 
-const present = ({ sortKey: _, ...view }: ActivityRow) => view;
 const Key = z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.uuid()]);
 
 /** Whom it is about, as far as the caller may see them. @throws AppError 403, 404 */
@@ -102,7 +95,12 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
         await inWorkspaceTx(orm, auth, (em) => subject(em, auth, request.query));
         const asked = { contactId, dealId, dealsOf: dealsOf(auth), after, limit: limit + 1 };
         const rows = await listActivities(pool, auth.workspaceId, asked);
-        return toPage(rows, limit, ({ sortKey, id }) => [sortKey, id], present);
+        return toPage(
+          rows,
+          limit,
+          ({ sortKey, id }) => [sortKey, id],
+          (row) => row,
+        );
       },
     });
 
@@ -133,7 +131,7 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
             ...(occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) }),
           }),
         );
-        return reply.code(201).send(present(made));
+        return reply.code(201).send(made);
       },
     });
   };

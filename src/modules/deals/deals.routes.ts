@@ -103,7 +103,7 @@ export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
           rows,
           limit,
           ({ sortKey, id }) => [sortKey, id],
-          ({ sortKey: _, ...deal }) => deal,
+          (deal) => deal,
         );
       },
     });

@@ -1,5 +1,5 @@
 import { UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { conflict, notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';

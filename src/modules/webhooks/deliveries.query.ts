@@ -39,9 +39,11 @@ export interface DeliveryFilter {
 /** An endpoint's deliveries, the newest first. */
 export function findDeliveries(em: EntityManager, key: WebhookKey, filter: DeliveryFilter): Promise<DeliveryRow[]> {
   const { status = null, type = null, before = null, limit } = filter;
+  // Lets the index of open deliveries find them; that of ended ones needs no telling.
+  const isOpen = status === 'pending' || status === 'sending' ? 'and d.next_attempt_at is not null' : '';
   return em.execute<DeliveryRow[]>(
     `select ${COLUMNS} from webhook_delivery d where d.workspace_id = ? and d.webhook_id = ?
-       and (?::text is null or d.status = ?) and (?::text is null or d.event_type = ?) and (?::uuid is null or d.id < ?::uuid)
+       ${isOpen} and (?::text is null or d.status = ?) and (?::text is null or d.event_type = ?) and (?::uuid is null or d.id < ?::uuid)
      order by d.id desc limit ?`,
     [key.workspaceId, key.id, status, status, type, type, before, before, limit],
   );

@@ -7,7 +7,7 @@ export const LANES = 4;
  * Deliveries that are taken together and made one after the other, where an endpoint has a backlog and works: meanwhile nothing has to be
  * asked of the database.
  */
-const BURST = 5;
+const BURST = 12;
 /** Failures in a row that open an endpoint's breaker, and for how long. */
 const OPEN_AFTER = 10;
 const OPEN_MS = 30_000;
