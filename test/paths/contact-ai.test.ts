@@ -92,8 +92,7 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
 
 it('asks models where the workspace says so, and nobody where it says that', async () => {
   await call('PATCH', 'settings/ai', { 'ai.autoSentiment': 'models', 'ai.autoScore': 'off' });
-  const answer = { items: [{ sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] }] };
-  simulator.script({ json: answer });
+  simulator.script({ json: { sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] } });
   const id = await write('5521912345678', 'Tanto faz');
   await expect.poll(() => feelingOf(id), { timeout: 30_000 }).toBe('positive');
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }, { provider: 'openai' }]);
@@ -127,4 +126,5 @@ it('scores a contact that is asked for by id, and nothing of one that is erased 
   const { rows } = await all.pool.query('select lead_score from contact where id = $1', [gone]);
   expect(rows).toEqual([{ lead_score: null }]);
   await expect(score(crypto.randomUUID())).rejects.toThrow('404');
+  await expect(call('POST', 'ai/score-lead', { contactId: id, features: { budget: 1e6 } })).rejects.toThrow('400');
 }, 120_000);
