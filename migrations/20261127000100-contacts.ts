@@ -42,6 +42,7 @@ export class Contacts extends Migration {
       company text,
       position text,
       owner_id uuid,
+      created_by uuid,
       custom_fields jsonb not null default '{}',
       lead_score int,
       score_version text,
@@ -53,7 +54,7 @@ export class Contacts extends Migration {
       deleted_at timestamptz,
       erased_at timestamptz,
       merged_into uuid,
-      search text not null generated always as (fold(name || ' ' || coalesce(company, '') || ' ' || coalesce(email, '') || ' ' ||
+      search text not null generated always as (fold(' ' || name || ' ' || coalesce(company, '') || ' ' || coalesce(email, '') || ' ' ||
         coalesce(phone, '') || ' ' || coalesce(nullif(${OLD_PHONE}, phone), ''))) stored,
       primary key (workspace_id, id),
       constraint contact_owner_foreign foreign key (workspace_id, owner_id) references member (workspace_id, user_id)

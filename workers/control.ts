@@ -24,6 +24,7 @@ import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { purgeMerges } from '#src/modules/contacts/merge.query.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
@@ -121,6 +122,8 @@ async function main(): Promise<void> {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
     const files = (await purgeExports(pool)) + (await purgeOperations(pool));
     return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
+    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
+    return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);

@@ -6,6 +6,7 @@ import {
 } from '#src/modules/auth/one-time-token.entity.ts';
 import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
+import { ContactFieldSchema } from '#src/modules/contacts/contact-field.entity.ts';
 import { LabelSchema } from '#src/modules/contacts/label.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
 import { PipelineSchema } from '#src/modules/pipelines/pipeline.entity.ts';
@@ -31,4 +32,5 @@ export const entities = [
   LabelSchema,
   PipelineSchema,
   SegmentSchema,
+  ContactFieldSchema,
 ];

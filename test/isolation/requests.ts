@@ -33,6 +33,13 @@ const newStage = async (world: World) => {
 };
 const someDeal = async (world: World) => ({ id: await world.deal() });
 const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
+const everybody = { and: [] };
+const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
+const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
+const someMerge = async (world: World) => {
+  const [winnerId, loserId] = [await world.create('/api/contacts', { name: 'Pessoa' }), await world.create('/api/contacts', { name: 'Pessoa' })];
+  return { id: await world.create('/api/contacts/merge', { winnerId, loserIds: [loserId] }) };
+};
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -227,6 +234,18 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/deals/:id/history': { params: someDeal },
   'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
   'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
+  'GET /api/segments': nothing,
+  'POST /api/segments': { body: () => aSegment() },
+  'GET /api/segments/:id': { params: someSegment },
+  'PATCH /api/segments/:id': { params: someSegment, body: () => ({ filter: { not: everybody } }) },
+  'DELETE /api/segments/:id': { params: someSegment },
+  'POST /api/segments/preview': { body: () => ({ filter: everybody }) },
+  'GET /api/segments/:id/contacts': { params: someSegment },
+  'POST /api/contacts/search': { body: () => ({ filter: everybody }) },
+  'GET /api/contacts/duplicates': nothing,
+  'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
+  'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
+  'POST /api/contacts/merges/:id/undo': { params: someMerge },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

@@ -64,7 +64,7 @@ export async function identifyContacts(
     const { persons, identities } = settlePeople(people, known, origin.ownerId ?? null);
     const everyone = [...new Set(persons)];
     const fresh = everyone.filter(({ isNew }) => isNew);
-    const lost = await writePeople(em, fresh, identities, origin.source);
+    const lost = await writePeople(em, fresh, identities, origin);
     const newborn = fresh.filter(({ id }) => !lost.has(id));
     await tellCreated(em, newborn, origin);
     await writeLearnt(
@@ -119,13 +119,13 @@ async function writePeople(
   em: EntityManager,
   fresh: readonly Person[],
   identities: NewIdentity[],
-  source: ContactSource,
+  { source, actorId }: Origin,
 ): Promise<Set<string>> {
   if (fresh.length === 0 && identities.length === 0) return new Set();
   const rows = await em.execute<(Identity & { contact_id: string })[]>(
     `with made as (
-        insert into contact (workspace_id, id, name, source, phone, email, owner_id)
-          select current_workspace(), c.id, c.name, ?::text, c.phone, c.email, c.owner_id
+        insert into contact (workspace_id, id, name, source, created_by, phone, email, owner_id)
+          select current_workspace(), c.id, c.name, ?::text, ?::uuid, c.phone, c.email, c.owner_id
           from json_to_recordset(?::json) as c (id uuid, name text, phone text, email text, owner_id uuid) order by c.phone, c.id
         on conflict do nothing returning id),
       alive as materialized (
@@ -140,6 +140,7 @@ async function writePeople(
       select id as contact_id, null as kind, null as value from made union all select contact_id, kind, value from named`,
     [
       source,
+      actorId,
       JSON.stringify(
         fresh.map(({ id, name, phone, email, ownerId }) => ({ id, name, phone, email, owner_id: ownerId })),
       ),

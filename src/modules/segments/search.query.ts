@@ -29,7 +29,7 @@ const ofOwner = (ownerId: string | undefined): Condition =>
   ownerId === undefined ? { sql: OWN, params: [] } : { sql: `${OWN} and c.owner_id = ?::uuid`, params: [ownerId] };
 
 /**
- * Runs a query that a client's filter shapes, for no longer than a person waits.
+ * Runs a query whose cost a client shapes, each statement for no longer than a person waits.
  * @throws AppError 422 `filter_too_slow`
  */
 export async function inTime<Result>(em: EntityManager, work: () => Promise<Result>): Promise<Result> {
@@ -40,7 +40,7 @@ export async function inTime<Result>(em: EntityManager, work: () => Promise<Resu
     return result;
   } catch (error) {
     if (!(error instanceof DriverException) || error.code !== QUERY_CANCELED) throw error;
-    throw new AppError(422, 'filter_too_slow', 'This filter takes too long. Narrow it, or sort by something else.');
+    throw new AppError(422, 'filter_too_slow', 'This takes too long. Narrow the filter, or sort by something else.');
   }
 }
 
