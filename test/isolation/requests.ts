@@ -1,4 +1,4 @@
-import type { World } from '#test/isolation/world.ts';
+import { CANARY, type World } from '#test/isolation/world.ts';
 import { engines } from '#src/ai/engines/index.ts';
 
 /** One good request to a route, as a member of the world who may would send it. */
@@ -40,6 +40,11 @@ const someMerge = async (world: World) => {
   const [winnerId, loserId] = [await world.create('/api/contacts', { name: 'Pessoa' }), await world.create('/api/contacts', { name: 'Pessoa' })];
   return { id: await world.create('/api/contacts/merge', { winnerId, loserIds: [loserId] }) };
 };
+const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
+const someContact = async (world: World) => ({
+  id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
+});
+const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -164,6 +169,26 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.analyticsExport() }),
     ok: [404, 409],
   },
+  'GET /api/contacts': nothing,
+  'POST /api/contacts': { body: () => ({ name: 'Ana' }) },
+  'POST /api/contacts/lookup': { body: () => ({ phones: ['11 98765-4321'] }) },
+  'GET /api/contacts/:id': { params: someContact },
+  'PATCH /api/contacts/:id': { params: someContact, body: () => ({ company: 'Outra' }) },
+  'DELETE /api/contacts/:id': { params: someContact },
+  'POST /api/contacts/:id/restore': { params: someContact, ok: [404] },
+  'PUT /api/contacts/:id/labels': { params: someContact, body: () => ({ labels: ['Novo'] }) },
+  'POST /api/contacts/:id/labels': { params: someContact, body: () => ({ labels: ['Novo'] }) },
+  'DELETE /api/contacts/:id/labels/:labelId': {
+    params: async (world) => ({ ...(await someContact(world)), labelId: unlikely }),
+    ok: [404],
+  },
+  'GET /api/contacts/:id/timeline': { params: someContact },
+  'POST /api/contacts/:id/notes': { params: someContact, body: () => ({ text: 'Ligar' }) },
+  'GET /api/contact-fields': nothing,
+  'POST /api/contact-fields': { body: () => aField() },
+  'GET /api/contact-fields/:id': { params: someField },
+  'PATCH /api/contact-fields/:id': { params: someField, body: () => ({ name: 'Outro' }) },
+  'DELETE /api/contact-fields/:id': { params: someField },
   'GET /api/labels': nothing,
   'POST /api/labels': { body: () => aLabel() },
   'GET /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },

@@ -3,25 +3,25 @@ import { CONTACT_COLUMNS, type ContactRow } from '#src/modules/contacts/contact.
 import type { ContactQuery, SortName } from '#src/modules/contacts/contacts.schemas.ts';
 import { isUuid } from '#src/lib/ids.ts';
 
-/** What contacts are sorted by: an expression that an index has and is never null, as clients hand it back, and that read again. */
+/** What contacts are sorted by: a column that is never null, as clients hand its value back, and that read again. */
 interface Sort {
-  expression: string;
+  column: string;
   shown: string;
   parameter: string;
 }
 
-const moment = (expression: string): Sort => ({
-  expression,
+const moment = (column: string): Sort => ({
+  column,
   // Microseconds since 1970, exact until 2255; null for never.
-  shown: `case when isfinite(${expression}) then (extract(epoch from ${expression}) * 1000000)::float8 end`,
-  parameter: `coalesce(timestamptz 'epoch' + ?::bigint * interval '1 microsecond', '-infinity')`,
+  shown: `case when isfinite(${column}) then (extract(epoch from ${column}) * 1000000)::float8 end`,
+  parameter: `timestamptz 'epoch' + ?::bigint * interval '1 microsecond'`,
 });
 
 const SORT: Record<SortName, Sort> = {
   createdAt: moment('c.created_at'),
-  lastInboundAt: moment(`coalesce(c.last_inbound_at, '-infinity'::timestamptz)`),
-  leadScore: { expression: 'coalesce(c.lead_score, -1)', shown: 'coalesce(c.lead_score, -1)', parameter: '?::int' },
-  name: { expression: 'fold(c.name) collate "C"', shown: 'fold(c.name)', parameter: '?::text collate "C"' },
+  lastInboundAt: moment('c.sort_inbound'),
+  leadScore: { column: 'c.sort_score', shown: 'c.sort_score', parameter: '?::int' },
+  name: { column: 'c.sort_name', shown: 'c.sort_name', parameter: '?::text collate "C"' },
 };
 
 /** Where a page ends: the sort's value and the id. */
@@ -82,8 +82,8 @@ function conditionsOf({ filters, onlyOwner, sort }: ContactList): { along: Condi
   if (createdAfter) add(condition('c.created_at >= ?::timestamptz', createdAfter), 'createdAt');
   if (createdBefore) add(condition('c.created_at < ?::timestamptz', createdBefore), 'createdAt');
   if (lastInboundAfter)
-    add(condition(`${SORT.lastInboundAt.expression} >= ?::timestamptz`, lastInboundAfter), 'lastInboundAt');
-  if (minScore !== undefined) add(condition(`${SORT.leadScore.expression} >= ?::int`, minScore), 'leadScore');
+    add(condition(`${SORT.lastInboundAt.column} >= ?::timestamptz`, lastInboundAfter), 'lastInboundAt');
+  if (minScore !== undefined) add(condition(`${SORT.leadScore.column} >= ?::int`, minScore), 'leadScore');
   if (q) for (const one of searchConditions(q)) add(one);
   return { along, other };
 }
@@ -116,6 +116,13 @@ const BASE = 'c.workspace_id = current_workspace() and c.deleted_at is null and 
 const and = (conditions: readonly Condition[]) => conditions.map(({ sql }) => ` and ${sql}`).join('');
 const valuesOf = (conditions: readonly Condition[]) => conditions.flatMap(({ values }) => values);
 
+/** No COALESCE or function that may tell of what it is given: behind the wall, no index would be asked with it. */
+function isAfter({ column, parameter }: Sort, isDescending: boolean, [value, id]: ContactKey): Condition {
+  const place = value === null ? `'-infinity'::timestamptz` : parameter;
+  const sql = `(${column}, c.id) ${isDescending ? '<' : '>'} (${place}, ?::uuid)`;
+  return { sql, values: value === null ? [id] : [value, id], isIndexed: true };
+}
+
 /**
  * A page of contacts, found in one of two ways.
  * @param walk how many contacts to look at in the order of the sort, `all` of them, or `none`: those that meet the conditions are found by
@@ -126,30 +133,22 @@ export function pageStatement(
   { along, other }: { along: Condition[]; other: Condition[] },
   walk: number | 'all' | 'none',
 ): Statement {
-  const { expression, shown, parameter } = SORT[list.sort.name];
+  const { column, shown } = SORT[list.sort.name];
   const direction = list.sort.isDescending ? 'desc' : 'asc';
   const order = (key: string, id: string) => `order by ${key} ${direction}, ${id} ${direction}`;
-  const after: Condition[] = list.after
-    ? [
-        {
-          sql: `(${expression}, c.id) ${list.sort.isDescending ? '<' : '>'} (${parameter}, ?::uuid)`,
-          values: [...list.after],
-          isIndexed: true,
-        },
-      ]
-    : [];
+  const after = list.after ? [isAfter(SORT[list.sort.name], list.sort.isDescending, list.after)] : [];
   const first = [...along, ...after];
   const limit = `limit ${list.limit}`;
   const found = (conditions: readonly Condition[], more: string) =>
-    `select c.*, ${expression} as sort_key from contact c where ${BASE}${and(conditions)} ${more}`;
+    `select c.*, ${column} as sort_key from contact c where ${BASE}${and(conditions)} ${more}`;
   const page = {
-    all: () => found([...first, ...other], `${order(expression, 'c.id')} ${limit}`),
+    all: () => found([...first, ...other], `${order(column, 'c.id')} ${limit}`),
     none: () =>
-      `select c.*, m.sort_key from (with met as materialized (select c.id, ${expression} as sort_key from contact c
+      `select c.*, m.sort_key from (with met as materialized (select c.id, ${column} as sort_key from contact c
           where ${BASE}${and([...first, ...other])}) select met.* from met ${order('met.sort_key', 'met.id')} ${limit}) m
         join contact c on c.workspace_id = current_workspace() and c.id = m.id`,
     some: () =>
-      `select c.* from (${found(first, `${order(expression, 'c.id')} limit ${walk}`)}) c where true${and(other)} ${limit}`,
+      `select c.* from (${found(first, `${order(column, 'c.id')} limit ${walk}`)}) c where true${and(other)} ${limit}`,
   }[typeof walk === 'number' ? 'some' : walk]();
   return {
     sql: `select ${CONTACT_COLUMNS}, ${shown} as sort_key from (${page}) c ${order('c.sort_key', 'c.id')}`,

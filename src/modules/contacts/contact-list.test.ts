@@ -70,7 +70,7 @@ describe('a list of contacts', () => {
       const keyOf = {
         createdAt: ({ createdAt }: ContactView) => createdAt,
         lastInboundAt: ({ lastInboundAt }: ContactView) => lastInboundAt ?? '',
-        leadScore: ({ leadScore }: ContactView) => String(leadScore ?? -1).padStart(3, '+'),
+        leadScore: ({ leadScore }: ContactView) => String((leadScore ?? -1) + 1).padStart(3, '0'),
         name: ({ name }: ContactView) => name.toLowerCase(),
       }[sort.replace('-', '') as (typeof SORTS)[number]];
       const keys = seen.map(keyOf);
@@ -95,7 +95,7 @@ describe('a list of contacts', () => {
 
   it('holds names as long as they may be', async () => {
     await rows('delete from contact where workspace_id = $1', [ana.workspace.id]);
-    for (const end of ['a', 'b', 'c']) await add(`repeat('漢', 199) || $2`, [end]);
+    for (const end of ['a', 'b', 'c']) await add(`repeat('漢', 199) || $2, null, null, now()`, [end]);
     expect((await pages({ sort: 'name', limit: '1' })).length).toBe(3);
   });
 
@@ -118,7 +118,6 @@ describe('a list of contacts', () => {
       '1187654321': ['João Conceição'],
       '2368': ['100% Natural_Ltda'],
       '100%': ['100% Natural_Ltda'],
-      '％ natural': ['100% Natural_Ltda'],
       'a%c': [],
       natural_l: ['100% Natural_Ltda'],
       'natural-l': [],
@@ -231,11 +230,16 @@ describe('the plans of a list', () => {
         plans.push(await planOf(em, statement));
         return em.execute<ListedContact[]>(statement.sql, statement.values);
       };
+      // Of twenty thousand rows a scan can be the cheapest; whether there is another way is what is asked.
+      await em.execute('set local enable_seqscan = off');
       const page = await findContactPage(em, asking(null), ask);
       const last = page.at(-1);
       if (last) await findContactPage(em, asking([last.sort_key, last.id]), ask);
     });
     expect(plans.length).toBeGreaterThan(0);
     for (const plan of plans) expect(plan).not.toMatch(/Seq Scan on contact/);
+    // A page begins where the last one ended, not at the beginning.
+    if (Object.keys(query).join() === 'sort') expect(plans[1]).toMatch(/Index Cond: .*ROW\(/);
+    if (query['q'] === 'sobrenome777') expect(plans[1]).toMatch(/Index Cond: .*search ~~/);
   });
 });
