@@ -26,6 +26,8 @@ import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { purgeMerges } from '#src/modules/contacts/merge.query.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
+import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
+import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
@@ -123,6 +125,7 @@ async function main(): Promise<void> {
     const files = (await purgeExports(pool)) + (await purgeOperations(pool));
     return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
     const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
+    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeImports(pool)) + (await purgeContactExports(pool));
     return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {

@@ -7,7 +7,9 @@ export interface Entry {
   /** Its parameters choose among things that every workspace has. */
   namesNoRow?: true;
   query?: Record<string, string>;
-  body?: (world: World) => object;
+  /** A text goes as it is, under the content type that `headers` says. */
+  body?: (world: World) => object | string;
+  headers?: Record<string, string>;
   /** Answers of a caller who may; by default any 2xx. */
   ok?: number[];
   /** It ends its caller's sessions: each request gets a new member to send it. */
@@ -45,6 +47,8 @@ const someContact = async (world: World) => ({
   id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
 });
 const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -271,6 +275,17 @@ export const REQUESTS: Record<string, Entry> = {
   'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
   'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
   'POST /api/contacts/merges/:id/undo': { params: someMerge },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

@@ -36,6 +36,8 @@ export interface World {
   notification(): Promise<string>;
   /** A file of the whole workspace's figures, which nobody writes here. */
   analyticsExport(): Promise<string>;
+  /** A file of contacts that is not imported. */
+  contactImport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
   /** The one every workspace has, and its first stage. */
@@ -73,6 +75,11 @@ export async function makeWorld(test: TestApp): Promise<World> {
     async analyticsExport() {
       const request = { method: 'POST', url: '/api/analytics/export', headers: owner.headers } as const;
       return (await test.app.inject({ ...request, payload: { report: 'calls' } })).json().id;
+    },
+    async contactImport() {
+      const headers = { ...owner.headers, 'content-type': 'text/csv' };
+      const payload = `nome,telefone\n${CANARY},11987654321\n`;
+      return (await test.app.inject({ method: 'POST', url: '/api/imports', headers, payload })).json().id;
     },
     async apiKey(scopes) {
       const keyId = randomUUID();

@@ -4,3 +4,8 @@ import { contactsErase } from '#src/modules/privacy/erase.ts';
 
 /** Every kind of bulk operation there is. */
 export const kinds: readonly OperationKind[] = [contactsBulk, contactsErase];
+import { exportContacts } from '#src/modules/exports/export.operation.ts';
+import { importContacts } from '#src/modules/imports/import.operation.ts';
+
+/** Every kind of bulk operation there is. */
+export const kinds: readonly OperationKind[] = [contactsBulk, importContacts, exportContacts];

@@ -37,7 +37,7 @@ export const CHANGES = [
 export const ContactChange = z.discriminatedUnion('action', CHANGES);
 export type ContactChange = z.output<typeof ContactChange>;
 
-const Selection = z.union([z.strictObject({ filter: SegmentFilter }), z.strictObject({ ids: z.array(IdText) })]);
+export const Selection = z.union([z.strictObject({ filter: SegmentFilter }), z.strictObject({ ids: z.array(IdText) })]);
 export type Selection = z.output<typeof Selection>;
 
 export const BulkInput = z.strictObject({
