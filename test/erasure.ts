@@ -46,7 +46,7 @@ export async function dumpRedis(redis: Redis): Promise<string[]> {
         hash: () => redis.hgetall(key),
         list: () => redis.lrange(key, 0, -1),
         set: () => redis.smembers(key),
-        zset: () => redis.zrange(key, 0, -1, 'WITHSCORES'),
+        zset: () => redis.zrange(key, '0', '-1'),
         stream: () => redis.xrange(key, '-', '+'),
       };
       const content = await read[type]?.();

@@ -121,12 +121,10 @@ async function main(): Promise<void> {
     while (!stopping.signal.aborted && (await rotateStep(keys)) > 0);
   };
   const purgeStep = async () => {
-    const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool));
-    return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeImports(pool)) + (await purgeContactExports(pool));
-    return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
+    const told = (await purgeNotifications(pool)) + (await purgeReminders(pool)) + (await purgeMails(pool));
+    const files = (await purgeExports(pool)) + (await purgeImports(pool)) + (await purgeContactExports(pool));
+    const past = (await purgeOperations(pool)) + (await purgeMerges(pool)) + (await purgeAccounts(pool));
+    return told + files + past + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);

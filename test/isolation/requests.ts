@@ -24,7 +24,6 @@ const aTaskReminder = async (world: World) => {
   const { id } = await aTask(world);
   return { id, reminderId: await world.create(`/api/tasks/${id}/reminders`, { minutesBefore: 1 }) };
 };
-const someContact = async (world: World) => ({ id: await world.contact() });
 const aPhone = () => `+551198${String(Math.floor(Math.random() * 1e7)).padStart(7, '0')}`;
 const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
 const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
@@ -39,7 +38,10 @@ const everybody = { and: [] };
 const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
 const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
 const someMerge = async (world: World) => {
-  const [winnerId, loserId] = [await world.create('/api/contacts', { name: 'Pessoa' }), await world.create('/api/contacts', { name: 'Pessoa' })];
+  const [winnerId, loserId] = [
+    await world.create('/api/contacts', { name: 'Pessoa' }),
+    await world.create('/api/contacts', { name: 'Pessoa' }),
+  ];
   return { id: await world.create('/api/contacts/merge', { winnerId, loserIds: [loserId] }) };
 };
 const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });

@@ -30,7 +30,6 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
-  contact(): Promise<string>;
   /** Of the owner's own. */
   reminder(): Promise<string>;
   notification(): Promise<string>;
@@ -136,13 +135,6 @@ export async function makeWorld(test: TestApp): Promise<World> {
       );
       return inviteId;
     },
-    async contact() {
-      const { rows } = await rt.systemPool.query<{ id: string }>(
-        `insert into contact (workspace_id, id, name) values ($1, uuidv7(), $2) returning id`,
-        [id, `${CANARY} contact`],
-      );
-      return rows[0]?.id ?? '';
-    },
     async reminder() {
       const payload = { title: `${CANARY} reminder`, remindAt: new Date(Date.now() + 3_600_000).toISOString() };
       const request = { method: 'POST', url: '/api/reminders', headers: owner.headers, payload } as const;
@@ -179,8 +171,6 @@ export async function makeWorld(test: TestApp): Promise<World> {
       return webhook;
     },
   };
-  const rest = [world.reminder(), world.contact(), world.notification(), world.webhook()];
-  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), ...rest]);
   const rest = [world.reminder(), world.notification(), world.webhook()];
   await Promise.all([world.job(), world.deal(), world.invite(), world.apiKey(['*']), ...rest]);
   const settings = { 'ai.tone': 'friendly' };

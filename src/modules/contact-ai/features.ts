@@ -49,7 +49,9 @@ export function createKnowLeads(pool: Pool) {
       if (contactId === undefined) return { features: features ?? {} };
       if (features !== undefined) {
         const message = 'must not be given beside contactId, whose features are looked up';
-        throw badRequest('validation_failed', `features ${message}.`, [{ path: 'features', code: 'not_both', message }]);
+        throw badRequest('validation_failed', `features ${message}.`, [
+          { path: 'features', code: 'not_both', message },
+        ]);
       }
       const lead = leads.get(contactId);
       if (!lead) throw notFound('The contact');

@@ -44,9 +44,10 @@ it('a score that changed is told, and kept with what it is made of; the same aga
     { score: 55, before: 40 },
     { score: 40, before: null },
   ]);
-  const told = await query(`select data from outbox_event where subject_id = $1 and type = 'contact.scored' order by id`, [
-    contactId,
-  ]);
+  const told = await query(
+    `select data from outbox_event where subject_id = $1 and type = 'contact.scored' order by id`,
+    [contactId],
+  );
   expect(told.map(({ data }) => [data.before, data.score])).toEqual([
     [null, 40],
     [40, 55],

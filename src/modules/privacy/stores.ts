@@ -2,11 +2,13 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import {
   cleanTexts,
   cleanTheirs,
+  dropExports,
   dropMerges,
   dropProofs,
   dropRows,
   emptyActivities,
   emptyContacts,
+  emptyImports,
   emptyJobs,
   type Erased,
   type Texts,
@@ -100,6 +102,9 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
+  cleared('contact_import', { file_name: 'text', columns: 'json', preview: 'json' }),
+  { name: 'contact_import.files', table: 'contact_import', erase: emptyImports },
+  { name: 'contact_export', table: 'contact_export', erase: dropExports },
   { name: 'contact_merge', table: 'contact_merge', erase: dropMerges },
   { name: 'consent_event', table: 'consent_event', erase: dropProofs },
   // From here on nobody knows any more who it was.
