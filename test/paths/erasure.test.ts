@@ -96,8 +96,7 @@ it('of a person that everything knew, nothing is left in any process’s store b
     'imports?fileName=clientes.csv',
     `nome,telefone,email\n${NAME},${PHONE},${EMAIL}\n,x,${EMAIL}\n`,
   );
-  const mapping = { nome: 'name', telefone: 'phone', email: 'email' };
-  const started = await call<{ operationId: string }>('POST', `imports/${file.id}/start`, { mapping, mode: 'update' });
+  const started = await call<{ operationId: string }>('POST', `imports/${file.id}/start`, { mode: 'update' });
   await ended(started.operationId);
   const exported = await call<{ operationId: string }>('POST', 'exports', {});
   await ended(exported.operationId);

@@ -75,6 +75,27 @@ export function cleanTheirs(
   return cleanTexts(em, { table, key: 'id', columns, ...ofPerson(subject, column) }, subject.theirs, place);
 }
 
+const remindersOf = (subject: Subject) => {
+  const { where, values } = ofPerson(subject);
+  const ids = `select id from task where ${OWN} and ${where} union select id from deal where ${OWN} and ${where}
+    union select jsonb_array_elements_text(?::jsonb)::uuid`;
+  return { where: `subject_id in (${ids})`, values: [...values, ...values, ...values] };
+};
+
+/** Takes a person out of what members are reminded of about them, their tasks and their deals. */
+export function cleanReminders(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
+  const columns: Texts = { title: 'text', note: 'text' };
+  return cleanTexts(em, { table: 'reminder', key: 'id', columns, ...remindersOf(subject) }, subject.theirs, place);
+}
+
+/** Takes a person out of what members were told when these reminders came. */
+export function cleanReminded(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
+  const { where, values } = remindersOf(subject);
+  const told = `source_id in (select id from reminder where ${OWN} and ${where})`;
+  const one = { table: 'notification', key: 'id', columns: { data: 'json' } as const, where: told, values };
+  return cleanTexts(em, one, subject.theirs, place);
+}
+
 /** Drops rows that hang on the person. @param key what tells them apart besides the workspace */
 export async function dropRows(
   em: EntityManager,

@@ -93,7 +93,7 @@ async function aKnownPerson(): Promise<string> {
   const deal = await send('POST', 'deals', { title: `Plano da Quitéria`, contactId, amountMinor: 100 });
   await send('POST', `deals/${deal.body.id}/lost`, { reason: `${NAME} desistiu` });
   await send('POST', 'activities', { type: 'note', contactId, text: `Mora com Zaplonn, tel (11) 97331-5577` });
-  const title = `Ligar para QUITERIA  ZAPLONN`;
+  const title = `Ligar para QUITERIA`;
   const task = (
     await send('POST', 'tasks', { title, contactId, description: PHONE, dueAt: new Date(Date.now() + 86_400_000) })
   ).body;

@@ -1,5 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import {
+  cleanReminded,
+  cleanReminders,
   cleanTexts,
   cleanTheirs,
   dropExports,
@@ -60,6 +62,8 @@ export const STORES: readonly Store[] = [
   { name: 'activity', table: 'activity', erase: emptyActivities },
   clearedOfTheirs('deal', { title: 'text', lost_reason: 'text' }),
   clearedOfTheirs('task', { title: 'text', description: 'text' }),
+  { name: 'notification.theirs', table: 'notification', erase: cleanReminded },
+  { name: 'reminder.theirs', table: 'reminder', erase: cleanReminders },
   cleared('deal', { title: 'text', lost_reason: 'text' }),
   cleared('deal_stage_history', { reason: 'text' }),
   cleared('task', { title: 'text', description: 'text' }),
