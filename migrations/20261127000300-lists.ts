@@ -45,14 +45,13 @@ export class Lists extends Migration {
     // Where duplicates are looked for. Columns, not expressions: behind row-level security an index is asked only by what is known to tell
     // nothing of rows it refuses, and `=` is, while `fold` is not.
     this.addSql(`alter table contact
-      add name_key text collate "C" not null generated always as (fold(name)) stored,
       add company_key text collate "C" generated always as (fold(company)) stored,
       add email_key text collate "C" generated always as (lower(email)) stored,
       add phone_tail text collate "C" generated always as (right(phone, 8)) stored`);
     this.addSql(`alter table contact_identity add phone_key text collate "C"
       generated always as (case when kind in ('phone', 'wa_id') then phone_key(value) end) stored`);
     for (const [name, column, rest] of [
-      ['contact_company', 'company_key', 'name_key, id'],
+      ['contact_company', 'company_key', 'sort_name, id'],
       ['contact_email_key', 'email_key', 'id'],
       ['contact_phone_tail', 'phone_tail', 'id'],
     ])
@@ -65,7 +64,7 @@ export class Lists extends Migration {
 
   override down(): void {
     this.addSql('alter table contact_identity drop phone_key');
-    this.addSql('alter table contact drop name_key, drop company_key, drop email_key, drop phone_tail');
+    this.addSql('alter table contact drop company_key, drop email_key, drop phone_tail');
     this.addSql('drop table contact_merge, segment');
     this.addSql('drop function phone_key, like_escape');
   }

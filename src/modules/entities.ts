@@ -30,7 +30,7 @@ export const entities = [
   ApiKeySchema,
   InviteSchema,
   LabelSchema,
-  PipelineSchema,
   SegmentSchema,
   ContactFieldSchema,
+  PipelineSchema,
 ];

@@ -25,6 +25,11 @@ const aTaskReminder = async (world: World) => {
   return { id, reminderId: await world.create(`/api/tasks/${id}/reminders`, { minutesBefore: 1 }) };
 };
 const aPhone = () => `+551198${String(Math.floor(Math.random() * 1e7)).padStart(7, '0')}`;
+const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
+const someContact = async (world: World) => ({
+  id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
+});
+const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
 const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
 const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
 const newPipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
@@ -34,23 +39,15 @@ const newStage = async (world: World) => {
 };
 const someDeal = async (world: World) => ({ id: await world.deal() });
 const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
 const everybody = { and: [] };
 const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
 const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
 const someMerge = async (world: World) => {
-  const [winnerId, loserId] = [
-    await world.create('/api/contacts', { name: 'Pessoa' }),
-    await world.create('/api/contacts', { name: 'Pessoa' }),
-  ];
-  return { id: await world.create('/api/contacts/merge', { winnerId, loserIds: [loserId] }) };
+  const [winner, loser] = [await someContact(world), await someContact(world)];
+  return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
 };
-const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
-const someContact = async (world: World) => ({
-  id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
-});
-const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
-const anImport = async (world: World) => ({ id: await world.contactImport() });
-const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -265,6 +262,17 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/deals/:id/history': { params: someDeal },
   'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
   'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
   'GET /api/segments': nothing,
   'POST /api/segments': { body: () => aSegment() },
   'GET /api/segments/:id': { params: someSegment },
@@ -277,17 +285,6 @@ export const REQUESTS: Record<string, Entry> = {
   'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
   'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
   'POST /api/contacts/merges/:id/undo': { params: someMerge },
-  'GET /api/imports': nothing,
-  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
-  'GET /api/imports/:id': { params: anImport },
-  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
-  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
-  'GET /api/imports/:id/rows': { params: anImport },
-  'GET /api/imports/:id/rejected.csv': { params: anImport },
-  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
-  'GET /api/exports/:id': { params: anExport },
-  // Nobody writes it here.
-  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

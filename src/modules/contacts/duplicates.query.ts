@@ -35,11 +35,11 @@ export async function scanContacts(
   return rows.map(({ id }) => id);
 }
 
-const alike = `similarity(b.name_key, a.name_key) >= ${ALIKE}`;
+const alike = `similarity(b.sort_name, a.sort_name) >= ${ALIKE}`;
 const neighbours = (sign: '>' | '<', direction: 'asc' | 'desc') => `
-  (select b.id, b.name_key from contact b where ${OWN('b')} and b.company_key = a.company_key
-      and (b.name_key, b.id) ${sign} (a.name_key, a.id)
-    order by b.company_key ${direction}, b.name_key ${direction}, b.id ${direction} limit ${NEIGHBOURS})`;
+  (select b.id, b.sort_name from contact b where ${OWN('b')} and b.company_key = a.company_key
+      and (b.sort_name, b.id) ${sign} (a.sort_name, a.id)
+    order by b.company_key ${direction}, b.sort_name ${direction}, b.id ${direction} limit ${NEIGHBOURS})`;
 
 /** Who may be the same person as contact `a`, by each reason; each by an index, and never more than some. */
 const CANDIDATES = `
@@ -54,7 +54,7 @@ const CANDIDATES = `
   select b.id, 'name_and_company' from (${neighbours('>', 'asc')} union all ${neighbours('<', 'desc')}) b where ${alike}
   union
   select b.id, 'name_and_phone_tail' from (
-    select b.id, b.name_key from contact b where ${OWN('b')} and b.phone_tail = a.phone_tail and b.id > a.id order by b.id limit ${SHARING}) b
+    select b.id, b.sort_name from contact b where ${OWN('b')} and b.phone_tail = a.phone_tail and b.id > a.id order by b.id limit ${SHARING}) b
     where ${alike}`;
 
 /** Pairs with the first among some contacts, in their order. @param after the pair they come behind */

@@ -57,6 +57,5 @@ export async function tellMoved(
   else await tell(em, ENDS[to.kind], deal, actorId, payload);
 }
 
-async function note(em: EntityManager, type: string, deal: DealView, actorId: string, payload: object): Promise<void> {
-  await addActivities(em, [{ type, contactId: deal.contactId, dealId: deal.id, actorId, payload }]);
-}
+const note = (em: EntityManager, type: string, deal: DealView, actorId: string, payload: object): Promise<unknown> =>
+  addActivities(em, [{ type, contactId: deal.contactId, dealId: deal.id, actorId, payload }]);

@@ -51,9 +51,13 @@ interface Column {
   like: (text: string) => string;
   /** The column in that form, where it is stored. */
   key?: string;
+  /** Its text stands in `c.search` too, which has an index of parts. */
+  isSearched?: true;
 }
 
 const DAY_MS = 86_400_000;
+/** The index of parts is one of three letters each. */
+const INDEXED_LETTERS = 3;
 const COMPARE = { gt: '>', gte: '>=', lt: '<', lte: '<=' } as const;
 const CASTS: Record<ValueKind, string> = {
   text: '::text',
@@ -74,10 +78,10 @@ const asIs = (text: string): string => text;
 const exactly = (text: string): string => `${text} collate "C"`;
 
 const COLUMNS: Record<FilterField, Omit<Column, 'kind' | 'params'>> = {
-  name: { sql: 'c.name', key: 'c.name_key', like: folded },
-  phone: { sql: 'c.phone', like: asIs },
-  email: { sql: 'c.email', key: 'c.email_key', like: lowered },
-  company: { sql: 'c.company', key: 'c.company_key', like: folded },
+  name: { sql: 'c.name', key: 'c.sort_name', like: folded, isSearched: true },
+  phone: { sql: 'c.phone', like: asIs, isSearched: true },
+  email: { sql: 'c.email', key: 'c.email_key', like: lowered, isSearched: true },
+  company: { sql: 'c.company', key: 'c.company_key', like: folded, isSearched: true },
   position: { sql: 'c.position', like: folded },
   ownerId: { sql: 'c.owner_id', like: asIs },
   consent: { sql: 'c.consent', like: asIs },
@@ -194,7 +198,10 @@ class Compiler {
 
   #askText(column: Column, op: 'contains' | 'startsWith', text: string): Condition {
     const pattern = `${op === 'contains' ? `'%' || ` : ''}like_escape(${column.like('?::text')}) || '%'`;
-    return { sql: `${comparedOf(column)} like ${pattern}`, params: [...column.params, text] };
+    const matches = { sql: `${comparedOf(column)} like ${pattern}`, params: [...column.params, text] };
+    if (!column.isSearched || text.length < INDEXED_LETTERS) return matches;
+    const indexed = `c.search like '%' || like_escape(fold(?::text)) || '%'`;
+    return { sql: `(${indexed} and ${matches.sql})`, params: [text, ...matches.params] };
   }
 
   #askDays(column: Column, op: 'withinDays' | 'olderThanDays', days: number): Condition {

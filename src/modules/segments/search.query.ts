@@ -16,7 +16,7 @@ const inbound = `coalesce(c.last_inbound_at, '-infinity'::timestamptz)`;
 /** What lists can be sorted by: an expression that an index has and that is never null, and how it stands in a cursor. */
 const SORTS = {
   '-createdAt': { sql: 'c.created_at', text: instant('c.created_at'), cast: 'timestamptz', direction: 'desc' },
-  name: { sql: 'fold(c.name) collate "C"', text: 'fold(c.name)', cast: 'text', direction: 'asc' },
+  name: { sql: 'c.sort_name', text: 'c.sort_name', cast: 'text', direction: 'asc' },
   '-leadScore': { sql: score, text: `${score}::text`, cast: 'int', direction: 'desc' },
   '-lastInboundAt': { sql: inbound, text: instant(inbound), cast: 'timestamptz', direction: 'desc' },
 } as const;
