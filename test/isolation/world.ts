@@ -30,7 +30,6 @@ export interface World {
   endedJob(): Promise<string>;
   apiKey(scopes: string[]): Promise<{ id: string; secret: string }>;
   invite(): Promise<string>;
-  contact(): Promise<string>;
   /** Of the owner's own. */
   reminder(): Promise<string>;
   notification(): Promise<string>;
@@ -40,6 +39,8 @@ export interface World {
   contactImport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** One that a contact of the workspace wrote. */
+  message(): Promise<{ id: string; conversationId: string; contactId: string }>;
   /** The one every workspace has, and its first stage. */
   pipeline(): Promise<{ id: string; stageId: string }>;
   deal(isDeleted?: boolean): Promise<string>;
@@ -96,6 +97,20 @@ export async function makeWorld(test: TestApp): Promise<World> {
       await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) => em.insert(ApiKey, fields));
       return { id: keyId, secret: text };
     },
+    async message() {
+      const chat = { waId: '5511987654321' };
+      const one = {
+        clientId: randomUUID(),
+        chat,
+        direction: 'inbound',
+        body: CANARY,
+        sentAt: new Date().toISOString(),
+      };
+      const payload = { channel: { externalId: '5511900000000' }, messages: [one] };
+      const request = { method: 'POST', url: '/api/messages/sync', headers: owner.headers, payload } as const;
+      const [{ messageId }] = (await test.app.inject(request)).json().results;
+      return (await test.app.inject({ url: `/api/messages/${messageId}`, headers: owner.headers })).json();
+    },
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
       return made.json().id;
@@ -136,13 +151,6 @@ export async function makeWorld(test: TestApp): Promise<World> {
       );
       return inviteId;
     },
-    async contact() {
-      const { rows } = await rt.systemPool.query<{ id: string }>(
-        `insert into contact (workspace_id, id, name) values ($1, uuidv7(), $2) returning id`,
-        [id, `${CANARY} contact`],
-      );
-      return rows[0]?.id ?? '';
-    },
     async reminder() {
       const payload = { title: `${CANARY} reminder`, remindAt: new Date(Date.now() + 3_600_000).toISOString() };
       const request = { method: 'POST', url: '/api/reminders', headers: owner.headers, payload } as const;
@@ -179,7 +187,7 @@ export async function makeWorld(test: TestApp): Promise<World> {
       return webhook;
     },
   };
-  const rest = [world.reminder(), world.contact(), world.notification(), world.webhook()];
+  const rest = [world.reminder(), world.notification(), world.webhook()];
   await Promise.all([world.job(), world.deal(), world.invite(), world.apiKey(['*']), ...rest]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });

@@ -82,7 +82,8 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
   expect(history).toHaveLength(1);
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }]);
   expect(await asIs('GET', 'ai/credits')).toEqual(credits);
-  const told = async () => (await all.pool.query(`select type, data from outbox_event where subject_id = $1 order by id`, [id])).rows;
+  const told = async () =>
+    (await all.pool.query(`select type, data from outbox_event where subject_id = $1 order by id`, [id])).rows;
   expect(await told()).toContainEqual({
     type: 'contact.scored',
     data: { contactId: id, ownerId: null, score, before: null },
@@ -91,8 +92,7 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
 
 it('asks models where the workspace says so, and nobody where it says that', async () => {
   await call('PATCH', 'settings/ai', { 'ai.autoSentiment': 'models', 'ai.autoScore': 'off' });
-  const answer = { items: [{ sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] }] };
-  simulator.script({ json: answer });
+  simulator.script({ json: { sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] } });
   const id = await write('5521912345678', 'Tanto faz');
   await expect.poll(() => feelingOf(id), { timeout: 30_000 }).toBe('positive');
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }, { provider: 'openai' }]);
@@ -103,7 +103,9 @@ it('asks models where the workspace says so, and nobody where it says that', asy
     (await all.pool.query('select due_at, job_id from contact_ai where contact_id = $1', [other])).rows.every(
       (row) => row.due_at === null && row.job_id === null,
     );
-  await expect.poll(async () => (await all.pool.query('select 1 from contact_ai where contact_id = $1', [other])).rows.length).toBe(2);
+  await expect
+    .poll(async () => (await all.pool.query('select 1 from contact_ai where contact_id = $1', [other])).rows.length)
+    .toBe(2);
   await expect.poll(isSettled, { timeout: 30_000 }).toBe(true);
   expect(await feelingOf(other)).toBeNull();
   expect(await jobsOf('sentiment')).toHaveLength(2);
@@ -124,4 +126,5 @@ it('scores a contact that is asked for by id, and nothing of one that is erased 
   const { rows } = await all.pool.query('select lead_score from contact where id = $1', [gone]);
   expect(rows).toEqual([{ lead_score: null }]);
   await expect(score(crypto.randomUUID())).rejects.toThrow('404');
+  await expect(call('POST', 'ai/score-lead', { contactId: id, features: { budget: 1e6 } })).rejects.toThrow('400');
 }, 120_000);

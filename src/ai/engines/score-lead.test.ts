@@ -69,9 +69,10 @@ it.each([
   expect(() => read(answer)).toThrow(hint);
 });
 
-it('takes no contact: what is known of a lead comes as features', () => {
-  const { error } = ScoreLeadInput.safeParse({ contactId: '01900000-0000-7000-8000-000000000000' });
-  expect(JSON.stringify(error?.issues)).toContain('contactId');
+it('takes a contact, whose features are looked up, or features', () => {
+  const contactId = '01900000-0000-7000-8000-000000000001';
+  expect(ScoreLeadInput.safeParse({ contactId }).success).toBe(true);
+  for (const wrong of [{}, { contactId: 'x' }]) expect(ScoreLeadInput.safeParse(wrong).success).toBe(false);
 });
 
 it('asks for a number for each feature, in the language of their names', () => {

@@ -18,12 +18,12 @@ export const LeadFeatures = z
   .refine((features) => Object.keys(features).length <= MAX_FEATURES, `must name at most ${MAX_FEATURES} features`);
 export type LeadFeatures = z.infer<typeof LeadFeatures>;
 
-/** A contact, whose features are then looked up before the job is accepted; or the features themselves. */
+/** A contact, or features. The features of a contact are looked up before the job is accepted, and the worker gets both. */
 export const ScoreLeadInput = z
   .strictObject({ contactId: z.uuid().toLowerCase().optional(), features: LeadFeatures.optional() })
-  .refine(({ contactId, features }) => (contactId === undefined) !== (features === undefined), {
+  .refine(({ contactId, features }) => contactId !== undefined || features !== undefined, {
     path: ['features'],
-    message: 'give either a contactId or features, not both and not neither',
+    message: 'give a contactId or features',
   });
 export type ScoreLeadInput = z.infer<typeof ScoreLeadInput>;
 

@@ -20,14 +20,14 @@ export const TimeseriesQuery = PeriodQuery.extend({
 export const AiQuery = PeriodQuery.extend({ groupBy: z.enum(['engine', 'provider', 'model']).default('model') });
 export const DealsQuery = PeriodQuery.extend({ groupBy: z.enum(['day', 'pipeline', 'user']).default('pipeline') });
 
-const reading = {
+export const reading = {
   timeZone: z.string(),
   /** Everything that happened before is in these figures. */
   asOf: z.iso.datetime(),
   /** `own`: only the caller's work, since they may not see that of others. */
   scope: z.enum(['workspace', 'own']),
 };
-const period = { from: z.iso.datetime(), to: z.iso.datetime() };
+export const period = { from: z.iso.datetime(), to: z.iso.datetime() };
 
 const Kpi = z.object({ value: z.number().nullable(), previous: z.number().nullable() });
 export const KPI_NAMES = [
@@ -140,3 +140,26 @@ export const TeamView = z
     ),
   })
   .meta({ id: 'AnalyticsTeam' });
+
+const MessageFigures = z.object({
+  inbound: z.int(),
+  outbound: z.int(),
+  delivered: z.int(),
+  read: z.int(),
+  failed: z.int(),
+  /** Outbound messages that answered inbound ones. */
+  responses: z.int(),
+  /** From the first message that waited until it was answered, on average; null where none was. */
+  responseSeconds: z.number().nullable(),
+});
+export type MessageFigures = z.output<typeof MessageFigures>;
+export const MessagesView = z
+  .object({
+    ...reading,
+    ...period,
+    total: MessageFigures,
+    /** By who looks after the contacts; null: nobody. */
+    users: z.array(MessageFigures.extend({ userId: z.uuid().nullable() })),
+    days: z.array(MessageFigures.extend({ day: z.iso.date() })),
+  })
+  .meta({ id: 'AnalyticsMessages' });

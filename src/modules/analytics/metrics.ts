@@ -1,7 +1,9 @@
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
 import { deals } from '#src/modules/analytics/sources/deals.query.ts';
+import { contacts } from '#src/modules/analytics/sources/contacts.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
+import { messages } from '#src/modules/analytics/sources/messages.query.ts';
 
 const NANO = 1e9;
 const MICRO = 1e6;
@@ -28,6 +30,7 @@ export const METRICS = {
   'jobs.completed': metric(jobs, 'completed'),
   'jobs.failed': metric(jobs, 'failed'),
   'jobs.cancelled': metric(jobs, 'cancelled'),
+  'contacts.created': metric(contacts, 'created'),
   'ai.calls': metric(aiCalls, 'calls'),
   'ai.failures': metric(aiCalls, 'failures'),
   'ai.inputTokens': metric(aiCalls, 'inputTokens'),
@@ -37,6 +40,13 @@ export const METRICS = {
   'ai.costUsd': metric(aiCalls, 'costNano', NANO),
   'ai.ownKeyCostUsd': metric(aiCalls, 'ownKeyCostNano', NANO),
   'ai.credits': metric(aiCalls, 'microCredits', MICRO),
+  'messages.inbound': metric(messages, 'inbound'),
+  'messages.outbound': metric(messages, 'outbound'),
+  'messages.delivered': metric(messages, 'delivered'),
+  'messages.read': metric(messages, 'read'),
+  'messages.failed': metric(messages, 'failed'),
+  'messages.responses': metric(messages, 'responses'),
+  'messages.responseSeconds': metric(messages, 'responseSeconds'),
   'deals.created': metric(deals, 'created'),
   'deals.won': metric(deals, 'won'),
   'deals.lost': metric(deals, 'lost'),

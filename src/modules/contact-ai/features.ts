@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { LeadFeatures, type KnownLead, type ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
-import { notFound } from '#src/errors.ts';
+import { badRequest, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
 import { findLeads, type LeadRow } from '#src/modules/contact-ai/features.query.ts';
@@ -45,8 +45,14 @@ export function createKnowLeads(pool: Pool) {
     const rows =
       ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
     const leads = new Map(rows.map((row) => [row.id, row]));
-    return inputs.map(({ contactId, features = {} }) => {
-      if (contactId === undefined) return { features };
+    return inputs.map(({ contactId, features }) => {
+      if (contactId === undefined) return { features: features ?? {} };
+      if (features !== undefined) {
+        const message = 'must not be given beside contactId, whose features are looked up';
+        throw badRequest('validation_failed', `features ${message}.`, [
+          { path: 'features', code: 'not_both', message },
+        ]);
+      }
       const lead = leads.get(contactId);
       if (!lead) throw notFound('The contact');
       return { contactId, features: featuresOf(lead) };

@@ -101,39 +101,56 @@ export interface Search {
   limit: number;
 }
 
-/** Months that are searched one by one; what is older, all at once. */
-const MONTHS = 24;
+const DAY_MS = 86_400_000;
+/** How many days are searched at once, going back; then all that is older. */
+const SPANS_DAYS = [31, 62, 124, 248];
 
 /**
- * Messages that have all the words, or begin so, without accents and case; the newest first. Goes from month to month and stops where enough
- * are found, so that what is common costs no more than what is rare.
+ * Messages that have all the words, or begin so, without accents and case; the newest first. Goes back in ever longer spans and stops where
+ * enough are found, so that what is common costs no more than what is rare. At most five statements.
  */
 export async function searchMessages(em: EntityManager, search: Search): Promise<MessageRow[]> {
+  const found: MessageRow[] = [];
+  let until = search.to === null ? Date.now() + 2 * DAY_MS : Date.parse(search.to);
+  for (const days of [...SPANS_DAYS, Infinity]) {
+    const since = Math.max(search.from === null ? 0 : Date.parse(search.from), until - days * DAY_MS, 0);
+    if (since < until) found.push(...(await searchSpan(em, search, since, until, search.limit - found.length)));
+    if (found.length >= search.limit) break;
+    until = since;
+  }
+  return found;
+}
+
+async function searchSpan(
+  em: EntityManager,
+  search: Search,
+  since: number,
+  until: number,
+  limit: number,
+): Promise<MessageRow[]> {
   const filters = [
     search.contactId === null ? null : (['and m.contact_id = ?::uuid', search.contactId] as const),
     search.channelId === null ? null : (['and m.channel_id = ?::uuid', search.channelId] as const),
     search.before === null ? null : (['and m.id < ?::uuid', search.before] as const),
-    search.from === null ? null : (['and m.id >= first_id_at(?::timestamptz)', search.from] as const),
-    search.to === null ? null : (['and m.id < first_id_at(?::timestamptz)', search.to] as const),
-    search.ownerId === null ? null : (['and c.owner_id = ?::uuid', search.ownerId] as const),
   ].filter((one) => one !== null);
+  // Without `offset 0` the newest messages would be read one by one until enough have the words, which for rare ones is all of them.
   return em.execute<MessageRow[]>(
-    `with newest as materialized (select least(coalesce(?::timestamptz, 'infinity'), now() + interval '2 days') as at),
-      span as materialized (
-        select n, first_id_at(date_trunc('month', at, 'UTC') - n * interval '1 month') as since,
-          first_id_at(date_trunc('month', at, 'UTC') - (n - 1) * interval '1 month') as until
-        from newest, generate_series(0, ${MONTHS - 1}) n
-        union all select ${MONTHS}, '00000000-0000-0000-0000-000000000000', first_id_at(date_trunc('month', at, 'UTC') - ${MONTHS - 1} * interval '1 month')
-        from newest order by n)
-      select found.* from span cross join lateral (
-        select ${COLUMNS} from message m
-          join conversation c on c.workspace_id = current_workspace() and c.id = m.conversation_id
-          join contact p on p.workspace_id = current_workspace() and p.id = m.contact_id and p.deleted_at is null
-          where m.workspace_id = current_workspace() and m.id >= span.since and m.id < span.until and m.body is not null
-            and message_words(m.body) @@ to_tsquery('simple', fold(?::text)) ${filters.map(([sql]) => sql).join(' ')}
-          order by m.id desc limit ${search.limit}) found
-      limit ${search.limit}`,
-    [search.to, search.words.map((word) => `${word}:*`).join(' & '), ...filters.map(([, value]) => value)],
+    `select ${COLUMNS} from (select * from (
+        select ${COLUMNS} from message m where m.workspace_id = current_workspace()
+          and m.id >= first_id_at(?::timestamptz) and m.id < first_id_at(?::timestamptz)
+          and m.words @@ to_tsquery('simple', fold(?::text)) ${filters.map(([sql]) => sql).join(' ')} offset 0) m
+        order by m.id desc offset 0) m
+      join conversation c on c.workspace_id = current_workspace() and c.id = m.conversation_id
+        ${search.ownerId === null ? '' : 'and c.owner_id = ?::uuid'}
+      join contact p on p.workspace_id = current_workspace() and p.id = m.contact_id and p.deleted_at is null
+      order by m.id desc limit ${limit}`,
+    [
+      new Date(since).toISOString(),
+      new Date(until).toISOString(),
+      search.words.map((word) => `${word}:*`).join(' & '),
+      ...filters.map(([, value]) => value),
+      ...(search.ownerId === null ? [] : [search.ownerId]),
+    ],
   );
 }
 

@@ -18,6 +18,9 @@ const OWN = 'workspace_id = current_workspace()';
 // No text holds it.
 const NOTHING = '(?!)';
 
+const anyOf = ({ words, digits }: Needles): string =>
+  [words, digits].filter((one) => one !== null).join('|') || NOTHING;
+
 /** A column with what was found taken out. In JSON a number becomes 0, which is right with quotes and without. */
 function cleaned(column: string, type: Texts[string]): { sql: string; values: (needles: Needles) => string[] } {
   const digits = type === 'text' ? '[erased]' : '0';
@@ -42,8 +45,8 @@ export async function cleanTexts(
   place: string | null,
 ): Promise<Erased> {
   const parts = Object.entries(columns).map(([column, type]) => cleaned(column, type));
-  const any = [needles.words, needles.digits].filter((one) => one !== null).join('|');
-  if (any === '') return { count: 0, place: null };
+  if (needles.words === null && needles.digits === null) return { count: 0, place: null };
+  const any = anyOf(needles);
   const hits = Object.keys(columns).map((column) => `t.${column}::text ~* ?`);
   const [row] = await em.execute<[{ last: string | null; rows: number; count: number }]>(
     `with batch as materialized (select ${key} as key from ${table} where ${OWN} and ${where} and (?::text is null or ${key} > ?::uuid)
@@ -70,6 +73,27 @@ export function cleanTheirs(
   place: string | null,
 ): Promise<Erased> {
   return cleanTexts(em, { table, key: 'id', columns, ...ofPerson(subject, column) }, subject.theirs, place);
+}
+
+const remindersOf = (subject: Subject) => {
+  const { where, values } = ofPerson(subject);
+  const ids = `select id from task where ${OWN} and ${where} union select id from deal where ${OWN} and ${where}
+    union select jsonb_array_elements_text(?::jsonb)::uuid`;
+  return { where: `subject_id in (${ids})`, values: [...values, ...values, ...values] };
+};
+
+/** Takes a person out of what members are reminded of about them, their tasks and their deals. */
+export function cleanReminders(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
+  const columns: Texts = { title: 'text', note: 'text' };
+  return cleanTexts(em, { table: 'reminder', key: 'id', columns, ...remindersOf(subject) }, subject.theirs, place);
+}
+
+/** Takes a person out of what members were told when these reminders came. */
+export function cleanReminded(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
+  const { where, values } = remindersOf(subject);
+  const told = `source_id in (select id from reminder where ${OWN} and ${where})`;
+  const one = { table: 'notification', key: 'id', columns: { data: 'json' } as const, where: told, values };
+  return cleanTexts(em, one, subject.theirs, place);
 }
 
 /** Drops rows that hang on the person. @param key what tells them apart besides the workspace */
@@ -154,5 +178,33 @@ export async function emptyContacts(em: EntityManager, { contactIds }: Subject):
       where ${OWN} and id in (select jsonb_array_elements_text(?::jsonb)::uuid) returning 1 as one`,
     [JSON.stringify(contactIds)],
   );
+  return { count: rows.length, place: null };
+}
+
+/**
+ * Empties the rows of imports that are of a person, an import at a time: what stood in the file is kept of those that were refused. Files go whole,
+ * since nobody can look into a workbook; those of imports that are under way go with their end.
+ */
+export async function emptyImports(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
+  const { where, values } = ofPerson(subject);
+  const any = anyOf(subject.anywhere);
+  const [row] = await em.execute<[{ last: string | null; count: number }]>(
+    `with next as materialized (select id from contact_import where ${OWN} and (?::text is null or id > ?::uuid) order by id limit 1),
+      hit as (update import_row t set cells = null, reason = null, contact_id = null where t.${OWN} and t.import_id in (select id from next)
+        and (${where.replace('contact_id', 't.contact_id')} or t.cells::text ~* ? or t.reason ~* ?) returning 1),
+      known as (delete from import_identity t where t.${OWN} and t.import_id in (select id from next)
+        and (t.identity ~* ? or t.person::text ~* ?) returning 1),
+      file as (delete from import_file_chunk t where t.${OWN} and t.import_id in (select id from next)
+        and not exists (select from bulk_operation o where o.workspace_id = t.workspace_id and o.due_at is not null
+          and (o.input ->> 'importId')::uuid = t.import_id) returning 1)
+      select (select id::text from next) as last, ((select count(*) from hit) + (select count(*) from known) + (select count(*) from file))::int as count`,
+    [place, place, ...values, any, any, any, any],
+  );
+  return { count: row.count, place: row.last };
+}
+
+/** Drops files of contacts that were made; they expire in days, and can be made again. */
+export async function dropExports(em: EntityManager): Promise<Erased> {
+  const rows = await em.execute<unknown[]>(`delete from contact_export where ${OWN} returning 1 as one`);
   return { count: rows.length, place: null };
 }

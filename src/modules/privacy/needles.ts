@@ -42,7 +42,7 @@ const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|]/g,
 /** A word in any case, with or without its accents, in one sign or two. */
 function spelled(text: string): string {
   const plain = text.normalize('NFD').replaceAll(/\p{M}/gu, '').toLowerCase();
-  return [...plain]
+  return Array.from(plain)
     .map((sign) => {
       if (/\s/.test(sign)) return '';
       const both = ACCENTED[sign];
@@ -64,7 +64,7 @@ const named = (name: string): string =>
 const SMALL = new Set(['das', 'dos', 'del', 'van', 'von', 'der', 'the', 'and']);
 
 /** A number as people write it: with signs between its digits, or none; never as a part of a longer one, or of an id. */
-const dialled = (digits: string): string => `\\+?\\(?${[...digits].join(String.raw`[\s().\-]{0,3}`)}`;
+const dialled = (digits: string): string => `\\+?\\(?${digits.split('').join(String.raw`[\s().\-]{0,3}`)}`;
 
 const either = (parts: readonly string[], before: string, after: string): string | null => {
   const all = [...new Set(parts)].filter((part) => part !== '').toSorted((a, b) => b.length - a.length);

@@ -1,13 +1,17 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { eraseItems } from '#src/modules/campaigns/erase.query.ts';
 import {
+  cleanReminded,
+  cleanReminders,
   cleanTexts,
   cleanTheirs,
+  dropExports,
   dropMerges,
   dropProofs,
   dropRows,
   emptyActivities,
   emptyContacts,
+  emptyImports,
   emptyJobs,
   type Erased,
   type Texts,
@@ -60,6 +64,8 @@ export const STORES: readonly Store[] = [
   { name: 'activity', table: 'activity', erase: emptyActivities },
   clearedOfTheirs('deal', { title: 'text', lost_reason: 'text' }),
   clearedOfTheirs('task', { title: 'text', description: 'text' }),
+  { name: 'notification.theirs', table: 'notification', erase: cleanReminded },
+  { name: 'reminder.theirs', table: 'reminder', erase: cleanReminders },
   cleared('deal', { title: 'text', lost_reason: 'text' }),
   cleared('deal_stage_history', { reason: 'text' }),
   cleared('task', { title: 'text', description: 'text' }),
@@ -103,6 +109,9 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
+  cleared('contact_import', { file_name: 'text', columns: 'json', preview: 'json' }),
+  { name: 'contact_import.files', table: 'contact_import', erase: emptyImports },
+  { name: 'contact_export', table: 'contact_export', erase: dropExports },
   { name: 'contact_merge', table: 'contact_merge', erase: dropMerges },
   { name: 'consent_event', table: 'consent_event', erase: dropProofs },
   // From here on nobody knows any more who it was.

@@ -42,6 +42,8 @@ interface Case {
   start: string;
 }
 
+const monday = (ms: number) => ms - ((new Date(ms).getUTCDay() + 6) % 7) * 86_400_000;
+
 /** Whether a day is one of a rule's, by the calendar alone. */
 function isDay({ freq, interval, days, start }: Case, day: string): boolean {
   const [from, at] = [utc(`${start.slice(0, 10)}T00:00:00`), utc(`${day}T00:00:00`)];
@@ -53,7 +55,6 @@ function isDay({ freq, interval, days, start }: Case, day: string): boolean {
       (Number(day.slice(0, 4)) - Number(start.slice(0, 4))) * 12 + Number(day.slice(5, 7)) - Number(start.slice(5, 7));
     return months % interval === 0 && day.slice(8) === start.slice(8, 10);
   }
-  const monday = (ms: number) => ms - ((new Date(ms).getUTCDay() + 6) % 7) * 86_400_000;
   const weeks = (monday(at) - monday(from)) / (7 * 86_400_000);
   return weeks % interval === 0 && days.includes(new Date(at).getUTCDay());
 }
@@ -81,6 +82,19 @@ function byWalking(one: Case, afterMs: number): number {
     }
   }
 }
+
+/** The turns behind the first, on the wall; null where there is no further one. */
+const turns = (rule: string, startsAt: string, timeZone: string, count: number) => {
+  const found: string[] = [];
+  let [turnAt, after] = [startsAt, new Date(Date.parse(`${startsAt}Z`) - 14 * HOUR_MS)];
+  while (found.length < count) {
+    const next = nextTurn({ rule, startsAt, turnAt, timeZone }, after);
+    if (!next) return [...found, null];
+    found.push(wallTimeIn(next.dueAt, timeZone));
+    [turnAt, after] = [next.turnAt, next.dueAt];
+  }
+  return found;
+};
 
 describe('the next turn', () => {
   it.each(ZONES)(
@@ -123,18 +137,6 @@ describe('the next turn', () => {
     },
     120_000,
   );
-
-  const turns = (rule: string, startsAt: string, timeZone: string, count: number) => {
-    const found: string[] = [];
-    let [turnAt, after] = [startsAt, new Date(Date.parse(`${startsAt}Z`) - 14 * HOUR_MS)];
-    while (found.length < count) {
-      const next = nextTurn({ rule, startsAt, turnAt, timeZone }, after);
-      if (!next) return [...found, null];
-      found.push(wallTimeIn(next.dueAt, timeZone));
-      [turnAt, after] = [next.turnAt, next.dueAt];
-    }
-    return found;
-  };
 
   it('follows rules of months, years and sets, and ends with COUNT and UNTIL', () => {
     const zone = 'America/New_York';

@@ -1,3 +1,4 @@
+// oxlint-disable-next-line import/default -- CommonJS, whose names Node does not find; the linter reads the module it has for bundlers
 import rrule from 'rrule';
 import { momentIn, wallTimeIn } from '#src/lib/time-zone.ts';
 
