@@ -65,7 +65,7 @@ export function groupItems(items: readonly (SyncItem | FieldError)[]): Group[] {
       status: statusOf(item),
       errorCode: item.errorCode ?? null,
     };
-    const [first = made, ...others] = [...met, made];
+    const [first, ...others] = [...met, made];
     for (const other of others) join(first, other);
     for (const key of first.keys.keys()) byKey.set(key, first);
   }
