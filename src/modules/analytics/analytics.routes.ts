@@ -4,6 +4,8 @@ import {
   AiQuery,
   AiView,
   DashboardView,
+  DealsQuery,
+  DealsView,
   PeriodQuery,
   TeamView,
   TimeseriesQuery,
@@ -11,6 +13,7 @@ import {
 } from '#src/modules/analytics/analytics.schemas.ts';
 import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
 import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
+import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -60,6 +63,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: ContactFiguresView },
       },
       handler: (request) => readContactFigures(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/deals', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Deals made, won and lost, and what they are worth, by currency and day, pipeline or owner',
+        querystring: DealsQuery,
+        response: { 200: DealsView },
+      },
+      handler: (request) => readDealFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

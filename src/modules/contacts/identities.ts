@@ -81,7 +81,10 @@ export function lookupsOf(known: Known): Identity[] {
 }
 
 /** Who this is among people whose identities are known. */
-export function findPerson(people: ReadonlyMap<PersonKey, Person>, known: Known): Person | undefined {
+export function findPerson<One extends Pick<Person, 'phone'>>(
+  people: ReadonlyMap<PersonKey, One>,
+  known: Known,
+): One | undefined {
   const phone = phoneOf(known);
   for (const lookup of lookupsOf(known)) {
     const person = people.get(keyOf(lookup));
