@@ -45,9 +45,9 @@ function modeOf({ kind, mode }: Start): 'off' | 'local' | 'models' {
 }
 
 function workOf(start: Start, texts: ReadonlyMap<string, string[]>): { engine: Engine; input: unknown } | undefined {
-  if (start.kind === 'score') return { engine: engines['score-lead'] as Engine, input: { contactId: start.contactId } };
+  if (start.kind === 'score') return { engine: engines['score-lead'], input: { contactId: start.contactId } };
   const text = (texts.get(start.contactId) ?? []).join('\n').slice(-MAX_CHARACTERS).toWellFormed();
-  return text === '' ? undefined : { engine: engines.sentiment as Engine, input: { text } };
+  return text === '' ? undefined : { engine: engines.sentiment, input: { text } };
 }
 
 /** @returns whether the job was accepted; not where the workspace has no credits for it, or the contact is gone */
