@@ -20,6 +20,7 @@ import {
   readTimeseries,
 } from '#src/modules/analytics/analytics.service.ts';
 import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
+import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -80,6 +81,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: DealsView },
       },
       handler: (request) => readDealFigures(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/contacts', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'New contacts, by where they came from and by day',
+        querystring: PeriodQuery,
+        response: { 200: ContactFiguresView },
+      },
+      handler: (request) => readContactFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

@@ -70,7 +70,7 @@ export async function periodOf(
   throw badRequest('validation_failed', `from ${message}.`, [{ path: 'query.from', code: 'invalid_period', message }]);
 }
 
-/** What every answer says of how it was read. */
+/** What every answer says of itself. */
 export const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
   timeZone,
   asOf: asOf.toISOString(),

@@ -31,7 +31,7 @@ const ScoreView = z
   })
   .meta({ id: 'ContactScore' });
 
-const atOf = (moment: Date): string => new Date(moment).toISOString();
+const atOf = (moment: Date) => new Date(moment).toISOString();
 
 /** `/api/contacts/:id/score`. */
 export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {

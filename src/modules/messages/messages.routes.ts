@@ -50,11 +50,11 @@ export const pageOfMessages = async (
   { limit, cursor }: z.output<typeof PageQuery>,
 ) => toMessagePage(await listMessages(em, { of, id, before: idOf(cursor), limit: limit + 1 }), limit);
 
-async function find(em: EntityManager, auth: Auth, id: string) {
+const find = async (em: EntityManager, auth: Auth, id: string) => {
   const row = await findMessage(em, id, onlyOwner(auth, 'contacts'));
   if (!row) throw notFound('The message');
   return row;
-}
+};
 
 /** `/api/messages`: what was said, by whom it was said to. Members who see only their own contacts see only their messages. */
 export function messageRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
