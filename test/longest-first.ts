@@ -9,8 +9,11 @@ const LONG = [
   'test/fuzz/http.test.ts',
   'src/ai/providers/providers.test.ts',
   'test/scripts/demo.test.ts',
-  'src/migrate.test.ts',
   'test/isolation/matrix.test.ts',
+  'test/paths/webhooks.test.ts',
+  'test/paths/webhook-drill.test.ts',
+  'src/migrate.test.ts',
+  'test/paths/import.test.ts',
 ];
 
 /** Starts what takes long first, so that no worker is left alone with it; then as usual, by an earlier run's times or by size. */

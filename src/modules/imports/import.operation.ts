@@ -13,7 +13,7 @@ import { toDraft, type Draft } from '#src/modules/imports/row-draft.ts';
 import { lookupsOfDrafts, settleRows } from '#src/modules/imports/settle-rows.ts';
 
 export const IMPORT_KIND = 'contacts.import';
-const ROWS_PER_STEP = 1000;
+const ROWS_PER_STEP = 400;
 const CLEARED_PER_STEP = 20_000;
 /** A column of free text that was taken for labels must not make a label of every row. */
 const MAX_LABELS = 200;
