@@ -111,10 +111,16 @@ export function openContactAi({
         pool,
         starts.filter(({ kind }) => kind === 'sentiment'),
       );
-      const accepted = await Promise.all(
+      const outcomes = await Promise.allSettled(
         starts.map(async (start) => ({ ...start, isAccepted: await accept({ ai, jobs, log }, start, texts) })),
       );
-      await settleStarts(pool, accepted);
+      // Those that were accepted are noted whatever became of the others, or they would be paid for twice.
+      await settleStarts(
+        pool,
+        outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
+      );
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failed) throw failed.reason;
       return starts.length;
     },
     async close(): Promise<void> {

@@ -302,10 +302,10 @@ async function mustStay(em: EntityManager, id: string): Promise<TaskRow> {
 }
 
 async function tell(em: EntityManager, type: 'task.created' | 'task.completed', row: TaskRow, actorId: string) {
-  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId, title } = row;
+  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId } = row;
   await emitEvent(em, { type, data: { taskId, contactId, dealId, ownerId }, subjectId: contactId, actorId });
   if (contactId === null && dealId === null) return;
-  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId, title } }]);
+  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId } }]);
 }
 
 /** A task's ETag: it changes with its version. */
