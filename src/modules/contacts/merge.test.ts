@@ -6,7 +6,7 @@ import { deleteMergesOf, purgeMerges } from '#src/modules/contacts/merge.query.t
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { onServer, openTestApp, type TestApp } from '#test/harness.ts';
 
-const RUNS = 60;
+const RUNS = 30;
 
 /** Without a key to contacts, since they are kept by month or outlast them: found by the name of their column. */
 const WITHOUT_KEY = new Set(['message', 'import_row', 'privacy_request', 'probe_line']);
