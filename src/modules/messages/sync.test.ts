@@ -283,6 +283,26 @@ describe('who sees what', () => {
     const url = `/api/messages/${others}/status`;
     const change = { method: 'PATCH', url, headers: inAna.headers, payload: { status: 'read' } } as const;
     expect((await test.app.inject(change)).statusCode).toBe(404);
+
+    const before = await get(`/api/conversations/${other.conversationId}/messages`);
+    const written = await sync(
+      [
+        inbound('others', { chat: { waId: NUMBERS[2] }, status: 'read' }),
+        inbound('into', { chat: { waId: NUMBERS[2], lid: '77777@lid' } }),
+        inbound('own', { chat: { waId: NUMBERS[1] } }),
+        inbound('new', { chat: { waId: '5511912345678' } }),
+      ],
+      inAna,
+    );
+    const outcomes = written.results.map(
+      ({ outcome, why }: { outcome: string; why: Json | null }) => why?.['code'] ?? outcome,
+    );
+    expect(outcomes).toEqual(['not_yours', 'not_yours', 'created', 'created']);
+    const after = await get(`/api/conversations/${other.conversationId}/messages`);
+    expect(after.json()).toEqual(before.json());
+    const { identities } = (await get(`/api/contacts/${other.contactId}`)).json();
+    expect(JSON.stringify(identities)).not.toContain('77777@lid');
+    expect((await get(`/api/messages/${written.results[3].messageId}`, inAna)).statusCode).toBe(200);
   });
 });
 
