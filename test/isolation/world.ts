@@ -197,8 +197,8 @@ export async function makeWorld(test: TestApp): Promise<World> {
 /** A digest of every row of a workspace, in every table that has such rows, but for the notes the platform makes by itself. */
 export async function digestOf({ rt }: TestApp, workspaceId: string): Promise<string> {
   const tables = await rt.systemPool.query<{ name: string }>(
-    `select table_name as name from information_schema.columns
-     where table_schema = 'public' and column_name = 'workspace_id' and table_name <> 'session' order by 1`,
+    `select c.relname as name from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'workspace_id'
+     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'session' order by 1`,
   );
   // Whatever is written gives a row a later transaction, whatever is deleted leaves one less. Jobs alone are changed by the platform meanwhile.
   const parts = tables.rows.map(({ name }) =>
