@@ -128,6 +128,7 @@ export function crud<Body extends z.ZodObject, View extends z.ZodType<{ id: stri
         inTx(request, async (em) => {
           const row = await find(em, request.params.id, LockMode.PESSIMISTIC_WRITE);
           const before = present(row);
+          mustMatch(ifMatchOf(request), etagOf(before));
           em.remove(row);
           await em.flush();
           await audit(em, request, 'deleted', row.id, { before });

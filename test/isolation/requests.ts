@@ -29,7 +29,7 @@ const aBatch = () => ({
       clientId: crypto.randomUUID(),
       chat: { waId: '5511987654321' },
       direction: 'inbound',
-      body: 'CANARIO',
+      body: 'Oi',
       sentAt: new Date().toISOString(),
     },
   ],

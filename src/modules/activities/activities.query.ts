@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
+import type { DealsOf } from '#src/modules/activities/activity-sight.ts';
 import type { NewActivity } from '#src/modules/activities/activity.query.ts';
 
 export interface ActivityRow {
@@ -44,7 +45,7 @@ export async function insertActivity(em: EntityManager, one: NewActivity): Promi
 export interface Timeline {
   contactId: string | undefined;
   dealId: string | undefined;
-  dealsOf: 'all' | 'nobody' | { userId: string };
+  dealsOf: DealsOf;
   after: readonly [string, string] | undefined;
   limit: number;
 }

@@ -7,8 +7,9 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
-import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
-import { hasContact, insertActivity, listActivities, type Timeline } from '#src/modules/activities/activities.query.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
+import { hasContact, insertActivity, listActivities } from '#src/modules/activities/activities.query.ts';
 import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -67,12 +68,6 @@ async function subject(
   const deal = await readDeal(em, auth, dealId);
   if (contactId !== undefined && contactId !== deal.contactId) throw notFound('The contact');
   return { contactId: deal.contactId, dealId };
-}
-
-function dealsOf(auth: Auth): Timeline['dealsOf'] {
-  if (!may(auth, 'deals:read')) return 'nobody';
-  const userId = onlyOwner(auth, 'deals');
-  return userId === undefined ? 'all' : { userId };
 }
 
 /** `/api/activities`: what happened with a contact or a deal. What is in there stays. */

@@ -50,6 +50,10 @@ export function defineOperation<Input, State>(kind: OperationKind<Input, State>)
   return {
     ...kind,
     step: (em, operation) => kind.step(em, typed(operation)),
-    cutShort: async (em, operation, status) => kind.cutShort?.(em, typed(operation), status),
+    cutShort: async (em, operation, status) => {
+      // What an older version wrote and this one cannot read has to end all the same.
+      if (!kind.input.safeParse(operation.input).success || !kind.state.safeParse(operation.state).success) return;
+      await kind.cutShort?.(em, typed(operation), status);
+    },
   };
 }

@@ -16,6 +16,7 @@ import {
 const CAUSES: Partial<Record<StoredEvent['type'], ContactAiKind[]>> = {
   'message.received': ['sentiment', 'score'],
   'contact.updated': ['score'],
+  'contact.merged': ['score'],
   'deal.moved': ['score'],
   'deal.won': ['score'],
   'deal.lost': ['score'],

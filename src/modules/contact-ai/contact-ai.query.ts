@@ -59,6 +59,7 @@ export async function takeDue(systemPool: Pool, limit: number): Promise<Start[]>
     text: `with due as materialized (
         select workspace_id, contact_id, kind from contact_ai
           where due_at <= now() and (job_id is null or started_at < now() - interval '14 minutes')
+            and exists (select from contact c where c.workspace_id = contact_ai.workspace_id and c.id = contact_ai.contact_id and c.deleted_at is null)
           order by due_at limit $1 for update skip locked),
       taken as (
         update contact_ai a set job_id = uuidv7(), started_at = now(), due_at = now() + interval '15 minutes' from due d

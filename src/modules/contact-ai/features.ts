@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { LeadFeatures, type KnownLead, type ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
+import type { KnownLead, LeadFeatures, ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
 import { badRequest, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { onlyOwner } from '#src/http/permissions.ts';

@@ -25,7 +25,7 @@ export async function takeEnded(tx: PoolClient, jobs: readonly EndedJob[]): Prom
       freed as (update contact_ai a set job_id = null from ended e where a.workspace_id = e.workspace_id and a.job_id = e.job_id
         returning a.workspace_id, a.contact_id, e.job_id)
       select e.workspace_id as "workspaceId", e.job_id as "jobId", j.engine, j.status, j.result,
-        coalesce(f.contact_id, case when j.engine = 'score-lead' then (j.input ->> 'contactId')::uuid end) as "contactId"
+        case when j.engine = 'score-lead' then (j.input ->> 'contactId')::uuid else f.contact_id end as "contactId"
       from ended e join job j on j.workspace_id = e.workspace_id and j.id = e.job_id
       left join freed f on f.workspace_id = e.workspace_id and f.job_id = e.job_id`,
     values: [jobs.map(({ workspaceId }) => workspaceId), jobs.map(({ jobId }) => jobId)],

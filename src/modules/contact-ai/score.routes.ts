@@ -31,6 +31,8 @@ const ScoreView = z
   })
   .meta({ id: 'ContactScore' });
 
+const atOf = (moment: Date) => new Date(moment).toISOString();
+
 /** `/api/contacts/:id/score`. */
 export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
   return async (app: App): Promise<void> => {
@@ -50,7 +52,6 @@ export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
           if (contactId === undefined) throw notFound('The contact');
           const rows = await findScores(em, contactId, SHOWN);
           const last = rows[0];
-          const atOf = (moment: Date) => new Date(moment).toISOString();
           return {
             contactId,
             score: last?.score ?? null,

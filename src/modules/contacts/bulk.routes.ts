@@ -19,13 +19,13 @@ import {
   type Selection,
 } from '#src/modules/contacts/bulk.ts';
 import { findLabelIds, isMemberHere, lastContactId } from '#src/modules/contacts/bulk.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter } from '#src/modules/segments/segment-filter.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 const whom = {
-  filter: SegmentFilter.optional(),
+  filter: AskedFilter.optional(),
   ids: z.array(IdText).min(1).max(1000).optional(),
 };
 const [labels, unlabels, owner, archive, unarchive, remove] = CHANGES;

@@ -6,6 +6,7 @@ import { authOf } from '#src/http/auth.ts';
 import { DeletedView, IdParams, IdText } from '#src/http/fields.ts';
 import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
 import type { Orm } from '#src/db/orm.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { lockedContact, seenContact } from '#src/modules/contacts/contact-access.ts';
@@ -108,7 +109,7 @@ export function contactDetailRoutes({ orm }: Pick<Runtime, 'orm'>) {
         const after = cursor === undefined ? null : decodeCursor(cursor, TimelineKey);
         const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
           const { id } = await seenContact(em, authOf(request), request.params.id);
-          return findActivities(em, id, after, limit + 1);
+          return findActivities(em, id, { dealsOf: dealsOf(authOf(request)), after, limit: limit + 1 });
         });
         return toPage(rows, limit, ({ key, id }) => [key, id], presentActivity);
       },

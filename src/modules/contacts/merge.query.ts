@@ -121,3 +121,16 @@ export async function purgeMerges(systemPool: Pool): Promise<number> {
   );
   return rowCount ?? 0;
 }
+
+/** The winner's conversation of a channel says what the loser's said of it: how much is unread, and who wrote last. Before its messages come over. */
+export async function joinConversations(em: EntityManager, winnerId: string, loserId: string): Promise<void> {
+  await em.execute(
+    `update conversation w set unread_count = w.unread_count + l.unread_count,
+        last_message_id = greatest(w.last_message_id, l.last_message_id), last_message_at = greatest(w.last_message_at, l.last_message_at),
+        last_inbound_at = greatest(w.last_inbound_at, l.last_inbound_at), last_outbound_at = greatest(w.last_outbound_at, l.last_outbound_at),
+        status = case when 'open' in (w.status, l.status) then 'open' else w.status end, updated_at = now()
+      from conversation l where w.workspace_id = current_workspace() and l.workspace_id = w.workspace_id
+        and l.channel_id = w.channel_id and w.contact_id = ?::uuid and l.contact_id = ?::uuid`,
+    [winnerId, loserId],
+  );
+}

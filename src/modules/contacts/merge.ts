@@ -16,10 +16,12 @@ import {
   type ChosenField,
   type MergeChoices,
 } from '#src/modules/contacts/merge-fields.ts';
+import { isMember } from '#src/modules/contacts/contacts.query.ts';
 import { moveBack, moveChildren, type Move } from '#src/modules/contacts/merge-moves.query.ts';
 import {
   closeLosers,
   insertMerge,
+  joinConversations,
   lockContacts,
   lockMerge,
   markUndone,
@@ -94,6 +96,7 @@ export async function mergeContacts(orm: Orm, { auth, actor }: Asker, merge: Mer
     if (!winner) throw notFound('The contact');
     const after = mergeValues(winner, losers, choicesOf(merge));
     const moves: Move[] = [];
+    for (const loserId of loserIds) await joinConversations(em, winnerId, loserId);
     for (const loserId of loserIds) moves.push(...(await moveChildren(em, 'contact', loserId, winnerId)));
     await closeLosers(em, winnerId, loserIds);
     await saveWinner(em, winnerId, after);
@@ -136,6 +139,8 @@ async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): P
     const message = `${count} that the merge moved were moved on or deleted since`;
     errors.push({ path: table, code: 'changed', message });
   }
+  // The images do not know of members who left since.
+  if (values.owner_id !== null && !(await isMember(em, values.owner_id))) values.owner_id = null;
   await saveWinner(em, merge.winner_id, values);
   const back = await reopenLosers(em, merge.winner_id, merge.loser_ids);
   for (const { id } of losers)

@@ -19,7 +19,7 @@ import { CUSTOM, EXPORT_FIELDS, isExportField } from '#src/modules/exports/expor
 import { EXPORT_KIND, type ExportInput } from '#src/modules/exports/export.operation.ts';
 import { findExport, insertExport, readExportChunk, type ExportRow } from '#src/modules/exports/exports.query.ts';
 import { readPlace } from '#src/modules/imports/contact-fields.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter } from '#src/modules/segments/segment-filter.ts';
 import { Segment } from '#src/modules/segments/segment.entity.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -30,7 +30,7 @@ const CONTENT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'tex
 const ExportBody = z
   .strictObject({
     /** Everybody where none of the three is given. */
-    filter: SegmentFilter.optional(),
+    filter: AskedFilter.optional(),
     segmentId: IdText.optional(),
     ids: z.array(IdText).min(1).max(1000).optional(),
     /** `name`, `phone`, … or `custom:<key>`; all of them where it is not given. */

@@ -48,3 +48,11 @@ export async function insertConsent(
   );
   return row.at;
 }
+
+/** From the moment a contact is to be forgotten nothing new is written to them: who writes or is imported again is somebody new. */
+export async function closeContact(em: EntityManager, id: string): Promise<void> {
+  await em.execute(
+    `update contact set deleted_at = coalesce(deleted_at, now()), version = version + 1, updated_at = now() where ${OWN} and id = ?::uuid`,
+    [id],
+  );
+}

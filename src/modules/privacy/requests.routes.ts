@@ -11,7 +11,8 @@ import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { OperationAccepted, toAccepted } from '#src/modules/bulk/operations.routes.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
-import { lockContact } from '#src/modules/privacy/consent.query.ts';
+import { winnerOf } from '#src/modules/contacts/contacts.query.ts';
+import { closeContact, lockContact } from '#src/modules/privacy/consent.query.ts';
 import { ERASE_KIND, ERASE_START } from '#src/modules/privacy/erase.ts';
 import { exportPerson } from '#src/modules/privacy/export.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
@@ -92,8 +93,9 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
       handler: async (request, reply) => {
         const auth = authOf(request);
         const { userId, workspaceId } = auth;
-        const { id: contactId } = request.params;
         const id = await inWorkspaceTx(orm, auth, async (em) => {
+          // Who was merged is the one they were merged into.
+          const contactId = await winnerOf(em, request.params.id);
           const contact = await lockContact(em, contactId, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
           if (!contact) throw notFound('The contact');
           const open = await findOpenRequest(em, contactId);
@@ -104,6 +106,7 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
           );
           await insertSuppressions(em, hashes, { reason: 'erasure', source: 'erasure', createdBy: userId });
           await insertRequest(em, { id: one, contactId, userId });
+          await closeContact(em, contactId);
           const asked = { id: one, userId, kind: ERASE_KIND, input: { contactId }, state: ERASE_START };
           await insertOperation(em, { ...asked, total: STORES.length });
           const target = { type: 'contact', id: contactId };

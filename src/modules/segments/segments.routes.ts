@@ -16,20 +16,20 @@ import { crud, ownedView } from '#src/modules/crud.ts';
 import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
 import { CONTACT_SORTS, countContacts, inTime, searchContacts } from '#src/modules/segments/search.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter, SegmentFilter } from '#src/modules/segments/segment-filter.ts';
 import { Segment } from '#src/modules/segments/segment.entity.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const SAMPLE = 10;
 
-export const SegmentBody = z.strictObject({ name: nameText(100), filter: SegmentFilter });
+export const SegmentBody = z.strictObject({ name: nameText(100), filter: AskedFilter });
 export const SegmentView = z.object({ ...ownedView, name: z.string(), filter: SegmentFilter }).meta({ id: 'Segment' });
 
 const Sort = z.enum(CONTACT_SORTS).default('-createdAt');
 /** The name that a page ended with is in it. */
 const cursor = z.string().max(2000).optional();
 
-const PreviewBody = z.strictObject({ filter: SegmentFilter });
+const PreviewBody = z.strictObject({ filter: AskedFilter });
 const PreviewView = z
   .object({
     /** Exact, or 10 000 where there are more. */
@@ -41,7 +41,7 @@ const PreviewView = z
 
 const ListQuery = PageQuery.extend({ cursor, sort: Sort });
 const SearchBody = z.strictObject({
-  filter: SegmentFilter,
+  filter: AskedFilter,
   sort: Sort,
   limit: z.int().min(1).max(100).default(25),
   cursor,
@@ -51,11 +51,15 @@ const SearchBody = z.strictObject({
 const Place = z.discriminatedUnion('sort', [
   z.object({
     sort: z.enum(['-createdAt', '-lastInboundAt']),
-    key: z.union([z.literal('-infinity'), z.iso.datetime()]),
+    key: z.union([z.literal('-infinity'), z.iso.datetime().refine((at) => !at.startsWith('0000'))]),
     id: z.uuid(),
   }),
   z.object({ sort: z.literal('-leadScore'), key: z.string().regex(/^-?\d{1,9}$/), id: z.uuid() }),
-  z.object({ sort: z.literal('name'), key: z.string(), id: z.uuid() }),
+  z.object({
+    sort: z.literal('name'),
+    key: z.string().refine((text) => text.isWellFormed() && !text.includes('\0')),
+    id: z.uuid(),
+  }),
 ]);
 const CursorKey = z.tuple([z.string(), z.string(), z.string()]).transform(([sort, key, id]) => ({ sort, key, id }));
 

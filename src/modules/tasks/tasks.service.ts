@@ -258,7 +258,8 @@ export async function completeTask(rt: TaskNeeds, { auth, actor }: Caller, id: s
   const { assignee: timeZone } = await readClocks(rt, auth, seen.assignee_id);
   return inWorkspaceTx(rt.orm, auth, async (em) => {
     const row = await mustFindTask(em, auth, id, { isLocked: true });
-    if (row.status === 'completed') return presentTask(row);
+    // Who waited for the lock reads its next turn anew: the statement that waited has not seen it.
+    if (row.status === 'completed') return presentTask(await mustStay(em, id));
     await setStatus(em, id, 'completed');
     await addNextTurn(em, row, timeZone, auth.userId);
     await cancelReminders(em, id);
@@ -286,7 +287,7 @@ async function addNextTurn(em: EntityManager, row: TaskRow, timeZone: string, us
 export function reopenTask({ orm }: TaskNeeds, { auth, actor }: Caller, id: string): Promise<TaskView> {
   return inWorkspaceTx(orm, auth, async (em) => {
     const row = await mustFindTask(em, auth, id, { isLocked: true });
-    if (row.status === 'open') return presentTask(row);
+    if (row.status === 'open') return presentTask(await mustStay(em, id));
     await restoreReminders(em, id);
     await setStatus(em, id, 'open');
     await appendAudit(em, actor, { action: 'task.reopened', target: { type: 'task', id } });
@@ -302,10 +303,10 @@ async function mustStay(em: EntityManager, id: string): Promise<TaskRow> {
 }
 
 async function tell(em: EntityManager, type: 'task.created' | 'task.completed', row: TaskRow, actorId: string) {
-  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId, title } = row;
+  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId } = row;
   await emitEvent(em, { type, data: { taskId, contactId, dealId, ownerId }, subjectId: contactId, actorId });
   if (contactId === null && dealId === null) return;
-  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId, title } }]);
+  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId } }]);
 }
 
 /** A task's ETag: it changes with its version. */
