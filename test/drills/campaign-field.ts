@@ -39,7 +39,7 @@ interface Campaign {
 }
 
 /** Each campaign in a workspace of its own, with its channel and people; not started. */
-async function makeCampaigns(url: string, orm: Orm, gatewayUrl: string, plan: CampaignPlan): Promise<Campaign[]> {
+export async function makeCampaigns(url: string, orm: Orm, gatewayUrl: string, plan: Pick<CampaignPlan, 'campaigns' | 'people'>): Promise<Campaign[]> {
   const campaigns: Campaign[] = [];
   for (let at = 0; at < plan.campaigns; at += 1) {
     const account = { email: `drill-${at}@example.com`, password: 'long enough for a drill', name: `Drill ${at}` };
@@ -55,7 +55,7 @@ async function makeCampaigns(url: string, orm: Orm, gatewayUrl: string, plan: Ca
 }
 
 /** Says a verb to a campaign as its owner would; an API that is being killed gives no answer. */
-async function ask(url: string, verb: string, { id, token }: Campaign): Promise<boolean> {
+export async function ask(url: string, verb: string, { id, token }: Campaign): Promise<boolean> {
   const headers = { authorization: `Bearer ${token}`, 'idempotency-key': `${id}-start` };
   const answer = await fetch(`${url}/api/campaigns/${id}/${verb}`, { method: 'POST', headers }).catch(() => null);
   return answer?.ok === true;

@@ -59,6 +59,7 @@ export const viewOf = (row: CampaignRow): CampaignView => ({
   timeZone: row.time_zone,
   windows: row.windows,
   onUnknown: row.on_unknown,
+  ai: row.ai && { ...row.ai, spentUsd: row.ai_spent_usd },
   counters: countersOf(row),
   excluded: row.excluded,
   startedAt: row.started_at,
@@ -120,6 +121,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       timeZone: body.timeZone ?? null,
       windows: body.windows,
       onUnknown: body.onUnknown,
+      ai: body.ai ?? null,
       createdBy: auth.userId,
     });
     const row = await mustFindCampaign(em, id);
@@ -167,6 +169,7 @@ export function changeCampaign(
       timeZone: patch.timeZone ?? row.time_zone,
       windows: patch.windows ?? row.windows,
       onUnknown: patch.onUnknown ?? row.on_unknown,
+      ai: patch.ai === undefined ? row.ai : patch.ai,
     });
     if (!isChanged) throw wrongStatus(row, 'changed');
     const changed = await mustFindCampaign(em, id);
@@ -202,6 +205,7 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
       timeZone: row.time_zone,
       windows: row.windows,
       onUnknown: row.on_unknown,
+      ai: row.ai,
       createdBy: by.auth.userId,
     });
     const copy = await mustFindCampaign(em, copyId);
@@ -306,6 +310,7 @@ export function scheduleCampaign(
       timeZone: body.timeZone ?? row.time_zone,
       windows: body.windows ?? row.windows,
       onUnknown: row.on_unknown,
+      ai: row.ai,
     });
     const after = await mustFindCampaign(em, id);
     await audited(em, by, VERBS.schedule, after);
