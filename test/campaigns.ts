@@ -173,8 +173,17 @@ export async function aCampaigner(test: CampaignTest) {
     /** Somebody writes, and the extension stores it. */
     async receives(phone: string, body: string): Promise<void> {
       const waId = `${phone.slice(1)}@c.us`;
-      const message = { providerId: randomUUID(), chat: { waId }, direction: 'inbound', body, sentAt: new Date().toISOString() };
-      const stored = await call('POST', '/api/messages/sync', { channel: { externalId: 'phone' }, messages: [message] });
+      const message = {
+        providerId: randomUUID(),
+        chat: { waId },
+        direction: 'inbound',
+        body,
+        sentAt: new Date().toISOString(),
+      };
+      const stored = await call('POST', '/api/messages/sync', {
+        channel: { externalId: 'phone' },
+        messages: [message],
+      });
       if (stored.body.counts?.created !== 1) throw new Error(stored.text);
       await test.hear();
     },

@@ -66,8 +66,11 @@ try {
   const bare = await bareLoop();
   gateway.journal.length = 0;
   const commits = async () =>
-    Number((await pool.query('select xact_commit as n from pg_stat_database where datname = current_database()')).rows[0]?.n);
-  const usedOf = async () => (await Promise.all(workers.map(({ pid }) => processorSeconds(pid)))).reduce((a, b) => a + b, 0);
+    Number(
+      (await pool.query('select xact_commit as n from pg_stat_database where datname = current_database()')).rows[0]?.n,
+    );
+  const usedOf = async () =>
+    (await Promise.all(workers.map(({ pid }) => processorSeconds(pid)))).reduce((a, b) => a + b, 0);
   const [commitsBefore, usedBefore] = [await commits(), await usedOf()];
   await Promise.all(campaigns.map((one) => ask(api.url, 'start', one)));
   while (gateway.journal.length === 0) await pause();
@@ -82,7 +85,11 @@ try {
   print(`${ITEMS} messages of ${CHANNELS} channels, ${WORKERS} workers: ${Math.round(perSecond)} a second`);
   print(`a bare loop: ${Math.round(bare)} a second; ratio ${(perSecond / bare).toFixed(2)}`);
   print(`${perItem.toFixed(2)} commits a message; the workers used ${(used / seconds).toFixed(2)} processors`);
-  print(used / seconds > 0.8 * WORKERS ? 'Bound by the processor of the workers.' : 'Bound by the round trips of claim, begin and ack.');
+  print(
+    used / seconds > 0.8 * WORKERS
+      ? 'Bound by the processor of the workers.'
+      : 'Bound by the round trips of claim, begin and ack.',
+  );
 } finally {
   await orm.close();
   await installation.close();

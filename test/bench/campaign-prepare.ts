@@ -11,7 +11,8 @@ const GOAL_RSS_MB = 64;
 const SAMPLE_MS = 20;
 const MIB = 1024 * 1024;
 const print = (text: string) => process.stdout.write(`${text}\n`);
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 const test = await openCampaignTest();
 try {
@@ -47,7 +48,8 @@ try {
     clearInterval(sampler);
     grownMb = Math.max(grownMb, (Math.max(peak, process.memoryUsage().rss) - before) / MIB);
     const { counters, status } = await me.read(id);
-    if (status !== 'running' || counters.total !== RECIPIENTS) throw new Error(`${status}, ${counters.total} recipients`);
+    if (status !== 'running' || counters.total !== RECIPIENTS)
+      throw new Error(`${status}, ${counters.total} recipients`);
     const bareId = await me.campaign(channelId);
     const bare = await timed(() =>
       systemPool.query(

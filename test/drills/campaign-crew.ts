@@ -84,7 +84,6 @@ export async function openCampaignCrew(
       isResting = true;
       await Promise.allSettled(starting);
     },
-    crashes: (deaths) =>
-      everStarted.flatMap((running) => (deaths.has(running.pid) ? [] : (running.crash() ?? []))),
+    crashes: (deaths) => everStarted.flatMap((running) => (deaths.has(running.pid) ? [] : (running.crash() ?? []))),
   };
 }

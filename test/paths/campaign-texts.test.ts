@@ -22,6 +22,8 @@ beforeAll(async () => {
     OPENAI_BASE_URL: `${simulator.url}/v1`,
     OPENAI_MODELS: 'gpt-4o-mini',
     EGRESS_ALLOW: receiver.target,
+    // A machine that stalls is no reason to be answered 503.
+    MAX_EVENT_LOOP_DELAY_MS: '0',
   });
   orm = openOrm(readConfig(all.env), entities, { role: 'wh_app', log: createLog('silent', 'test') });
   [api] = await Promise.all([all.startApi(), all.startControl(), all.startWorker('ai-inference', 'campaigns')]);

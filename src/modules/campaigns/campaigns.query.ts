@@ -1,5 +1,12 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { CampaignAi, CampaignStatus, CampaignView, OnUnknown, People, VariantView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import type {
+  CampaignAi,
+  CampaignStatus,
+  CampaignView,
+  OnUnknown,
+  People,
+  VariantView,
+} from '#src/modules/campaigns/campaigns.schemas.ts';
 
 export interface CampaignRow {
   id: string;

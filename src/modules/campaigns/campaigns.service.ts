@@ -89,8 +89,8 @@ async function checkChannel(em: EntityManager, channelId: string): Promise<void>
 }
 
 const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
+/** Not its name, in which a person may stand: what is in the log is never changed. */
 const noted = (row: CampaignRow) => ({
-  name: row.name,
   status: row.status,
   channelId: row.channel_id,
   onUnknown: row.on_unknown,

@@ -65,7 +65,12 @@ export async function dropTexts(systemPool: Pool, starts: readonly TextStart[]):
   await systemPool.query({
     name: 'campaign-texts-drop',
     text: WRITE,
-    values: [starts.map(({ workspaceId }) => workspaceId), starts.map(({ jobId }) => jobId), starts.map(() => null), starts.map(() => 0)],
+    values: [
+      starts.map(({ workspaceId }) => workspaceId),
+      starts.map(({ jobId }) => jobId),
+      starts.map(() => null),
+      starts.map(() => 0),
+    ],
   });
 }
 

@@ -55,7 +55,11 @@ export async function startTexts(systemPool: Pool, submit: Submit): Promise<numb
   return starts.length;
 }
 
-const Ended = z.object({ jobId: z.uuid(), engine: z.string(), usage: z.object({ costUsd: z.number().nullable() }).nullable() });
+const Ended = z.object({
+  jobId: z.uuid(),
+  engine: z.string(),
+  usage: z.object({ costUsd: z.number().nullable() }).nullable(),
+});
 const Chat = z.object({ text: z.string(), finishReason: z.literal('stop') });
 
 /** A whole answer that can be sent, in which nothing is a variable; null where there is none. */

@@ -76,11 +76,7 @@ const createSubmit =
   };
 
 /** @returns whether the job was accepted; not where the workspace has no credits for it, or the contact is gone */
-async function accept(
-  submit: Submit,
-  start: Start,
-  texts: ReadonlyMap<string, string[]>,
-): Promise<boolean> {
+async function accept(submit: Submit, start: Start, texts: ReadonlyMap<string, string[]>): Promise<boolean> {
   const mode = modeOf(start);
   const work = mode === 'off' ? undefined : workOf(start, texts);
   if (!work || start.userId === null) return false;

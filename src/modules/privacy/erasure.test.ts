@@ -299,7 +299,13 @@ describe('a person who is forgotten', () => {
             'pipeline_stage',
             'prompt',
           ],
-          'ids, hashes and fixed words': ['campaign_item_attempt', 'idempotency', 'suppression', 'privacy_request', 'message_key'],
+          'ids, hashes and fixed words': [
+            'campaign_item_attempt',
+            'idempotency',
+            'suppression',
+            'privacy_request',
+            'message_key',
+          ],
         }).flatMap(([why, tables]) => tables.map((table) => [table, why])),
       ),
     };
