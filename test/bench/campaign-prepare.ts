@@ -14,6 +14,12 @@ const print = (text: string) => process.stdout.write(`${text}\n`);
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const startedAt = performance.now();
+  await work();
+  return performance.now() - startedAt;
+}
+
 const test = await openCampaignTest();
 try {
   const me = await aCampaigner(test);
@@ -33,11 +39,6 @@ try {
   const { id: channelId } = await me.channel();
   const times: { bare: number[]; prepared: number[] } = { bare: [], prepared: [] };
   let grownMb = 0;
-  const timed = async (work: () => Promise<unknown>): Promise<number> => {
-    const startedAt = performance.now();
-    await work();
-    return performance.now() - startedAt;
-  };
   for (let round = 0; round < ROUNDS; round += 1) {
     const id = await me.campaign(channelId);
     await me.start(id);

@@ -9,7 +9,7 @@ import { addContacts, checkCounters, somePeople } from '#test/campaigns.ts';
 import { booksOf, type ItemRow } from '#test/drills/campaign-books.ts';
 import { openCampaignCrew } from '#test/drills/campaign-crew.ts';
 import { openGateway, type GatewayFaults } from '#test/drills/campaign-gateway.ts';
-import { createStrikes, type CampaignStrike } from '#test/drills/campaign-strikes.ts';
+import { createStrikes, nothing, type CampaignStrike } from '#test/drills/campaign-strikes.ts';
 import { post } from '#test/drills/webhook-field.ts';
 import { createRandom } from '#test/fuzz/random.ts';
 import { createInstallation, freePort, startRedis, type Installation } from '#test/processes.ts';
@@ -97,6 +97,9 @@ async function seeThrough(
   return null;
 }
 
+const sums = (name: string, all: readonly string[]) =>
+  Object.entries(Object.groupBy(all, (one) => one)).map(([what, some]) => [`${name} ${what}`, some?.length ?? 0]);
+
 /**
  * Runs campaigns through every process of the platform while these are killed, and compares what the gateway sent with what the platform says.
  * Waits for tries again are moved forward in the database, and campaigns that pause by themselves are resumed; all else keeps its own time.
@@ -104,7 +107,7 @@ async function seeThrough(
  */
 export async function runCampaignDrill(plan: CampaignPlan) {
   const random = createRandom(plan.seed);
-  let onArrival: () => Promise<void> = async () => undefined;
+  let onArrival = nothing;
   const gateway = await openGateway(random, plan.faults, () => onArrival());
   const redis = await startRedis();
   const installation = await createInstallation({
@@ -150,8 +153,6 @@ export async function runCampaignDrill(plan: CampaignPlan) {
     if (items.length !== plan.campaigns * plan.people) problems.push(`${items.length} items`);
     const deaths = (await readFile(crew.deathsFile, 'utf8').catch(() => '')).split('\n').filter(Boolean);
     problems.push(...crew.crashes(new Set(deaths.map((line) => Number(line.split(' ')[0])))));
-    const sums = (name: string, all: readonly string[]) =>
-      Object.entries(Object.groupBy(all, (one) => one)).map(([what, some]) => [`${name} ${what}`, some?.length ?? 0]);
     const figures: Record<string, number> = {
       items: items.length,
       ...Object.fromEntries(

@@ -74,16 +74,16 @@ it('counts right through a hundred pauses, resumes and cancels of several campai
     await test.run({ workspaceId: me.workspaceId, jobId: id });
   }
   const random = createRandom(42);
-  let left = 100;
+  const storms = { left: 100 };
   const storm = async (): Promise<void> => {
-    for (; left > 0; left -= 1) {
+    for (; storms.left > 0; storms.left -= 1) {
       const verb = random.chance(0.05) ? 'cancel' : random.pick(['pause', 'resume'] as const);
       await me.call('POST', `/api/campaigns/${random.pick(ids)}/${verb}`);
       if (random.chance(0.1)) await test.tend();
     }
   };
   const sending = async (): Promise<void> => {
-    while (left > 0) await test.run({ workspaceId: me.workspaceId, jobId: channelId });
+    while (storms.left > 0) await test.run({ workspaceId: me.workspaceId, jobId: channelId });
   };
   await Promise.all([storm(), storm(), sending(), sending()]);
   for (const id of ids) await me.call('POST', `/api/campaigns/${id}/resume`);
@@ -138,5 +138,6 @@ it('is one send for both forms of a Brazilian number in one CSV', async () => {
   const id = await me.campaign((await me.channel()).id);
   await me.start(id);
   await test.flow();
-  expect(sentTo().toSorted()).toEqual(['+5511912345678', '+5511987654321']);
+  expect(sentTo()).toHaveLength(2);
+  expect(new Set(sentTo())).toEqual(new Set(['+5511912345678', '+5511987654321']));
 });

@@ -157,6 +157,7 @@ it('hears of one campaign under a topic of its own', async () => {
     const frame = JSON.parse(String(data)) as Frame;
     if (frame['type'] === 'event') heard.push(frame);
   });
+  await test.hear();
   const topic = `campaign:${campaignId}`;
   expect(await send('subscribe', { topic })).toMatchObject({ ok: true, lastEventId: expect.any(String) });
   expect(await send('subscribe', { topic: `campaign:${randomUUID()}` })).toMatchObject({ problem: { status: 404 } });
@@ -165,6 +166,8 @@ it('hears of one campaign under a topic of its own', async () => {
   await me.call('POST', `/api/campaigns/${other}/pause`);
   await me.call('POST', `/api/campaigns/${campaignId}/pause`);
   await test.hear();
-  await expect.poll(() => heard).toMatchObject([{ topic, event: 'campaign.paused', data: { campaignId, reason: 'by_hand' } }]);
+  await expect
+    .poll(() => heard)
+    .toMatchObject([{ topic, event: 'campaign.paused', data: { campaignId, reason: 'by_hand' } }]);
   socket.close();
 });
