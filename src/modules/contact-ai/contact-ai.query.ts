@@ -24,7 +24,7 @@ export async function askForAi(tx: PoolClient, asks: readonly Ask[], quietMs: nu
       select c.workspace_id, c.id, k.kind, now() + $4 * interval '1 millisecond'
       from unnest($1::uuid[], $2::uuid[], $3::text[]) as k (workspace_id, contact_id, kind)
       join contact c on c.workspace_id = k.workspace_id and c.id = k.contact_id and c.deleted_at is null
-      order by 1, 2, 3
+      order by 1, 2, 3 for key share of c
       on conflict (workspace_id, contact_id, kind) do update set
         asked_at = case when a.due_at is null then now() else a.asked_at end,
         due_at = case when a.due_at is null then excluded.due_at
