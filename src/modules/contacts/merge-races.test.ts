@@ -180,6 +180,20 @@ describe('a merge in the same moment', () => {
     expect(noted.json()).toMatchObject({ contactId: winner.id });
   });
 
+  it.each(['erasure', 'opt-out'])('has an %s of the moment be that of the contact it went into', async (asked) => {
+    const [winner, loser] = [await aContact(), await aContact()];
+    const url = `/api/contacts/${loser.id}/${asked}`;
+    const payload = asked === 'erasure' ? {} : { payload: {} };
+    const post = async () => test.app.inject({ method: 'POST', url, headers: ana.headers, ...payload });
+    expect((await duringMerge(winner.id, loser.id, post)).statusCode).toBe(asked === 'erasure' ? 202 : 200);
+    const table = asked === 'erasure' ? 'privacy_request' : 'consent_event';
+    expect(await run(`select contact_id from ${table} where contact_id = any($1)`, [[winner.id, loser.id]])).toEqual([
+      { contact_id: winner.id },
+    ]);
+    const exported = await test.app.inject({ url: `/api/contacts/${loser.id}/export`, headers: ana.headers });
+    expect(exported.json().contact.id).toBe(winner.id);
+  });
+
   it('of many in both directions blocks nobody', async () => {
     const pairs = await Promise.all(Array.from({ length: 6 }, async () => [await aContact(), await aContact()] as const));
     const all = pairs.flat().map(({ lid }) => ({ lid }));

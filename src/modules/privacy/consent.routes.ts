@@ -9,7 +9,7 @@ import { IdParams } from '#src/http/fields.ts';
 import { may, onlyOwner } from '#src/http/permissions.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
-import { insertConsent, lockContact } from '#src/modules/privacy/consent.query.ts';
+import { insertConsent, lockPerson } from '#src/modules/privacy/consent.query.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
 import { addressHash } from '#src/modules/privacy/suppression.ts';
 import { findSuppressed, insertSuppressions, removeByHash } from '#src/modules/privacy/suppression.query.ts';
@@ -45,11 +45,11 @@ export function consentRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
 
   const record = (request: FastifyRequest<{ Params: { id: string } }>, { decision, legalBasis, proof }: Decided) => {
     const auth = authOf(request);
-    const { id: contactId } = request.params;
     const { userId: actorId, workspaceId } = auth;
     return inWorkspaceTx(orm, auth, async (em) => {
-      const contact = await lockContact(em, contactId, { onlyOf: onlyOwner(auth, 'contacts') });
+      const contact = await lockPerson(em, request.params.id, { onlyOf: onlyOwner(auth, 'contacts') });
       if (!contact) throw notFound('The contact');
+      const contactId = contact.id;
       const hashes = phonesOf(contact.known, contact.phone).map((phone) => addressHash(appSecret, workspaceId, phone));
       const recordedAt = await insertConsent(em, { contactId, decision, legalBasis, proof: proof ?? null, actorId });
       if (decision === 'granted') {
