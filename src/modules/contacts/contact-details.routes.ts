@@ -98,7 +98,10 @@ export function contactDetailRoutes({ orm }: Pick<Runtime, 'orm'>) {
       schema: { ...schema, summary: 'Take a label from it', params: LabelParams, response: { 200: DeletedView } },
       handler: async (request) => {
         const doer = { auth: authOf(request), actor: actorOf(request) };
-        await changeLabels(orm, doer, request.params.id, { removedId: request.params.labelId, ifMatch: ifMatchOf(request) });
+        await changeLabels(orm, doer, request.params.id, {
+          removedId: request.params.labelId,
+          ifMatch: ifMatchOf(request),
+        });
         return { id: request.params.labelId, deleted: true as const };
       },
     });

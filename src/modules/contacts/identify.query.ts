@@ -91,7 +91,8 @@ async function readPeople(
   const keys = new Map(known.flatMap(lookupsOf).map((identity) => [keyOf(identity), identity]));
   if (keys.size === 0) return new Map();
   const rows = await em.execute<
-    (Identity & Pick<Person, 'id' | 'name' | 'phone' | 'email'> & { owner_id: string | null; merged_into: string | null })[]
+    (Identity &
+      Pick<Person, 'id' | 'name' | 'phone' | 'email'> & { owner_id: string | null; merged_into: string | null })[]
   >(
     `with recursive found as (
         select i.kind, i.value, c.id, c.merged_into, c.deleted_at

@@ -57,8 +57,8 @@ const aChannel = async () => {
 
 /** What hangs things on a contact: first it looks whether the contact is there, then it writes. */
 interface Writer {
-  look(em: EntityManager, one: { id: string; lid: string }): Promise<string>;
-  write(em: EntityManager, contactId: string): Promise<unknown>;
+  look: (em: EntityManager, one: { id: string; lid: string }) => Promise<string>;
+  write: (em: EntityManager, contactId: string) => Promise<unknown>;
   table: string;
 }
 const nobody = { actorId: null, source: 'message' } as const;
@@ -105,6 +105,24 @@ const WRITERS: [string, Writer][] = [
   ],
 ];
 
+/** Does something while a merge has locked its contacts and is not over yet. */
+async function duringMerge<Result>(winnerId: string, loserId: string, work: () => Promise<Result>): Promise<Result> {
+  const client = await test.rt.systemPool.connect();
+  try {
+    await client.query('begin; lock table contact_merge in share mode');
+    const merged = merge(winnerId, loserId);
+    expect(await isOver(merged.then(({ statusCode }) => statusCode))).toBe(false);
+    const working = work();
+    expect(await isOver(working)).toBe(false);
+    await client.query('commit');
+    expect((await merged).statusCode).toBe(200);
+    return await working;
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+}
+
 describe('a merge in the same moment', () => {
   it.each(WRITERS)('waits for %s that is being made, and takes it along', async (_name, { look, write, table }) => {
     const [winner, loser] = [await aContact(), await aContact()];
@@ -122,24 +140,6 @@ describe('a merge in the same moment', () => {
     ]);
     expect(made).toEqual([{ contact_id: winner.id }]);
   });
-
-  /** Does something while a merge has locked its contacts and is not over yet. */
-  async function duringMerge<Result>(winnerId: string, loserId: string, work: () => Promise<Result>): Promise<Result> {
-    const client = await test.rt.systemPool.connect();
-    try {
-      await client.query('begin; lock table contact_merge in share mode');
-      const merged = merge(winnerId, loserId);
-      expect(await isOver(merged.then(({ statusCode }) => statusCode))).toBe(false);
-      const working = work();
-      expect(await isOver(working)).toBe(false);
-      await client.query('commit');
-      expect((await merged).statusCode).toBe(200);
-      return await working;
-    } finally {
-      await client.query('rollback');
-      client.release();
-    }
-  }
 
   it('is waited for by who looks for the contact, who is then the one it went into', async () => {
     const [winner, loser] = [await aContact(), await aContact()];
@@ -174,8 +174,7 @@ describe('a merge in the same moment', () => {
   it('has a note of the moment stand with the contact it went into', async () => {
     const [winner, loser] = [await aContact(), await aContact()];
     const payload = { type: 'note', contactId: loser.id, text: 'Quer o plano anual' };
-    const post = async () =>
-      test.app.inject({ method: 'POST', url: '/api/activities', headers: ana.headers, payload });
+    const post = async () => test.app.inject({ method: 'POST', url: '/api/activities', headers: ana.headers, payload });
     const noted = await duringMerge(winner.id, loser.id, post);
     expect(noted.json()).toMatchObject({ contactId: winner.id });
   });
@@ -195,7 +194,9 @@ describe('a merge in the same moment', () => {
   });
 
   it('of many in both directions blocks nobody', async () => {
-    const pairs = await Promise.all(Array.from({ length: 6 }, async () => [await aContact(), await aContact()] as const));
+    const pairs = await Promise.all(
+      Array.from({ length: 6 }, async () => [await aContact(), await aContact()] as const),
+    );
     const all = pairs.flat().map(({ lid }) => ({ lid }));
     const works = pairs.flatMap(([a, b]) => [
       merge(a.id, b.id).then(({ statusCode }) => statusCode),

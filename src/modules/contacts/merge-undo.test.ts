@@ -43,6 +43,11 @@ const conversations = (ids: string[]) =>
     [ana.workspace.id, ids],
   );
 
+const consentOf = async (...ids: string[]) =>
+  (await run('select consent from contact where id = any($1) order by array_position($1::uuid[], id)', [ids])).map(
+    ({ consent }) => consent,
+  );
+
 describe('a merge that is undone', () => {
   it('leaves conversations as they were, but for what came since', async () => {
     const winner = await talk('a', '70001', [50, 40]);
@@ -121,10 +126,6 @@ describe('a merge that is undone', () => {
     expect(await conversations([winner])).toEqual(before.map((one) => ({ ...one, unread_count: 0 })));
   });
 
-  const consentOf = async (...ids: string[]) =>
-    (await run('select consent from contact where id = any($1) order by array_position($1::uuid[], id)', [ids])).map(
-      ({ consent }) => consent,
-    );
   const proof = 'Mensagem de 26/11';
 
   it.each([

@@ -1,4 +1,3 @@
-import { PassThrough } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { purgeImports } from '#src/modules/imports/imports.query.ts';
@@ -341,49 +340,5 @@ describe('a file that cannot be read', () => {
     expect((await call('POST', '/api/imports', { a: 1 })).statusCode).toBe(415);
     expect((await upload(test, ana, 'x', 'multipart/form-data')).statusCode).toBeLessThan(500);
     expect((await upload(test, ana, '--x\r\nbad', 'multipart/form-data; boundary=x')).statusCode).toBe(400);
-  });
-});
-
-describe('two files that arrive slowly', () => {
-  /** A file whose end comes when it is let. */
-  function slowly(who: TestUser, row: string) {
-    const body = new PassThrough();
-    body.write(`nome,telefone\n${row}\n`);
-    const headers = { ...who.headers, 'content-type': 'text/csv' };
-    const answer = test.app.inject({ method: 'POST', url: '/api/imports', headers, payload: body });
-    return { end: () => body.end(), status: answer.then(({ statusCode }) => statusCode) };
-  }
-
-  it('are all that a workspace has at once, and leave a place for others', async () => {
-    const [greedy, other] = [await aUser(test.rt), await aUser(test.rt)];
-    const slow = [slowly(greedy, 'Ana,11987654321'), slowly(greedy, 'Bia,11987654322')];
-    const waiting = 'select id from contact_import where workspace_id = $1';
-    await expect.poll(async () => (await test.rt.systemPool.query(waiting, [greedy.workspace.id])).rows.length).toBe(2);
-    const refused = await upload(test, greedy, 'nome,telefone\nCaio,11987654323\n');
-    expect(refused.json()).toMatchObject({ status: 429, code: 'too_many_uploads', retryAfterMs: 5000 });
-    expect(refused.headers['retry-after']).toBe('5');
-    expect((await upload(test, other, 'nome,telefone\nDavi,11987654324\n')).statusCode).toBe(201);
-    for (const { end } of slow) end();
-    expect(await Promise.all(slow.map(({ status }) => status))).toEqual([201, 201]);
-    expect((await upload(test, greedy, 'nome,telefone\nCaio,11987654323\n')).statusCode).toBe(201);
-  });
-});
-
-describe('numbers', () => {
-  const numberOf = async (file: string | Buffer, type?: string) => {
-    await field('gasto', 'number');
-    const { counts } = await runImport(file, { mode: 'skip' }, ana, type);
-    expect(counts).toMatchObject({ created: 3, invalid: 0 });
-    return (await contacts()).map(({ custom_fields: own }) => own.gasto);
-  };
-  const csv = 'telefone;gasto\n11987654321;R$ 1.500\n11987654322;1.500\n11987654323;1,500\n';
-
-  it.each([
-    ['BR', [1500, 1500, 1.5]],
-    ['US', [1500, 1.5, 1500]],
-  ])('are read as %s writes them', async (country, numbers) => {
-    ana = await aUser(test.rt);
-    await test.rt.systemPool.query('update workspace set country = $2 where id = $1', [ana.workspace.id, country]);
-    expect(await numberOf(csv.replaceAll(';119', ';+55119').replaceAll('\n119', '\n+55119'))).toEqual(numbers);
   });
 });

@@ -115,7 +115,7 @@ export async function dropRows(
  * Waits for every transaction that is writing something that hangs on the person, and keeps others from it until this one ends: what they write
  * has a key to the contact.
  */
-export async function lockPerson(em: EntityManager, subject: Subject): Promise<void> {
+export async function lockSubject(em: EntityManager, subject: Subject): Promise<void> {
   const { where, values } = ofPerson(subject, 'id');
   await em.execute(`select from contact where ${OWN} and ${where} order by id for update`, values);
 }

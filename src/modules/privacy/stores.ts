@@ -12,7 +12,7 @@ import {
   emptyContacts,
   emptyImports,
   emptyJobs,
-  lockPerson,
+  lockSubject,
   type Erased,
   type Texts,
 } from '#src/modules/privacy/erase.query.ts';
@@ -123,7 +123,7 @@ export const STORES: readonly Store[] = [
     table: 'contact',
     erase: async (em, subject) => {
       // Whoever had found the contact before it was closed may have written since.
-      await lockPerson(em, subject);
+      await lockSubject(em, subject);
       let late = 0;
       for (const store of WRITTEN) {
         const { count, place } = await store.erase(em, subject);
