@@ -81,7 +81,7 @@ export async function takeDue(systemPool: Pool, limit: number): Promise<Start[]>
 
 /**
  * Notes that a job was accepted, or that there will be none; what was asked for meanwhile stays. The job may have ended already. One about somebody
- * who went into the bin, or is being forgotten, is cancelled, and what it was told is emptied: the erasure may have passed the jobs before.
+ * who went into the bin, or is being forgotten, is cancelled, and what it was told and answered is emptied: the erasure may have passed the jobs before.
  */
 export async function settleStarts(
   systemPool: Pool,
@@ -91,7 +91,8 @@ export async function settleStarts(
     name: 'contact-ai-settle',
     text: `with s as materialized (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::boolean[])
         as s (workspace_id, contact_id, kind, job_id, lease, is_accepted)),
-      emptied as (update job j set input = '{}', cancel_requested_at = case when j.finished_at is null then now() else j.cancel_requested_at end
+      emptied as (update job j set input = '{}', result = case when j.result is not null then '{}'::json end,
+          cancel_requested_at = case when j.finished_at is null then now() else j.cancel_requested_at end
         from s join contact c on c.workspace_id = s.workspace_id and c.id = s.contact_id and c.deleted_at is not null and c.merged_into is null
         where s.is_accepted and j.workspace_id = s.workspace_id and j.id = s.job_id)
       update contact_ai a set due_at = case when a.due_at = s.lease::timestamptz then null else a.due_at end,

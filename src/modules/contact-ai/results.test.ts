@@ -136,9 +136,23 @@ it('what was asked for while it ran is looked at after it, and one that was neve
 
 it('a job about somebody who was erased meanwhile knows nothing of them', async () => {
   const start = await aStart();
-  await query('update contact set deleted_at = now() where id = $1', [start.contactId]);
-  await settleStarts(test.rt.systemPool, [{ ...start, isAccepted: true }]);
+  const ended = await aStart();
+  await query(`update job set status = 'completed', finished_at = now(), result = $2 where id = $1`, [
+    ended.jobId,
+    { position: 'Dona' },
+  ]);
+  await query('update contact set deleted_at = now() where id = any($1)', [[start.contactId, ended.contactId]]);
+  await settleStarts(
+    test.rt.systemPool,
+    [start, ended].map((one) => ({ ...one, isAccepted: true })),
+  );
   expect(
-    await query('select input, cancel_requested_at is not null as cancelled from job where id = $1', [start.jobId]),
-  ).toEqual([{ input: {}, cancelled: true }]);
+    await query(
+      'select input, result, cancel_requested_at is not null as cancelled from job where id = any($1) order by finished_at',
+      [[start.jobId, ended.jobId]],
+    ),
+  ).toEqual([
+    { input: {}, result: {}, cancelled: false },
+    { input: {}, result: null, cancelled: true },
+  ]);
 });
