@@ -108,7 +108,7 @@ const WRITE = `with ended as materialized (
     update campaign c set ai_spent_nano = greatest(0, c.ai_spent_nano + e.cost - e.n * ((c.ai->>'maxCostUsd')::numeric * 1e9)::bigint)
       from (select workspace_id, campaign_id, count(*) as n, sum(cost)::bigint as cost from ended group by 1, 2) e, locked l
       where c.workspace_id = e.workspace_id and c.id = e.campaign_id and l.workspace_id = c.workspace_id and l.id = c.id)
-  update campaign_item i set text = e.text, awaits_text = false, text_job_id = null, updated_at = now()
+  update campaign_item i set text = case when i.status = 'pending' then e.text end, awaits_text = false, text_job_id = null, updated_at = now()
     from ended e, locked l where i.workspace_id = e.workspace_id and i.id = e.id and l.workspace_id = e.workspace_id and l.id = e.campaign_id`;
 
 /** Results of jobs that were asked for texts, as the system; others are not among them. */

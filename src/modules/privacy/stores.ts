@@ -64,7 +64,7 @@ const clearedOfTheirs = (table: string, columns: Texts): Store => ({
  */
 export const STORES: readonly Store[] = [
   { name: 'job', table: 'job', erase: emptyJobs },
-{ name: 'campaign_item', table: 'campaign_item', erase: eraseItems },
+  { name: 'campaign_item', table: 'campaign_item', erase: eraseItems },
   ...WRITTEN,
   dropped('contact_label', 'contact_id, label_id'),
   { name: 'activity', table: 'activity', erase: emptyActivities },
