@@ -37,7 +37,7 @@ export async function takeTexts(systemPool: Pool): Promise<TextStart[]> {
         select o.workspace_id, o.id as campaign_id, i.id from open o cross join lateral (
           select i.id from campaign_item i where i.workspace_id = o.workspace_id and i.campaign_id = o.id and i.awaits_text and i.status = 'pending'
             and i.text_job_id is null order by i.id
-            limit greatest(0, least(o.affordable, ${UNDER_WAY} - o.under_way))) i),
+            limit greatest(0, least(o.affordable, ${UNDER_WAY} - o.under_way))::bigint) i),
       taken as (
         update campaign_item i set text_job_id = uuidv7(), text_asked_at = now() from due d where i.workspace_id = d.workspace_id and i.id = d.id
           returning i.workspace_id, i.id, i.campaign_id, i.contact_id, i.variant, i.text_job_id),
