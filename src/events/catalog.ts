@@ -145,7 +145,7 @@ export const EVENTS = {
     'A campaign was paused, by somebody (by_hand) or by itself',
     z.object({
       campaignId: z.uuid(),
-      reason: z.enum(['by_hand', 'unknown_in_a_row', 'failures_in_a_row']),
+      reason: z.enum(['by_hand', 'unknown_in_a_row', 'failures_in_a_row', 'template_refused']),
     }),
   ),
   'campaign.completed': event(
@@ -166,6 +166,11 @@ export const EVENTS = {
     ),
     isLiveOnly: true,
   },
+  'channel.state_changed': event(
+    'campaigns:read',
+    'A number was paused or goes on, by somebody (by_hand) or by itself: then the reason says what must be mended',
+    z.object({ channelId: z.uuid(), state: z.enum(['active', 'paused']), reason: z.string() }),
+  ),
   'member.joined': event('members:read', 'Somebody accepted an invitation', z.object({ userId: z.uuid(), role })),
   'member.changed': event('members:read', "A member's role or rights changed", z.object({ userId: z.uuid(), role })),
   'member.removed': event('members:read', 'A member left or was taken out', z.object({ userId: z.uuid(), role })),
