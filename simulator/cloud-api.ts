@@ -118,11 +118,10 @@ export class CloudNumbers {
     const { script } = number;
     const callback = String(body['biz_opaque_callback_data'] ?? '');
     const to = String(body['to'] ?? '');
-    const [item = ''] = callback.split('.');
-    const struck = number.faults.get(item) ?? 0;
-    const draw = drawn(script.seed, `${item}/${struck}`);
-    const fault = struck < script.faultsPerItem ? chosen(draw, script.faults) : undefined;
-    if (fault) number.faults.set(item, struck + 1);
+    const struck = number.faults.get(to) ?? 0;
+    const draw = drawn(script.seed, `${to}/${struck}`);
+    const fault = struck < script.faultsPerPerson ? chosen(draw, script.faults) : undefined;
+    if (fault) number.faults.set(to, struck + 1);
     const code = wrongWith(number, body) ?? tooFast(number, to) ?? fault?.code ?? null;
     const messageId = code === null ? `wamid.${randomUUID()}` : null;
     const fate = messageId === null ? null : this.#fateOf(number, body);
@@ -152,7 +151,7 @@ export class CloudNumbers {
 
   #tellFate(number: CloudNumber, sent: { to: string; callback: string; messageId: string; fate: number | null }): void {
     const { script } = number;
-    const isRead = drawn(script.seed, `read/${sent.messageId}`) < script.read;
+    const isRead = drawn(script.seed, `read/${sent.to}`) < script.read;
     const names = sent.fate === null ? ['sent', 'delivered', ...(isRead ? ['read'] : [])] : ['sent', 'failed'];
     const { times, shuffled, delayMs } = script.tell;
     const all = Array.from({ length: times }, () => names).flat();

@@ -38,8 +38,8 @@ export const CloudScript = z.strictObject({
   /** To one person: so many at once, then one in six seconds (45). */
   pairBurst: z.int().min(1).default(45),
   faults: z.array(Fault).default([]),
-  /** An attempt gets what it asks for after so many faults of its item (1000). */
-  faultsPerItem: z.int().min(0).default(1000),
+  /** Messages to one person are taken after so many of them (1000). */
+  faultsPerPerson: z.int().min(0).default(1000),
   /** What becomes of messages that were taken: a share of them fails with a code (none). The others are sent, delivered and, a share, read. */
   fates: z.array(z.strictObject({ share, code: z.int() })).default([]),
   read: share.default(0.5),
