@@ -19,6 +19,7 @@ import { purgeExports } from '#src/modules/analytics/exports.query.ts';
 import { watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
+import { createInboundConsumer } from '#src/modules/campaigns/inbound.ts';
 import { scheduleCampaigns, tendCampaigns } from '#src/modules/campaigns/schedule.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createWebhookConsumer } from '#src/modules/webhooks/consumer.ts';
@@ -120,6 +121,7 @@ async function main(): Promise<void> {
     createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
     createNotificationConsumer(config.APP_SECRET),
     createContactAiConsumer(config.AUTO_AI_QUIET_MS),
+    createInboundConsumer(config.APP_SECRET),
   ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);

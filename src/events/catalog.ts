@@ -158,6 +158,11 @@ export const EVENTS = {
     'Nobody knows whether a message of a campaign arrived; it is not sent again unless somebody says so',
     z.object({ campaignId: z.uuid(), itemId: z.uuid(), contactId: z.uuid().nullable() }),
   ),
+  'channel.state_changed': event(
+    'campaigns:read',
+    'A channel was stopped, by somebody (by_hand) or by itself, or goes on',
+    z.object({ channelId: z.uuid(), state: z.enum(['active', 'paused']), reason: z.string().nullable() }),
+  ),
   'campaign.progressed': {
     ...event(
       'campaigns:read',
@@ -166,11 +171,6 @@ export const EVENTS = {
     ),
     isLiveOnly: true,
   },
-  'channel.state_changed': event(
-    'campaigns:read',
-    'A number was paused or goes on, by somebody (by_hand) or by itself: then the reason says what must be mended',
-    z.object({ channelId: z.uuid(), state: z.enum(['active', 'paused']), reason: z.string() }),
-  ),
   'member.joined': event('members:read', 'Somebody accepted an invitation', z.object({ userId: z.uuid(), role })),
   'member.changed': event('members:read', "A member's role or rights changed", z.object({ userId: z.uuid(), role })),
   'member.removed': event('members:read', 'A member left or was taken out', z.object({ userId: z.uuid(), role })),

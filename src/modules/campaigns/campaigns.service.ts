@@ -19,7 +19,7 @@ import {
   insertCampaign,
   moveCampaign,
   noteStart,
-  resolveItem,
+  resolveItems,
   retryFailed,
   updateDraft,
   type CampaignRow,
@@ -59,6 +59,7 @@ export const viewOf = (row: CampaignRow): CampaignView => ({
   maxLatenessMinutes: row.max_lateness_minutes,
   timeZone: row.time_zone,
   windows: row.windows,
+  onUnknown: row.on_unknown,
   counters: countersOf(row),
   excluded: row.excluded,
   startedAt: row.started_at,
@@ -90,7 +91,12 @@ async function checkChannel(em: EntityManager, channelId: string, variants: read
 }
 
 const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
-const noted = (row: CampaignRow) => ({ name: row.name, status: row.status, channelId: row.channel_id });
+const noted = (row: CampaignRow) => ({
+  name: row.name,
+  status: row.status,
+  channelId: row.channel_id,
+  onUnknown: row.on_unknown,
+});
 const audited = (em: EntityManager, { actor }: By, verb: string, row: CampaignRow, more: object = {}) =>
   appendAudit(em, actor, {
     action: `campaign.${verb}`,
@@ -117,6 +123,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       maxLatenessMinutes: body.maxLatenessMinutes,
       timeZone: body.timeZone ?? null,
       windows: body.windows,
+      onUnknown: body.onUnknown,
       createdBy: auth.userId,
     });
     const row = await mustFindCampaign(em, id);
@@ -164,6 +171,7 @@ export function changeCampaign(
       maxLatenessMinutes: patch.maxLatenessMinutes ?? row.max_lateness_minutes,
       timeZone: patch.timeZone ?? row.time_zone,
       windows: patch.windows ?? row.windows,
+      onUnknown: patch.onUnknown ?? row.on_unknown,
     });
     if (!isChanged) throw wrongStatus(row, 'changed');
     const changed = await mustFindCampaign(em, id);
@@ -198,6 +206,7 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
       maxLatenessMinutes: row.max_lateness_minutes,
       timeZone: row.time_zone,
       windows: row.windows,
+      onUnknown: row.on_unknown,
       createdBy: by.auth.userId,
     });
     const copy = await mustFindCampaign(em, copyId);
@@ -301,6 +310,7 @@ export function scheduleCampaign(
       maxLatenessMinutes: row.max_lateness_minutes,
       timeZone: body.timeZone ?? row.time_zone,
       windows: body.windows ?? row.windows,
+      onUnknown: row.on_unknown,
     });
     const after = await mustFindCampaign(em, id);
     await audited(em, by, VERBS.schedule, after);
@@ -324,21 +334,26 @@ export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ re
   return { retried };
 }
 
-/** Says of an item nobody knows the end of how it ended, or has it sent again. @throws AppError 404, 409 */
-export async function resolveUnknown(
+/**
+ * Says of an item nobody knows the end of how it ended, or has it sent again; of all of a campaign where none is named.
+ * @returns how many. @throws AppError 404, 409
+ */
+export function resolveUnknown(
   rt: Needs,
   by: By,
-  key: { campaignId: string; itemId: string },
+  key: { campaignId: string; itemId: string | null },
   as: 'sent' | 'failed' | 'resend',
-): Promise<void> {
-  await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+): Promise<number> {
+  return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, key.campaignId, true);
     await mustBeOwn(by.auth, row);
     if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
-    if (!(await resolveItem(em, key, as)))
+    const resolved = await resolveItems(em, key, as);
+    if (resolved === 0 && key.itemId !== null)
       throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
-    if (as === 'resend') await moveCampaign(em, key.campaignId, 'reopen');
-    await audited(em, by, 'item_resolved', row, { itemId: key.itemId, as });
+    if (as === 'resend' && resolved > 0) await moveCampaign(em, key.campaignId, 'reopen');
+    await audited(em, by, 'items_resolved', row, { itemId: key.itemId, as, items: resolved });
+    return resolved;
   });
 }
 

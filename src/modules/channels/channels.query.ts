@@ -68,7 +68,7 @@ export async function updateChannel(
 ): Promise<void> {
   await em.execute(
     `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, updated_at = now(),
-        pause_reason = case when state = ?::text then pause_reason end, state = ?::text, secrets = coalesce(decode(?::text, 'hex'), secrets)
+        pause_reason = case when ?::text = 'active' then null else coalesce(pause_reason, 'by_hand') end, state = ?::text, secrets = coalesce(decode(?::text, 'hex'), secrets)
       where workspace_id = current_workspace() and id = ?::uuid`,
     [
       row.name,
@@ -178,4 +178,74 @@ export async function holdSession(
     },
   );
   return rows[0]?.wait ?? 1;
+}
+
+/** A session of a phone's number. */
+export interface SessionKey {
+  channelId: string;
+  sessionId: string;
+}
+
+/** Lets a session's right go, where it is its own. */
+export async function dropSession(pool: Pool, workspaceId: string, key: SessionKey): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-drop',
+      text: `update channel_flow set session_id = null, session_user_id = null, session_until = null
+        where workspace_id = current_workspace() and channel_id = $1 and session_id = $2`,
+      values: [key.channelId, key.sessionId],
+    },
+  );
+}
+
+/** Gives back what a holder has claimed from a channel and not begun. */
+export async function releaseHeld(
+  pool: Pool,
+  workspaceId: string,
+  held: { channelId: string; holder: string },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    { name: 'channel-give-back', text: 'select channel_give_back($1, $2)', values: [held.channelId, held.holder] },
+  );
+}
+
+/** Stops a channel by itself, with the reason, until somebody has it go on. */
+export async function stopChannel(
+  pool: Pool,
+  workspaceId: string,
+  channel: { id: string; reason: string },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-stop',
+      text: `update channel set state = 'paused', pause_reason = $2, updated_at = now()
+        where workspace_id = current_workspace() and id = $1 and state = 'active'`,
+      values: [channel.id, channel.reason],
+    },
+  );
+}
+
+/** Counts messages that no item stands for towards a channel's hour and day. */
+export async function countSends(
+  pool: Pool,
+  workspaceId: string,
+  sent: { channelId: string; sends: number },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-count',
+      text: `insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
+        values (current_workspace(), $1, date_bin('5 minutes', now(), 'epoch'), $2)
+        on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends`,
+      values: [sent.channelId, sent.sends],
+    },
+  );
 }

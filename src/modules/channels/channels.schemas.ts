@@ -124,7 +124,7 @@ export const ChannelView = z
     phone: z.string().nullable(),
     url: z.string().nullable(),
     state: z.enum(['active', 'paused']),
-    /** Why it was paused, where it was not by hand. */
+    /** `by_hand`, or what made it stop by itself. */
     pauseReason: z.string().nullable(),
     timeZone: z.string(),
     pacing: Pacing,

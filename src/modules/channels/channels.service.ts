@@ -2,7 +2,6 @@ import { UniqueConstraintViolationException, type EntityManager } from '@mikro-o
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, conflict, notFound } from '#src/errors.ts';
-import { emitEvent } from '#src/events/outbox.query.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
 import { outsideUrl, refuseUrl } from '#src/http/outside-url.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
@@ -168,10 +167,6 @@ export function changeChannel(
       noted(row),
       { ...noted(changed), ...(credentials && { renewed: Object.keys(credentials) }) },
     ];
-    if (changed.state !== row.state) {
-      const data = { channelId: key.id, state: changed.state, reason: 'by_hand' };
-      await emitEvent(em, { type: 'channel.state_changed', data, subjectId: null, actorId: actor.id });
-    }
     await appendAudit(em, actor, { action: 'channel.changed', target: { type: 'channel', id: key.id }, before, after });
     return viewOf(changed);
   }).catch(notTaken);

@@ -7,6 +7,8 @@ import type { CloudTemplate } from '#src/modules/cloud-api/message.ts';
 export interface SendingState {
   itemId: string;
   cloudTemplate: CloudTemplate | null;
+  /** The text the template was approved for; a recipient's own text has other variables. */
+  approved: string;
   /** Whether they wrote so lately that free text may be sent. */
   isOpen: boolean;
   /** Milliseconds until the number may write to them again; 0: now. */
@@ -30,6 +32,7 @@ export async function readSending(
     {
       name: 'cloud-sending',
       text: `select i.id as "itemId", c.variants->(i.variant::int)->'cloudTemplate' as "cloudTemplate",
+          c.variants->(i.variant::int)->>'text' as approved,
           exists (select from conversation v where v.workspace_id = i.workspace_id and v.channel_id = i.channel_id and v.contact_id = i.contact_id
             and v.last_inbound_at > now() - ${WINDOW}) as "isOpen",
           coalesce((select greatest(0, ceil(extract(epoch from max(o.dispatch_started_at) + interval '${PAIR_SECONDS} seconds' - now()) * 1000))

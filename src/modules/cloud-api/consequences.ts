@@ -1,5 +1,4 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, SYSTEM } from '#src/modules/audit/audit.ts';
 import { isUndeliverableAgain, pauseCampaign, slowChannel, stopChannel } from '#src/modules/cloud-api/cloud.query.ts';
 import { codeText, type Meaning } from '#src/modules/cloud-api/errors.ts';
@@ -53,8 +52,6 @@ export async function optOut(
 
 async function stop(em: EntityManager, channelId: string, reason: string, code: number): Promise<void> {
   if (!(await stopChannel(em, channelId, reason))) return;
-  const data = { channelId, state: 'paused' as const, reason };
-  await emitEvent(em, { type: 'channel.state_changed', data, subjectId: null, actorId: null });
   const after = { state: 'paused', reason, code };
   await appendAudit(em, SYSTEM, { action: 'channel.stopped', target: { type: 'channel', id: channelId }, after });
 }
