@@ -22,6 +22,14 @@ const pairWaitMs = (fence: number): number => 1000 * 4 ** Math.min(fence, 6) * (
 /** Whoever mends what stopped a number or a campaign wants to see at once whether it goes. */
 const STOPPED_MS = 0;
 
+/** A message and whom it is to, as the Cloud API takes it. @param to E.164 */
+export const toMessage = (to: string, body: object) => ({
+  messaging_product: 'whatsapp',
+  recipient_type: 'individual',
+  to,
+  ...body,
+});
+
 export interface CarrierResources {
   cloud: CloudApi;
   orm: Orm;
@@ -76,10 +84,7 @@ export function createCloudCarrier(
     if (signal.aborted) return { result: 'deferred', code: 'aborted', waitMs: 0 };
     const { itemId, attemptId } = item;
     const message = {
-      messaging_product: 'whatsapp',
-      recipient_type: 'individual',
-      to: item.to,
-      ...body,
+      ...toMessage(item.to, body),
       // Comes back with each status: so a message is known whose id nobody was told.
       biz_opaque_callback_data: `${itemId}.${attemptId}`,
     };

@@ -68,8 +68,9 @@ const statuses = async (id: string) =>
 /** As if it were time for all that waits. */
 const hurry = () =>
   test.systemPool.query(
-    `with f as (update channel_flow set not_before = '-infinity', blocked_until = '-infinity', slowed_until = '-infinity')
-      update campaign_item set next_attempt_at = now() where status = 'pending'`,
+    `with f as (update channel_flow set not_before = '-infinity', blocked_until = '-infinity', slowed_until = '-infinity' where workspace_id = $1)
+      update campaign_item set next_attempt_at = now() where workspace_id = $1 and status = 'pending'`,
+    [me.workspaceId],
   );
 const sends = () => simulator.cloud.journal;
 
@@ -129,6 +130,16 @@ describe('a campaign over it', () => {
       template: { name: 'natal', components: [{ type: 'body', parameters: [{ type: 'text', text: 'Pessoa' }] }] },
     });
     expect(await checkCounters(test.systemPool)).toEqual([]);
+  });
+
+  it('is tried out on a few numbers first, as it will be sent', async () => {
+    const id = await me.campaign(channelId, { content });
+    const tested = await me.call('POST', `/api/campaigns/${id}/test`, { to: ['+5511980000001'] });
+    expect(tested.body.results).toMatchObject([{ to: '+5511980000001', text: 'Oi, Pessoa!', outcome: 'sent' }]);
+    expect(sends()).toMatchObject([{ to: '+5511980000001', body: { type: 'template', template: { name: 'natal' } } }]);
+    script({ accessToken: 'another' });
+    const refused = await me.call('POST', `/api/campaigns/${id}/test`, { to: ['+5511980000001'] });
+    expect(refused.body.results).toMatchObject([{ outcome: 'failed', code: 'cloud_190', messageId: null }]);
   });
 
   it('has cloudTemplate for numbers of the Cloud API alone, with texts that are whole', async () => {
@@ -204,6 +215,7 @@ describe('a campaign over it', () => {
     expect(rows[0].error_code).toBe('pair_limit');
     expect(rows[0].wait).toBeGreaterThan(1);
     expect(rows[0].wait).toBeLessThan(66.1);
+    await me.call('POST', `/api/campaigns/${second}/cancel`);
   });
 
   it('pauses when its template is refused, and when Meta says that it does not send it any more', async () => {
