@@ -60,7 +60,10 @@ export class CloudNumbers {
   }
 
   /** Somebody writes to a number: told by webhook, and free text may go to them for 24 hours. @returns the message's id */
-  say(id: string, message: { from: string; name?: string; text?: string; more?: Json; id?: string; at?: number }): string {
+  say(
+    id: string,
+    message: { from: string; name?: string; text?: string; more?: Json; id?: string; at?: number },
+  ): string {
     const number = this.#find(id);
     const { from, name = 'Cliente', text, at = Date.now() } = message;
     const messageId = message.id ?? `wamid.in.${randomUUID()}`;

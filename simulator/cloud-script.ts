@@ -44,7 +44,9 @@ export const CloudScript = z.strictObject({
   fates: z.array(z.strictObject({ share, code: z.int() })).default([]),
   read: share.default(0.5),
   /** Statuses are told so often, in any order, up to so much later (once, in order, at once). */
-  tell: z.strictObject({ times: z.int().min(1).default(1), shuffled: z.boolean().default(false), delayMs: ms.default(0) }).prefault({}),
+  tell: z
+    .strictObject({ times: z.int().min(1).default(1), shuffled: z.boolean().default(false), delayMs: ms.default(0) })
+    .prefault({}),
   /** To the answer (0). */
   delayMs: ms.default(0),
   seed: z.int().default(0),

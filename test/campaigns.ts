@@ -86,7 +86,11 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
     if (target.secrets === null) return null;
     if (target.kind === 'cloud_api') {
       const credentials = await openCredentials(rt.vault, workspaceId, id, target.secrets);
-      return sendChannel(worker, { workspaceId, id, carrier: createCloudCarrier(carrying, { workspaceId, id, credentials }) });
+      return sendChannel(worker, {
+        workspaceId,
+        id,
+        carrier: createCloudCarrier(carrying, { workspaceId, id, credentials }),
+      });
     }
     if (target.url === null) return null;
     const key = await openKey(rt.vault, workspaceId, id, target.secrets);
@@ -182,8 +186,17 @@ export async function aCampaigner(test: CampaignTest) {
     /** Somebody writes, and the extension stores it. */
     async receives(phone: string, body: string): Promise<void> {
       const waId = `${phone.slice(1)}@c.us`;
-      const message = { providerId: randomUUID(), chat: { waId }, direction: 'inbound', body, sentAt: new Date().toISOString() };
-      const stored = await call('POST', '/api/messages/sync', { channel: { externalId: 'phone' }, messages: [message] });
+      const message = {
+        providerId: randomUUID(),
+        chat: { waId },
+        direction: 'inbound',
+        body,
+        sentAt: new Date().toISOString(),
+      };
+      const stored = await call('POST', '/api/messages/sync', {
+        channel: { externalId: 'phone' },
+        messages: [message],
+      });
       if (stored.body.counts?.created !== 1) throw new Error(stored.text);
       await test.hear();
     },

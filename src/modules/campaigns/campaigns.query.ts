@@ -1,5 +1,11 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { CampaignStatus, CampaignView, OnUnknown, People, VariantView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import type {
+  CampaignStatus,
+  CampaignView,
+  OnUnknown,
+  People,
+  VariantView,
+} from '#src/modules/campaigns/campaigns.schemas.ts';
 
 export interface CampaignRow {
   id: string;

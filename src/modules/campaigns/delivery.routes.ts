@@ -3,14 +3,7 @@ import { AppError, unauthenticated } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
-import {
-  AckBody,
-  AckView,
-  AttemptBody,
-  ClaimBody,
-  ClaimView,
-  Done,
-} from '#src/modules/campaigns/delivery.schemas.ts';
+import { AckBody, AckView, AttemptBody, ClaimBody, ClaimView, Done } from '#src/modules/campaigns/delivery.schemas.ts';
 import { createDelivery } from '#src/modules/campaigns/delivery.ts';
 import { createItems } from '#src/modules/campaigns/items.query.ts';
 import { isSigned, openKey } from '#src/modules/channels/channel-keys.ts';

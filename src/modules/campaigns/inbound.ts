@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import type { Consumer } from '#src/events/relay.ts';
-import { findInbound, lockLeaving, noteReplies, writeLeaving, type Inbound } from '#src/modules/campaigns/inbound.query.ts';
+import {
+  findInbound,
+  lockLeaving,
+  noteReplies,
+  writeLeaving,
+  type Inbound,
+} from '#src/modules/campaigns/inbound.query.ts';
 import { isOptOut } from '#src/modules/campaigns/opt-out-words.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
 import { addressHash } from '#src/modules/privacy/suppression.ts';

@@ -25,7 +25,8 @@ const WORDS = [
 ];
 
 /** Politeness around a word does not change what it says. */
-const POLITE = /^(?:quero|por favor|favor|pf|please|pls)\s+|\s+(?:por favor|pf|please|pls|obrigad[oa]|thanks|thank you)$/g;
+const POLITE =
+  /^(?:quero|por favor|favor|pf|please|pls)\s+|\s+(?:por favor|pf|please|pls|obrigad[oa]|thanks|thank you)$/g;
 
 /** Small letters without accents, and words with one space between: `Sair!!` and `SAIR` are one. */
 const fold = (text: string): string =>

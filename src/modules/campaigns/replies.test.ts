@@ -40,7 +40,10 @@ describe('somebody who got a campaign', () => {
     await me.receives(ANA, 'quanto custa?');
     await me.receives(ANA, 'ainda tem?');
     const report = async (id: string) => (await me.call('GET', `/api/campaigns/${id}/report`)).body;
-    expect(await report(second)).toMatchObject({ funnel: { reached: 2, replied: 1, optedOut: 0 }, variants: [{ replied: 1 }] });
+    expect(await report(second)).toMatchObject({
+      funnel: { reached: 2, replied: 1, optedOut: 0 },
+      variants: [{ replied: 1 }],
+    });
     expect(await report(first)).toMatchObject({ funnel: { replied: 0 } });
     expect(await checkCounters(test.systemPool)).toEqual([]);
   });
@@ -55,7 +58,10 @@ describe('somebody who got a campaign', () => {
     expect((await me.call('GET', `/api/suppressions?phone=${encodeURIComponent(ANA)}`)).body.data).toMatchObject([
       { reason: 'opt_out', source: 'contact' },
     ]);
-    expect((await me.call('GET', `/api/campaigns/${first}/report`)).body.funnel).toMatchObject({ optedOut: 1, replied: 1 });
+    expect((await me.call('GET', `/api/campaigns/${first}/report`)).body.funnel).toMatchObject({
+      optedOut: 1,
+      replied: 1,
+    });
     test.receiver.answers(() => ({ text: '{"messageId":"m"}' }));
     await sendToAll();
     expect(sentTo()).toEqual([BIA]);

@@ -29,7 +29,8 @@ describe('a message', () => {
       header: 'Loja {{custom.plan|"nossa"}}',
       buttons: [{ index: 0, type: 'url' as const, text: 'p/{{contact.first_name|"x"}}' }],
     };
-    const body = 'Oi {{contact.first_name|"amigo"}}, seu plano {{custom.plan|"b\\u00e1sico"}} vence. {{custom.none|"a \\"b\\""}} {{contact.first_name|"amigo"}}';
+    const body =
+      'Oi {{contact.first_name|"amigo"}}, seu plano {{custom.plan|"b\\u00e1sico"}} vence. {{custom.none|"a \\"b\\""}} {{contact.first_name|"amigo"}}';
     const { body: said, text, unresolved } = payloadOf(body.replace('\\u00e1', 'á'), template, contact);
     expect(unresolved).toEqual([]);
     expect(text).toContain('Oi Ana, seu plano');
@@ -127,7 +128,14 @@ describe('a webhook', () => {
 
   it('is signed over its bytes, with this secret and no other', () => {
     expect(isSignedBy('secret', signed('secret'), body)).toBe(true);
-    for (const header of [undefined, '', 'sha256=', signed('other'), signed('secret').toUpperCase(), [signed('secret')]])
+    for (const header of [
+      undefined,
+      '',
+      'sha256=',
+      signed('other'),
+      signed('secret').toUpperCase(),
+      [signed('secret')],
+    ])
       expect(isSignedBy('secret', header, body)).toBe(false);
     expect(isSignedBy('secret', signed('secret'), Buffer.concat([body, Buffer.from(' ')]))).toBe(false);
   });
@@ -170,7 +178,10 @@ describe('a webhook', () => {
     const messages = [
       one('1', { type: 'text', text: { body: 'SAIR' } }),
       one('2', { type: 'image', image: { id: '99', caption: 'veja', mime_type: 'image/jpeg' } }),
-      one('3', { type: 'interactive', interactive: { type: 'button_reply', button_reply: { id: 'x', title: 'Parar' } } }),
+      one('3', {
+        type: 'interactive',
+        interactive: { type: 'button_reply', button_reply: { id: 'x', title: 'Parar' } },
+      }),
       one('4', { type: 'button', button: { text: 'Quero', payload: 'p' } }),
       one('5', { type: 'location', location: { latitude: -23.5, longitude: -46.6, name: 'Loja' } }),
       one('6', { type: 'unsupported', errors: [{ code: 131051 }] }),
@@ -194,8 +205,19 @@ describe('a webhook', () => {
     const template = { message_template_name: 'natal', message_template_language: 'pt_BR' };
     const told = readWebhook(
       hook(
-        { ...value({ user_preferences: [{ ...preference, value: 'stop' }, { ...preference, value: 'resume' }] }), field: 'user_preferences' },
-        { field: 'phone_number_quality_update', value: { display_phone_number: '+1 555', event: 'FLAGGED', current_limit: 'TIER_250' } },
+        {
+          ...value({
+            user_preferences: [
+              { ...preference, value: 'stop' },
+              { ...preference, value: 'resume' },
+            ],
+          }),
+          field: 'user_preferences',
+        },
+        {
+          field: 'phone_number_quality_update',
+          value: { display_phone_number: '+1 555', event: 'FLAGGED', current_limit: 'TIER_250' },
+        },
         { field: 'message_template_status_update', value: { event: 'PAUSED', ...template } },
         { field: 'message_template_status_update', value: { event: 'APPROVED', ...template } },
         { field: 'something_new', value: {} },

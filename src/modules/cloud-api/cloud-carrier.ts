@@ -102,7 +102,11 @@ export function createCloudCarrier(
       for (const item of claimed) {
         const state = states.get(item.itemId);
         const template = state?.cloudTemplate ?? null;
-        const { text, unresolved, body } = payloadOf(state && template ? state.approved : item.template, template, item.contact);
+        const { text, unresolved, body } = payloadOf(
+          state && template ? state.approved : item.template,
+          template,
+          item.contact,
+        );
         if (unresolved.length > 0 || text.trim() === '')
           sorted.skipped.push({ ...item, reason: 'unresolved_variables' });
         else if (template === null && !state?.isOpen) sorted.skipped.push({ ...item, reason: 'needs_template' });

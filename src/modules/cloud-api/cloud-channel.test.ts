@@ -1,37 +1,18 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CloudScriptInput } from '../../../simulator/cloud-script.ts';
-import { createSimulator, type Simulator } from '../../../simulator/server.ts';
-import { aCampaigner, checkCounters, openCampaignTest, somePeople, type CampaignTest, type Person } from '#test/campaigns.ts';
+import type { Simulator } from '../../../simulator/server.ts';
+import { aCampaigner, checkCounters, somePeople, type CampaignTest } from '#test/campaigns.ts';
+import { cloudChannel, content, CREDENTIALS, hurry, known, NUMBER, openCloudTest, TEMPLATE } from '#test/cloud.ts';
 
-const CREDENTIALS = {
-  phoneNumberId: '106540352242922',
-  accessToken: 'EAAG-a-token-of-a-system-user',
-  appSecret: 'the-secret-of-the-app',
-  verifyToken: 'chosen-by-the-owner',
-};
-const NUMBER = CREDENTIALS.phoneNumberId;
-const TEMPLATE = { name: 'natal', language: 'pt_BR' };
-/** As WhatsApp knows them, and so the contacts. */
-const known = (people: readonly Person[]): Person[] =>
-  people.map((person) => ({ ...person, ...(person.phone && { waId: person.phone.slice(1) }) }));
-const content = { text: 'Oi, {{contact.first_name|"amigo"}}!', cloudTemplate: TEMPLATE };
-
+let cloud: Awaited<ReturnType<typeof openCloudTest>>;
 let simulator: Simulator;
 let test: CampaignTest;
-let base: string;
 beforeAll(async () => {
-  simulator = await createSimulator();
-  test = await openCampaignTest({
-    EGRESS_ALLOW: new URL(simulator.url).host,
-    WHATSAPP_CLOUD_BASE_URL: `${simulator.url}/whatsapp/v25.0`,
-  });
-  base = await test.app.listen({ host: '127.0.0.1', port: 0 });
+  cloud = await openCloudTest();
+  ({ simulator, test } = cloud);
 });
-afterAll(async () => {
-  await test.close();
-  await simulator.close();
-});
+afterAll(() => cloud.close());
 
 let me: Awaited<ReturnType<typeof aCampaigner>>;
 let channelId: string;
@@ -39,16 +20,15 @@ let contacts: string[];
 const script = (more: CloudScriptInput = {}) =>
   simulator.cloud.script(NUMBER, {
     accessToken: CREDENTIALS.accessToken,
-    webhook: { url: `${base}/api/hooks/meta/${channelId}`, appSecret: CREDENTIALS.appSecret },
+    webhook: { url: `${cloud.base}/api/hooks/meta/${channelId}`, appSecret: CREDENTIALS.appSecret },
     displayPhoneNumber: '+55 11 3333-4444',
     ...more,
   });
-const channelBody = () => ({ name: 'Loja', kind: 'cloud_api', phone: '+551133334444', credentials: CREDENTIALS });
 beforeEach(async () => {
   simulator.clear();
   me = await aCampaigner(test);
   contacts = await me.contacts(known(somePeople(4)));
-  const made = await me.call('POST', '/api/channels', channelBody());
+  const made = await me.call('POST', '/api/channels', cloudChannel);
   expect(made.status, made.text).toBe(201);
   channelId = made.body.id;
   script();
@@ -63,35 +43,32 @@ async function send(body: object = { content }): Promise<string> {
   await test.tend();
   return id;
 }
-const statuses = async (id: string) =>
-  (await me.items(id)).map(({ status }: { status: string }) => status).toSorted();
-/** As if it were time for all that waits. */
-const hurry = () =>
-  test.systemPool.query(
-    `with f as (update channel_flow set not_before = '-infinity', blocked_until = '-infinity', slowed_until = '-infinity' where workspace_id = $1)
-      update campaign_item set next_attempt_at = now() where workspace_id = $1 and status = 'pending'`,
-    [me.workspaceId],
-  );
+const statuses = async (id: string) => (await me.items(id)).map(({ status }: { status: string }) => status).toSorted();
 const sends = () => simulator.cloud.journal;
 
 describe('a channel of the Cloud API', () => {
   it('keeps what it was given to itself, and takes it in parts', async () => {
     for (const [body, path] of [
-      [{ ...channelBody(), credentials: undefined }, 'credentials'],
-      [{ ...channelBody(), phone: undefined }, 'phone'],
+      [{ ...cloudChannel, credentials: undefined }, 'credentials'],
+      [{ ...cloudChannel, phone: undefined }, 'phone'],
       [{ name: 'x', kind: 'extension', credentials: CREDENTIALS }, 'credentials'],
-      [{ ...channelBody(), credentials: { ...CREDENTIALS, phoneNumberId: '../1' } }, 'credentials.phoneNumberId'],
+      [{ ...cloudChannel, credentials: { ...CREDENTIALS, phoneNumberId: '../1' } }, 'credentials.phoneNumberId'],
     ] as const) {
       const refused = await me.call('POST', '/api/channels', body);
       expect([refused.status, refused.body.errors?.[0]?.path]).toEqual([400, path]);
     }
-    const renewed = await me.call('PATCH', `/api/channels/${channelId}`, { credentials: { accessToken: 'EAAG-another' } });
+    const renewed = await me.call('PATCH', `/api/channels/${channelId}`, {
+      credentials: { accessToken: 'EAAG-another' },
+    });
     expect(renewed.status, renewed.text).toBe(200);
     const read = await me.call('GET', `/api/channels/${channelId}`);
     const audit = await me.call('GET', '/api/audit?limit=100');
     for (const said of [renewed.text, read.text, audit.text])
       for (const secret of [...Object.values(CREDENTIALS), 'EAAG-another']) expect(said).not.toContain(secret);
-    const { rows } = await test.systemPool.query('select encode(secrets, $1) as s from channel where id = $2', ['escape', channelId]);
+    const { rows } = await test.systemPool.query('select encode(secrets, $1) as s from channel where id = $2', [
+      'escape',
+      channelId,
+    ]);
     expect(rows[0].s).not.toContain('EAAG');
     script({ accessToken: 'EAAG-another' });
     expect((await me.call('POST', `/api/channels/${channelId}/test`)).body.problem).toBeNull();
@@ -101,10 +78,19 @@ describe('a channel of the Cloud API', () => {
     const health = async () => (await me.call('GET', `/api/channels/${channelId}/health`)).body;
     expect(await health()).toMatchObject({ state: 'active', quality: null, checkedAt: null });
     const asked = await me.call('POST', `/api/channels/${channelId}/test`);
-    expect(asked.body).toMatchObject({ quality: 'GREEN', messagingLimit: 'TIER_2K', throughput: 'STANDARD', problem: null });
+    expect(asked.body).toMatchObject({
+      quality: 'GREEN',
+      messagingLimit: 'TIER_2K',
+      throughput: 'STANDARD',
+      problem: null,
+    });
     const update = { display_phone_number: '551133334444', event: 'FLAGGED', current_limit: 'TIER_250' };
     simulator.cloud.tell(NUMBER, 'phone_number_quality_update', update);
-    simulator.cloud.tell(NUMBER, 'phone_number_quality_update', { ...update, display_phone_number: '1', event: 'OTHER' });
+    simulator.cloud.tell(NUMBER, 'phone_number_quality_update', {
+      ...update,
+      display_phone_number: '1',
+      event: 'OTHER',
+    });
     await simulator.cloud.idle();
     expect(await health()).toMatchObject({ quality: 'GREEN', messagingLimit: 'TIER_250', event: 'FLAGGED' });
     script({ accessToken: 'expired' });
@@ -123,7 +109,11 @@ describe('a campaign over it', () => {
     const id = await send();
     expect(await statuses(id)).toEqual(['read', 'read', 'read', 'read']);
     expect(await me.read(id)).toMatchObject({ status: 'completed', counters: { read: 4 } });
-    expect(sends().map(({ to }) => to).toSorted()).toEqual(somePeople(4).map(({ phone }) => phone));
+    expect(
+      sends()
+        .map(({ to }) => to)
+        .toSorted(),
+    ).toEqual(somePeople(4).map(({ phone }) => phone));
     expect(sends()[0]?.body).toMatchObject({
       messaging_product: 'whatsapp',
       type: 'template',
@@ -194,7 +184,7 @@ describe('a campaign over it', () => {
     const claim = await test.items.claim(me.workspaceId, { channelId, max: 5, holder: 'test', horizonMs: 0 });
     expect(claim.items).toEqual([]);
     script();
-    await hurry();
+    await hurry(test, me.workspaceId);
     await test.flow();
     expect(sends().filter(({ effect }) => effect)).toHaveLength(4);
     const attempts = (await me.items(id)).map((one: { attempts: number }) => one.attempts);
@@ -221,7 +211,11 @@ describe('a campaign over it', () => {
   it('pauses when its template is refused, and when Meta says that it does not send it any more', async () => {
     script({ templates: [] });
     const id = await send();
-    expect(await me.read(id)).toMatchObject({ status: 'paused', pauseReason: 'template_refused', counters: { pending: 4 } });
+    expect(await me.read(id)).toMatchObject({
+      status: 'paused',
+      pauseReason: 'template_refused',
+      counters: { pending: 4 },
+    });
     const other = await me.campaign(channelId, { content });
     await me.call('POST', `/api/channels/${channelId}/pause`);
     await me.start(other);
@@ -247,7 +241,13 @@ describe('a campaign over it', () => {
     await test.systemPool.query(`update campaign_item set dispatch_started_at = now() - interval '1 minute'`);
     await send({ content, audience: { contactIds: [second] } });
     expect(await isOff()).toMatchObject([{ reason: 'invalid' }]);
-    const preference = { wa_id: '5511980000002', category: 'marketing_messages', value: 'stop', detail: '', timestamp: 1 };
+    const preference = {
+      wa_id: '5511980000002',
+      category: 'marketing_messages',
+      value: 'stop',
+      detail: '',
+      timestamp: 1,
+    };
     simulator.cloud.tell(NUMBER, 'user_preferences', {
       metadata: { display_phone_number: '1', phone_number_id: NUMBER },
       user_preferences: [preference],
@@ -262,25 +262,25 @@ describe('a campaign over it', () => {
     await me.start(id);
     await test.flow();
     expect(await statuses(id)).toEqual(['unknown', 'unknown']);
-    await hurry();
+    await hurry(test, me.workspaceId);
     await test.flow();
     expect(sends()).toHaveLength(2);
     const [first] = sends();
     script();
     const said = { id: first?.messageId, status: 'delivered', timestamp: `${Math.floor(Date.now() / 1000)}` };
-    simulator.cloud.tell(NUMBER, 'messages', {
-      metadata: { display_phone_number: '1', phone_number_id: NUMBER },
-      statuses: [{ ...said, biz_opaque_callback_data: first?.callback }],
-    });
+    cloud.tellStatuses([{ ...said, biz_opaque_callback_data: first?.callback }]);
     await simulator.cloud.idle();
     expect(await statuses(id)).toEqual(['delivered', 'unknown']);
   });
 });
 
 describe('statuses', () => {
-  const tell = (statuses: object[]) =>
-    simulator.cloud.tell(NUMBER, 'messages', { metadata: { display_phone_number: '1', phone_number_id: NUMBER }, statuses });
-  const status = (name: string, more: object) => ({ id: 'wamid.x', status: name, timestamp: `${Math.floor(Date.now() / 1000)}`, ...more });
+  const status = (name: string, more: object) => ({
+    id: 'wamid.x',
+    status: name,
+    timestamp: `${Math.floor(Date.now() / 1000)}`,
+    ...more,
+  });
   const failure = { errors: [{ code: 131049 }] };
   async function begun() {
     const id = await me.campaign(channelId, { content, audience: { contactIds: contacts.slice(0, 1) } });
@@ -292,21 +292,28 @@ describe('statuses', () => {
     await test.items.begin(me.workspaceId, items);
     return { id, item, own: { biz_opaque_callback_data: `${item.itemId}.${item.attemptId}` } };
   }
-  const sent = { result: 'sent' as const, retryable: false, isChannels: false, code: null, messageId: 'wamid.x', retryAfterMs: null };
+  const sent = {
+    result: 'sent' as const,
+    retryable: false,
+    isChannels: false,
+    code: null,
+    messageId: 'wamid.x',
+    retryAfterMs: null,
+  };
 
   it('never fall, in whatever order and however often they come; a refusal that overtakes the acceptance stays', async () => {
     const { id, item, own } = await begun();
-    tell([status('failed', { ...own, ...failure })]);
+    cloud.tellStatuses([status('failed', { ...own, ...failure })]);
     await simulator.cloud.idle();
     expect(await me.items(id)).toMatchObject([{ status: 'failed', errorCode: 'cloud_131049' }]);
     const [acked] = await test.items.ack(me.workspaceId, [{ ...item, ...sent }], 'cloud_ack');
     expect(acked).toMatchObject({ verdict: 'repeated', status: 'failed' });
-    tell([status('sent', own)]);
+    cloud.tellStatuses([status('sent', own)]);
     await simulator.cloud.idle();
     expect(await statuses(id)).toEqual(['failed']);
     // It arrived after all, says who should know.
-    tell([status('read', own), status('delivered', own)]);
-    tell([status('sent', own), status('failed', { ...own, ...failure }), status('delivered', own)]);
+    cloud.tellStatuses([status('read', own), status('delivered', own)]);
+    cloud.tellStatuses([status('sent', own), status('failed', { ...own, ...failure }), status('delivered', own)]);
     await simulator.cloud.idle();
     expect(await me.items(id)).toMatchObject([{ status: 'read', errorCode: null }]);
     expect(await checkCounters(test.systemPool)).toEqual([]);
@@ -316,11 +323,11 @@ describe('statuses', () => {
     const { id, item, own } = await begun();
     await test.items.ack(me.workspaceId, [{ ...item, ...sent, result: 'unknown', messageId: null }], 'cloud_ack');
     await me.call('POST', `/api/campaigns/${id}/items/${item.itemId}/resolve`, { as: 'resend' });
-    await hurry();
+    await hurry(test, me.workspaceId);
     await test.run({ workspaceId: me.workspaceId, jobId: channelId });
     await simulator.cloud.idle();
     const [before] = await statuses(id);
-    tell([status('failed', { ...own, ...failure })]);
+    cloud.tellStatuses([status('failed', { ...own, ...failure })]);
     await simulator.cloud.idle();
     expect(await statuses(id)).toEqual([before]);
     expect(['delivered', 'read']).toContain(before);
@@ -354,11 +361,16 @@ describe('the webhook', () => {
       await post(`${body} `, signed(body)),
       await post(JSON.stringify(JSON.parse(body)), signed(body)),
       await post(body, signed(body), '/api/hooks/meta/0197b000-0000-7000-8000-000000000001'),
-      await post(body, signed(body), `/api/hooks/meta/${(await me.channel({ url: 'https://hooks.example.com/wa' })).id}`),
+      await post(
+        body,
+        signed(body),
+        `/api/hooks/meta/${(await me.channel({ url: 'https://hooks.example.com/wa' })).id}`,
+      ),
       await post(body, signed(body), `/api/delivery/callbacks/${channelId}`),
     ])
       expect(answer.statusCode).toBe(401);
-    for (const text of ['', 'no', '{"object":"page","entry":[]}']) expect((await post(text, signed(text))).statusCode).toBe(400);
+    for (const text of ['', 'no', '{"object":"page","entry":[]}'])
+      expect((await post(text, signed(text))).statusCode).toBe(400);
   });
 
   it('brings what people write into conversations, once however often it comes', async () => {
