@@ -198,7 +198,9 @@ export class CampaignReplies extends Migration {
     this.addSql('drop trigger opted_out on contact');
     this.addSql('drop function channel_told, campaign_settle_unknown, channel_give_back, campaign_opted_out');
     this.addSql(`drop function ${CLAIM_OF}`);
-    this.addSql(`alter function ${CLAIM_OF.replace('campaign_claim', 'campaign_claim_before')} rename to campaign_claim`);
+    this.addSql(
+      `alter function ${CLAIM_OF.replace('campaign_claim', 'campaign_claim_before')} rename to campaign_claim`,
+    );
     this.addSql('drop index campaign_item_text_job, campaign_item_awaits, campaign_unknown');
     this.addSql(
       'alter table campaign_item drop is_resent, drop opted_out_at, drop text, drop awaits_text, drop text_job_id, drop text_asked_at',

@@ -30,9 +30,10 @@ const LISTS: Record<string, Record<string, string>> = {
     sort: '-lastInboundAt',
   },
   'a rare label': { label: 'rare', sort: '-leadScore' },
-  'a rare word': { q: 'p4242@example', sort: '-lastInboundAt' },
+  'a rare word': { q: 'quaresma', sort: '-lastInboundAt' },
+  'an e-mail': { q: 'p4242@example.com', sort: '-lastInboundAt' },
   'a common word': { q: 'contato', sort: 'name' },
-  'digits of a phone': { q: '900004242' },
+  'digits of a phone': { q: `9${String((4242 * 48_271) % 99_999_989).padStart(8, '0')}` },
 };
 
 /** @returns by query, milliseconds of each request: pages of one list one after the other, then from its beginning again */

@@ -54,15 +54,15 @@ export async function openCampaignCrew(
   /** Whoever ends by itself has another in its place. */
   const keep = (slot: Slot): void => {
     const { running } = slot;
-    void running.exited.then(() => {
+    const follow = async (): Promise<void> => {
+      await running.exited;
       if (isResting || slot.running !== running || running.crash() === null) return;
-      const work = slot.start().then((next) => {
-        slot.running = next;
-        keep(slot);
-      });
+      const work = slot.start();
       starting.add(work);
-      void work.finally(() => starting.delete(work));
-    });
+      slot.running = await work.finally(() => starting.delete(work));
+      keep(slot);
+    };
+    void follow();
   };
   const [api, controls, workers] = await Promise.all([
     fill(() => installation.startApi(port)),
@@ -84,7 +84,6 @@ export async function openCampaignCrew(
       isResting = true;
       await Promise.allSettled(starting);
     },
-    crashes: (deaths) =>
-      everStarted.flatMap((running) => (deaths.has(running.pid) ? [] : (running.crash() ?? []))),
+    crashes: (deaths) => everStarted.flatMap((running) => (deaths.has(running.pid) ? [] : (running.crash() ?? []))),
   };
 }

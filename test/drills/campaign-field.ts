@@ -9,7 +9,7 @@ import { addContacts, checkCounters, somePeople } from '#test/campaigns.ts';
 import { booksOf, type ItemRow } from '#test/drills/campaign-books.ts';
 import { openCampaignCrew } from '#test/drills/campaign-crew.ts';
 import { openGateway, type GatewayFaults } from '#test/drills/campaign-gateway.ts';
-import { createStrikes, type CampaignStrike } from '#test/drills/campaign-strikes.ts';
+import { createStrikes, nothing, type CampaignStrike } from '#test/drills/campaign-strikes.ts';
 import { post } from '#test/drills/webhook-field.ts';
 import { createRandom } from '#test/fuzz/random.ts';
 import { createInstallation, freePort, startRedis, type Installation } from '#test/processes.ts';
@@ -39,7 +39,12 @@ interface Campaign {
 }
 
 /** Each campaign in a workspace of its own, with its channel and people; not started. */
-async function makeCampaigns(url: string, orm: Orm, gatewayUrl: string, plan: CampaignPlan): Promise<Campaign[]> {
+export async function makeCampaigns(
+  url: string,
+  orm: Orm,
+  gatewayUrl: string,
+  plan: Pick<CampaignPlan, 'campaigns' | 'people'>,
+): Promise<Campaign[]> {
   const campaigns: Campaign[] = [];
   for (let at = 0; at < plan.campaigns; at += 1) {
     const account = { email: `drill-${at}@example.com`, password: 'long enough for a drill', name: `Drill ${at}` };
@@ -55,7 +60,7 @@ async function makeCampaigns(url: string, orm: Orm, gatewayUrl: string, plan: Ca
 }
 
 /** Says a verb to a campaign as its owner would; an API that is being killed gives no answer. */
-async function ask(url: string, verb: string, { id, token }: Campaign): Promise<boolean> {
+export async function ask(url: string, verb: string, { id, token }: Campaign): Promise<boolean> {
   const headers = { authorization: `Bearer ${token}`, 'idempotency-key': `${id}-start` };
   const answer = await fetch(`${url}/api/campaigns/${id}/${verb}`, { method: 'POST', headers }).catch(() => null);
   return answer?.ok === true;
@@ -92,6 +97,9 @@ async function seeThrough(
   return null;
 }
 
+const sums = (name: string, all: readonly string[]) =>
+  Object.entries(Object.groupBy(all, (one) => one)).map(([what, some]) => [`${name} ${what}`, some?.length ?? 0]);
+
 /**
  * Runs campaigns through every process of the platform while these are killed, and compares what the gateway sent with what the platform says.
  * Waits for tries again are moved forward in the database, and campaigns that pause by themselves are resumed; all else keeps its own time.
@@ -99,7 +107,7 @@ async function seeThrough(
  */
 export async function runCampaignDrill(plan: CampaignPlan) {
   const random = createRandom(plan.seed);
-  let onArrival: () => Promise<void> = async () => undefined;
+  let onArrival = nothing;
   const gateway = await openGateway(random, plan.faults, () => onArrival());
   const redis = await startRedis();
   const installation = await createInstallation({
@@ -108,6 +116,8 @@ export async function runCampaignDrill(plan: CampaignPlan) {
     CAMPAIGN_LEASE_MS: `${LEASE_MS}`,
     DATABASE_POOL: '6',
     EGRESS_ALLOW: gateway.target,
+    // A machine that stalls is no reason to be answered 503.
+    MAX_EVENT_LOOP_DELAY_MS: '0',
   });
   const orm = openOrm(readConfig(installation.env), entities, { role: 'wh_app', log: createLog('silent', 'drill') });
   const beganAt = performance.now();
@@ -143,8 +153,6 @@ export async function runCampaignDrill(plan: CampaignPlan) {
     if (items.length !== plan.campaigns * plan.people) problems.push(`${items.length} items`);
     const deaths = (await readFile(crew.deathsFile, 'utf8').catch(() => '')).split('\n').filter(Boolean);
     problems.push(...crew.crashes(new Set(deaths.map((line) => Number(line.split(' ')[0])))));
-    const sums = (name: string, all: readonly string[]) =>
-      Object.entries(Object.groupBy(all, (one) => one)).map(([what, some]) => [`${name} ${what}`, some?.length ?? 0]);
     const figures: Record<string, number> = {
       items: items.length,
       ...Object.fromEntries(

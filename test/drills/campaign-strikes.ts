@@ -38,6 +38,8 @@ async function crashPostgres({ pool }: Installation): Promise<void> {
   }
 }
 
+export const nothing = async (): Promise<void> => undefined;
+
 /** What is done to a platform while its campaigns run. @param arrival sets what happens when the gateway has a message and has not answered */
 export function createStrikes(field: {
   installation: Installation;
@@ -47,7 +49,6 @@ export function createStrikes(field: {
   arrival: (then: () => Promise<void>) => void;
 }): Record<CampaignStrike, () => Promise<void>> {
   const { installation, redis, crew, random, arrival } = field;
-  const nothing = async (): Promise<void> => undefined;
   const one = <Item>(items: readonly Item[]): Item[] => [random.pick(items)].flatMap((item) => item ?? []);
   return {
     'kill a worker': () => crew.replace(one(crew.workers)),

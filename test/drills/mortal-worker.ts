@@ -20,7 +20,7 @@ const isStatement = (value: unknown): value is Statement =>
   typeof value === 'object' && value !== null && 'submit' in value && 'callback' in value;
 
 const { prototype } = pg.Client;
-const ask: (this: pg.Client, ...given: unknown[]) => unknown = prototype.query;
+const ask: (this: pg.Client, ...given: unknown[]) => unknown = Reflect.get(prototype, 'query');
 Object.assign(prototype, {
   query(this: pg.Client, ...given: unknown[]): unknown {
     const [statement] = given;

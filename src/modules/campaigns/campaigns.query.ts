@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type {
+  CampaignAi,
   CampaignStatus,
   CampaignView,
   OnUnknown,
@@ -22,6 +23,8 @@ export interface CampaignRow {
   time_zone: string;
   windows: CampaignView['windows'];
   on_unknown: OnUnknown;
+  ai: CampaignAi | null;
+  ai_spent_usd: number;
   start_key: string | null;
   total: number;
   counters: Record<string, number>;
@@ -51,7 +54,7 @@ const COUNTED = [
 export const COUNTERS = `(select json_build_object(${COUNTED.map((name) => `'${name}', coalesce(sum(n.${name}), 0)`).join(', ')})
   from campaign_counter n where n.workspace_id = c.workspace_id and n.campaign_id = c.id)`;
 const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent, c.audience as people, c.owner_id, c.status, c.pause_reason,
-    c.max_lateness_minutes, c.time_zone, c.windows, c.on_unknown, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
+    c.max_lateness_minutes, c.time_zone, c.windows, c.on_unknown, c.ai, c.ai_spent_nano::float8 / 1e9 as ai_spent_usd, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
     ${['scheduled_at', 'started_at', 'finished_at', 'created_at', 'updated_at'].map(at).join(', ')}
   from campaign c where c.workspace_id = current_workspace()`;
 
@@ -86,14 +89,15 @@ export interface NewCampaign {
   timeZone: string | null;
   windows: CampaignView['windows'];
   onUnknown: OnUnknown;
+  ai: CampaignAi | null;
   createdBy: string;
 }
 
 export async function insertCampaign(em: EntityManager, row: NewCampaign): Promise<void> {
   await em.execute(
     `insert into campaign (workspace_id, id, name, channel_id, variants, holdout_percent, audience, owner_id, scheduled_at, max_lateness_minutes,
-        time_zone, windows, on_unknown, created_by)
-      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::text, ?::uuid
+        time_zone, windows, on_unknown, ai, created_by)
+      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::text, ?::jsonb, ?::uuid
       from workspace w where w.id = current_workspace()`,
     [
       row.id,
@@ -108,6 +112,7 @@ export async function insertCampaign(em: EntityManager, row: NewCampaign): Promi
       row.timeZone,
       JSON.stringify(row.windows),
       row.onUnknown,
+      row.ai && JSON.stringify(row.ai),
       row.createdBy,
     ],
   );
@@ -121,7 +126,7 @@ export async function updateDraft(
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `update campaign set name = ?, channel_id = ?::uuid, variants = ?::jsonb, holdout_percent = ?, audience = ?::jsonb, scheduled_at = ?::timestamptz,
-        max_lateness_minutes = ?, time_zone = ?, windows = ?::jsonb, on_unknown = ?, version = version + 1, updated_at = now()
+        max_lateness_minutes = ?, time_zone = ?, windows = ?::jsonb, on_unknown = ?, ai = ?::jsonb, version = version + 1, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid and status in ('draft', 'scheduled', 'missed') returning id`,
     [
       row.name,
@@ -134,6 +139,7 @@ export async function updateDraft(
       row.timeZone,
       JSON.stringify(row.windows),
       row.onUnknown,
+      row.ai && JSON.stringify(row.ai),
       id,
     ],
   );

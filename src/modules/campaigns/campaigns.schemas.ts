@@ -79,6 +79,22 @@ export type People = z.infer<typeof People>;
 const OnUnknown = z.enum(['hold', 'assume_sent', 'resend_once']);
 export type OnUnknown = z.infer<typeof OnUnknown>;
 
+const usd = (most: number) => z.number().positive().max(most);
+/** Has a model write each recipient's own text from the campaign's; who gets none in time, or beyond the budget, gets the campaign's. */
+const Ai = z
+  .strictObject({
+    instruction: z.string().trim().min(3).max(2000),
+    /** What all texts together may cost. */
+    budgetUsd: usd(10_000),
+    /** What one may cost. */
+    maxCostUsd: usd(1).default(0.01),
+  })
+  .refine(({ budgetUsd, maxCostUsd }) => maxCostUsd <= budgetUsd, {
+    path: ['maxCostUsd'],
+    message: 'must not be more than budgetUsd',
+  });
+export type CampaignAi = z.output<typeof Ai>;
+
 const Variant = z.strictObject({ content: Content, weight: z.int().min(1).max(100).default(1) });
 const fields = {
   name: nameText(120),
@@ -95,6 +111,7 @@ const fields = {
   /** When it sends, within its channel's own windows. */
   windows: Windows.default([]),
   onUnknown: OnUnknown.default('hold'),
+  ai: Ai.optional(),
 };
 
 const isOneContent = ({ content, variants }: { content?: unknown; variants?: unknown }) =>
@@ -117,6 +134,7 @@ export const CampaignPatch = z
     timeZone: TimeZone,
     windows: Windows,
     onUnknown: OnUnknown,
+    ai: Ai.nullable(),
     audience: Audience,
     exclude: Exclude,
     requireConsent: z.boolean(),
@@ -182,6 +200,15 @@ export const CampaignView = z
     timeZone: z.string(),
     windows: Windows,
     onUnknown: OnUnknown,
+    ai: z
+      .object({
+        instruction: z.string(),
+        budgetUsd: z.number(),
+        maxCostUsd: z.number(),
+        /** With what is reserved for texts that are being written. */
+        spentUsd: z.number(),
+      })
+      .nullable(),
     counters: Counters,
     /** Who was meant and left out when it began, by reason. */
     excluded: z.record(z.string(), z.int()),

@@ -60,6 +60,7 @@ export const viewOf = (row: CampaignRow): CampaignView => ({
   timeZone: row.time_zone,
   windows: row.windows,
   onUnknown: row.on_unknown,
+  ai: row.ai && { ...row.ai, spentUsd: row.ai_spent_usd },
   counters: countersOf(row),
   excluded: row.excluded,
   startedAt: row.started_at,
@@ -90,9 +91,16 @@ async function checkChannel(em: EntityManager, channelId: string, variants: read
   throw badRequest('validation_failed', `channelId: ${message}`, [{ path: 'channelId', code, message }]);
 }
 
+/** What Meta has approved goes as it is: texts of single recipients would be paid for and never sent. */
+function checkAi(ai: unknown, variants: readonly VariantView[]): void {
+  if (!ai || variants.every(({ cloudTemplate }) => !cloudTemplate)) return;
+  const message = 'writes no texts of a template that Meta has approved';
+  throw badRequest('validation_failed', `ai: ${message}`, [{ path: 'ai', code: 'wrong_kind', message }]);
+}
+
 const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
+/** Not its name, in which a person may stand: what is in the log is never changed. */
 const noted = (row: CampaignRow) => ({
-  name: row.name,
   status: row.status,
   channelId: row.channel_id,
   onUnknown: row.on_unknown,
@@ -110,6 +118,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
   return inWorkspaceTx(orm, auth, async (em) => {
     const variants = await pinContent(em, body);
     await checkChannel(em, body.channelId, variants);
+    checkAi(body.ai, variants);
     const id = newId();
     await insertCampaign(em, {
       id,
@@ -124,6 +133,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       timeZone: body.timeZone ?? null,
       windows: body.windows,
       onUnknown: body.onUnknown,
+      ai: body.ai ?? null,
       createdBy: auth.userId,
     });
     const row = await mustFindCampaign(em, id);
@@ -161,6 +171,7 @@ export function changeCampaign(
     const isNewText = patch.content !== undefined || patch.variants !== undefined;
     const variants = isNewText ? await pinContent(em, patch) : row.variants;
     if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
+    checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
     const isChanged = await updateDraft(em, id, {
       name: patch.name ?? row.name,
       channelId: patch.channelId ?? row.channel_id,
@@ -172,6 +183,7 @@ export function changeCampaign(
       timeZone: patch.timeZone ?? row.time_zone,
       windows: patch.windows ?? row.windows,
       onUnknown: patch.onUnknown ?? row.on_unknown,
+      ai: patch.ai === undefined ? row.ai : patch.ai,
     });
     if (!isChanged) throw wrongStatus(row, 'changed');
     const changed = await mustFindCampaign(em, id);
@@ -207,6 +219,7 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
       timeZone: row.time_zone,
       windows: row.windows,
       onUnknown: row.on_unknown,
+      ai: row.ai,
       createdBy: by.auth.userId,
     });
     const copy = await mustFindCampaign(em, copyId);
@@ -311,6 +324,7 @@ export function scheduleCampaign(
       timeZone: body.timeZone ?? row.time_zone,
       windows: body.windows ?? row.windows,
       onUnknown: row.on_unknown,
+      ai: row.ai,
     });
     const after = await mustFindCampaign(em, id);
     await audited(em, by, VERBS.schedule, after);

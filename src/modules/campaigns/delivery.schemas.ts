@@ -30,7 +30,11 @@ export type ClaimView = z.output<typeof ClaimView>;
 
 export const attempt = { attemptId: IdText, fence: z.int().min(0).max(2_147_483_647) };
 export const AttemptBody = z.strictObject(attempt);
-const code = z.string().min(1).max(60).optional();
+/** A word of the client's own for what happened. */
+const code = z
+  .string()
+  .regex(/^[a-z][a-z0-9_]{0,59}$/, 'must be a word like not_on_whatsapp')
+  .optional();
 /** What an ack says besides its attempt, by outcome. */
 const sent = { outcome: z.literal('sent'), messageId: z.string().min(1).max(255).optional() };
 const failed = {

@@ -92,6 +92,10 @@ export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'
       const held = { ...key, userId: who.userId, ttlMs: SESSION_TTL_MS };
       return (await holdSession(pool, who.workspaceId, held)) === 0;
     },
+    /** @throws AppError 404 where the workspace has no such campaign */
+    async mustKnow({ workspaceId }: Who, campaignId: string): Promise<void> {
+      if (!(await items.isCampaign(workspaceId, campaignId))) throw notFound('The campaign');
+    },
     /** A session has gone: another may send from its number at once. What it has claimed comes back when its leases end. */
     leave: ({ workspaceId }: Who, key: SessionKey): Promise<void> => dropSession(pool, workspaceId, key),
     /**

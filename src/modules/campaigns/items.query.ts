@@ -160,6 +160,11 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       );
       return (rowCount ?? 0) > 0;
     },
+    async isCampaign(workspaceId: string, campaignId: string): Promise<boolean> {
+      const text = 'select from campaign where workspace_id = current_workspace() and id = $1';
+      const { rowCount } = await queryAs(pool, { workspaceId }, { name: 'campaign-is', text, values: [campaignId] });
+      return (rowCount ?? 0) > 0;
+    },
     /** Ends a campaign that has nothing left, or pauses one in trouble. */
     async settle(workspaceId: string, campaignId: string): Promise<void> {
       await ask(workspaceId, 'settle', 'campaign_settle(current_workspace(), $1::uuid)', [campaignId]);

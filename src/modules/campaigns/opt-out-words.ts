@@ -1,5 +1,5 @@
 /** What takes its sender off campaigns when it is all that a message says: Portuguese and English, folded. */
-const WORDS = [
+const WORDS = new Set([
   'sair',
   'parar',
   'pare',
@@ -22,7 +22,7 @@ const WORDS = [
   'optout',
   'opt out',
   'remove me',
-];
+]);
 
 /** Politeness around a word does not change what it says. */
 const POLITE =
@@ -48,6 +48,6 @@ export function isOptOut(text: string, more: readonly string[] = []): boolean {
   if (text.length > MOST_CHARACTERS) return false;
   const said = fold(text);
   const bare = said.replaceAll(POLITE, '').trim();
-  const own = more.map(fold);
-  return [said, bare].some((one) => one !== '' && (WORDS.includes(one) || own.includes(one)));
+  const own = new Set(more.map(fold));
+  return [said, bare].some((one) => one !== '' && (WORDS.has(one) || own.has(one)));
 }

@@ -71,7 +71,8 @@ describe('somebody who got a campaign', () => {
     });
     test.receiver.answers(() => ({ text: '{"messageId":"m"}' }));
     await sendToAll();
-    expect(sentTo().toSorted()).toEqual([ANA, BIA]);
+    expect(sentTo()).toHaveLength(2);
+    expect(new Set(sentTo())).toEqual(new Set([ANA, BIA]));
   });
 
   it('and says more than no is left to people', async () => {
@@ -120,22 +121,22 @@ it('two channels that take messages to the same people at once keep their cap to
   expect(await checkCounters(test.systemPool)).toEqual([]);
 });
 
-describe('messages nobody knows the end of', () => {
-  const longAgo = (id: string) =>
-    test.systemPool.query(
-      `update campaign_item set updated_at = now() - interval '16 minutes' where campaign_id = $1 and status = 'unknown'`,
-      [id],
-    );
-  async function lose(onUnknown: string): Promise<string> {
-    await me.contacts(somePeople(2));
-    test.receiver.answers(() => ({ status: 500 }));
-    const id = await me.campaign((await me.channel()).id, { onUnknown });
-    await me.start(id);
-    await test.flow();
-    expect(await me.read(id)).toMatchObject({ status: 'completed_with_unknown', counters: { unknown: 2 } });
-    return id;
-  }
+const longAgo = (id: string) =>
+  test.systemPool.query(
+    `update campaign_item set updated_at = now() - interval '16 minutes' where campaign_id = $1 and status = 'unknown'`,
+    [id],
+  );
+async function lose(onUnknown: string): Promise<string> {
+  await me.contacts(somePeople(2));
+  test.receiver.answers(() => ({ status: 500 }));
+  const id = await me.campaign((await me.channel()).id, { onUnknown });
+  await me.start(id);
+  await test.flow();
+  expect(await me.read(id)).toMatchObject({ status: 'completed_with_unknown', counters: { unknown: 2 } });
+  return id;
+}
 
+describe('messages nobody knows the end of', () => {
   it('wait for somebody, who may say of all how they ended', async () => {
     const id = await lose('hold');
     await longAgo(id);
@@ -182,7 +183,8 @@ describe('a test of a campaign', () => {
       { to: BIA, outcome: 'skipped', code: 'suppressed' },
       { to: '+5511980000009', text: 'Oi, amigo!', outcome: 'sent' },
     ]);
-    expect(sentTo().toSorted()).toEqual([ANA, '+5511980000009']);
+    expect(sentTo()).toHaveLength(2);
+    expect(new Set(sentTo())).toEqual(new Set([ANA, '+5511980000009']));
     expect(await me.read(id)).toMatchObject({ status: 'draft', counters: { total: 0 } });
     expect(await me.call('POST', `/api/campaigns/${id}/test`, { to: ['x1234'] })).toMatchObject({ status: 400 });
   });

@@ -83,7 +83,7 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
     await appendAudit(em, by.actor, {
       action: 'campaign.tested',
       target: { type: 'campaign', id },
-      after: { name: row.name, recipients: phones.length, messages: sends },
+      after: { recipients: phones.length, messages: sends },
     });
     return { row, results, sends };
   });

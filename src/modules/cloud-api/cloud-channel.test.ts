@@ -137,6 +137,8 @@ describe('a campaign over it', () => {
     const body = { name: 'x', audience: { all: true }, content };
     const refused = await me.call('POST', '/api/campaigns', { ...body, channelId: other.id });
     expect([refused.status, refused.body.errors?.[0]?.code]).toEqual([400, 'wrong_kind']);
+    const written = await me.call('POST', '/api/campaigns', { ...body, channelId, ai: { instruction: 'Escreva', budgetUsd: 1 } });
+    expect([written.status, written.body.errors?.[0]?.path]).toEqual([400, 'ai']);
     const header = { ...content, cloudTemplate: { ...TEMPLATE, header: '{{contact.first_name}}' } };
     const broken = await me.call('POST', '/api/campaigns', { ...body, channelId, content: header });
     expect([broken.status, broken.body.errors?.[0]?.path]).toEqual([400, 'content.cloudTemplate.header']);

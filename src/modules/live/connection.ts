@@ -142,8 +142,11 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
-    if (frame.topic === EVENTS_TOPIC) {
-      const { lastEventId, release } = await follows.events(placeIn(frame.lastEventId, parseEventId, '42'));
+    const campaignId = campaignOf(frame.topic);
+    if (frame.topic === EVENTS_TOPIC || campaignId !== undefined) {
+      if (campaignId !== undefined) await phones.mustSee(campaignId);
+      const from = placeIn(frame.lastEventId, parseEventId, '42');
+      const { lastEventId, release } = await follows.events(from, campaignId);
       reply({ lastEventId });
       return release();
     }
@@ -291,11 +294,14 @@ function placeIn<Place>(
   ]);
 }
 
+const campaignOf = (topic: string): string | undefined =>
+  /^campaign:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i.exec(topic)?.[1]?.toLowerCase();
+
 function jobOf(topic: string): string {
   const match = /^job:([0-9a-f-]{36})$/i.exec(topic);
   if (!match?.[1]) {
-    throw badRequest('unknown_topic', 'There is no such topic; there are "events" and "job:<id>".', [
-      { path: 'topic', code: 'unknown_topic', message: 'must be "events" or "job:<id>"' },
+    throw badRequest('unknown_topic', 'There is no such topic; there are "events", "campaign:<id>" and "job:<id>".', [
+      { path: 'topic', code: 'unknown_topic', message: 'must be "events", "campaign:<id>" or "job:<id>"' },
     ]);
   }
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(match[1])) throw notFound('The job');

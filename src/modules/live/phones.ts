@@ -51,6 +51,12 @@ export function createPhones(delivery: Delivery, known: () => Auth, log: Logger)
   return {
     /** @returns what the reply says. @throws AppError 401, 403, 404, 409 */
     serve,
+    /** @throws AppError 403; 404 where it is no campaign of the caller's workspace */
+    async mustSee(campaignId: string): Promise<void> {
+      const auth = known();
+      mustHave(auth, 'campaigns:read');
+      await delivery.mustKnow(auth, campaignId);
+    },
     /** The client is there. A number that has gone to another session is no longer kept. */
     async keep(): Promise<void> {
       const auth = keptAs;
