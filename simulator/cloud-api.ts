@@ -40,6 +40,8 @@ const KEPT = 200_000;
 const WINDOW_MS = 86_400_000;
 const PAIR_MS = 6000;
 
+const stringOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
 /** WhatsApp knows older accounts of Brazil's states from 31 on without their ninth digit. */
 const waIdOf = (to: string): string => to.replaceAll(/\D/g, '').replace(/^55([3-9]\d)9([6-9]\d{7})$/, '55$1$2');
 
@@ -119,8 +121,8 @@ export class CloudNumbers {
 
   async #send(number: CloudNumber, body: Json, res: ServerResponse): Promise<void> {
     const { script } = number;
-    const callback = String(body['biz_opaque_callback_data'] ?? '');
-    const to = String(body['to'] ?? '');
+    const callback = stringOf(body['biz_opaque_callback_data']);
+    const to = stringOf(body['to']);
     const struck = number.faults.get(to) ?? 0;
     const draw = drawn(script.seed, `${to}/${struck}`);
     const fault = struck < script.faultsPerPerson ? chosen(draw, script.faults) : undefined;
@@ -148,8 +150,8 @@ export class CloudNumbers {
 
   #fateOf({ script, heard }: CloudNumber, body: Json): number | null {
     const isFree = body['type'] !== 'template';
-    if (isFree && Date.now() - (heard.get(waIdOf(String(body['to']))) ?? 0) > WINDOW_MS) return 131047;
-    return chosen(drawn(script.seed, `fate/${String(body['to'])}`), script.fates)?.code ?? null;
+    if (isFree && Date.now() - (heard.get(waIdOf(stringOf(body['to']))) ?? 0) > WINDOW_MS) return 131047;
+    return chosen(drawn(script.seed, `fate/${stringOf(body['to'])}`), script.fates)?.code ?? null;
   }
 
   #tellFate(number: CloudNumber, sent: { to: string; callback: string; messageId: string; fate: number | null }): void {
@@ -187,7 +189,7 @@ export class CloudNumbers {
 
 /** The code with which a message is refused that is not well-formed, or whose template Meta has not. */
 function wrongWith({ script }: CloudNumber, body: Json): number | null {
-  if (body['messaging_product'] !== 'whatsapp' || !/^\+?\d{7,15}$/.test(String(body['to'] ?? ''))) return 100;
+  if (body['messaging_product'] !== 'whatsapp' || !/^\+?\d{7,15}$/.test(stringOf(body['to']))) return 100;
   if (body['type'] === 'text') return isObject(body['text']) && typeof body['text']['body'] === 'string' ? null : 100;
   const template = body['template'];
   if (body['type'] !== 'template' || !isObject(template) || !isObject(template['language'])) return 100;

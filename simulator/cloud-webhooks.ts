@@ -29,15 +29,16 @@ export class CloudWebhooks {
 
   /** @param delayMs until it is told */
   tell(change: { field: string; value: Json }, delayMs = 0): void {
-    const later = sleep(delayMs, undefined, { signal: this.#closing.signal, ref: false }).then(
-      () => {
-        this.#waiting.push(change);
-        this.#telling ??= this.#run().finally(() => (this.#telling = undefined));
-      },
-      () => undefined,
-    );
+    const later = this.#wait(delayMs, change);
     this.#later.add(later);
     void later.then(() => this.#later.delete(later));
+  }
+
+  async #wait(delayMs: number, change: { field: string; value: Json }): Promise<void> {
+    await sleep(delayMs, undefined, { signal: this.#closing.signal, ref: false }).catch(() => undefined);
+    if (this.#closing.signal.aborted) return;
+    this.#waiting.push(change);
+    this.#telling ??= this.#run().finally(() => (this.#telling = undefined));
   }
 
   /** Until everything was told. */

@@ -27,14 +27,14 @@ export interface Carrier {
   /** So far ahead are messages claimed; each waits for its own moment, its `notBefore`. */
   horizonMs: number;
   ackBy: 'campaign_ack' | 'cloud_ack';
-  sort(claimed: readonly ClaimedItem[]): Promise<Sorted>;
+  sieve(claimed: readonly ClaimedItem[]): Promise<Sorted>;
 }
 
 /** Somebody's gateway. An item whose variables say nothing, with nothing to stand in for them, is skipped. */
 export const createGateway = (egress: Pick<Egress, 'request'>, channel: { url: string; key: SigningKey }): Carrier => ({
   horizonMs: 0,
   ackBy: 'campaign_ack',
-  async sort(claimed) {
+  async sieve(claimed) {
     const sorted: Sorted = { ready: [], skipped: [], deferred: [] };
     for (const item of claimed) {
       const { text, unresolved } = renderTemplate({ body: item.template }, item.contact);

@@ -76,7 +76,7 @@ async function beginAll(
   carrier: Carrier,
   claimed: readonly ClaimedItem[],
 ): Promise<Ready[]> {
-  const { ready, skipped, deferred } = await carrier.sort(claimed);
+  const { ready, skipped, deferred } = await carrier.sieve(claimed);
   if (skipped.length > 0) {
     await items.skip(
       workspaceId,

@@ -25,6 +25,14 @@ type Needs = Pick<Runtime, 'orm' | 'pool' | 'vault' | 'egress' | 'config'>;
 type Result = TestView['results'][number];
 /** With the message as the Cloud API takes it. */
 type Prepared = Result & { body: object };
+const resultOf = ({ to, variant, text, outcome, code, messageId }: Prepared): Result => ({
+  to,
+  variant,
+  text,
+  outcome,
+  code,
+  messageId,
+});
 
 const nobody = (phone: string): TemplateContact => ({
   name: '',
@@ -100,7 +108,7 @@ export async function testCampaign(rt: Needs, by: By, id: string, to: readonly s
   const channel = await readTarget(rt.pool, workspaceId, row.channel_id);
   if (!channel) throw notFound('The channel');
   const carry = await openCarrier(rt, { workspaceId, id: row.channel_id }, channel);
-  if (carry === null) return { results: results.map(({ body: _, ...one }) => one) };
+  if (carry === null) return { results: results.map(resultOf) };
   if (channel.state !== 'active') throw conflict('channel_paused', 'The channel is paused.');
   if (sends > 0) await countSends(rt.pool, workspaceId, { channelId: row.channel_id, sends });
   const send = async ({ body, ...one }: Prepared): Promise<Result> =>

@@ -21,6 +21,14 @@ const answer = (status: number, body: unknown) => ({
 });
 const error = (code: number, more: object = {}) => ({ error: { message: '', type: 'OAuthException', code, ...more } });
 
+const value = (more: object, id = '111') => ({
+  field: 'messages',
+  value: { messaging_product: 'whatsapp', metadata: { display_phone_number: '1', phone_number_id: id }, ...more },
+});
+const hook = (...changes: object[]) => ({ object: 'whatsapp_business_account', entry: [{ id: '1', changes }] });
+const status = (more: object) => ({ id: 'wamid.1', timestamp: '1700000000', recipient_id: '55', ...more });
+const refused = (code: number) => ({ kind: 'refused' as const, code, meaning: meaningOf(code) });
+
 describe('a message', () => {
   it('fills an approved template by the places of its variables, flat, with its own header and buttons', () => {
     const template = {
@@ -110,7 +118,6 @@ describe('an answer', () => {
   });
 
   it('means for its item: sent, unknown, tried again, given back unused, or failed', () => {
-    const refused = (code: number) => ({ kind: 'refused' as const, code, meaning: meaningOf(code) });
     expect(carriedBy({ kind: 'accepted', messageId: 'w' }, 1)).toMatchObject({ result: 'sent', messageId: 'w' });
     expect(carriedBy({ kind: 'unknown', code: 'timeout' }, 1)).toMatchObject({ result: 'unknown', code: 'timeout' });
     expect(carriedBy({ kind: 'not_sent', code: 'dns' }, 1)).toMatchObject({ result: 'failed', retryable: true });
@@ -140,16 +147,10 @@ describe('a webhook', () => {
     expect(isSignedBy('secret', signed('secret'), Buffer.concat([body, Buffer.from(' ')]))).toBe(false);
   });
 
-  const value = (more: object, id = '111') => ({
-    field: 'messages',
-    value: { messaging_product: 'whatsapp', metadata: { display_phone_number: '1', phone_number_id: id }, ...more },
-  });
-  const hook = (...changes: object[]) => ({ object: 'whatsapp_business_account', entry: [{ id: '1', changes }] });
   const item = '0197b000-0000-7000-8000-000000000001';
   const attempt = '0197b000-0000-7000-8000-000000000002';
 
   it('tells statuses, of our own attempts where they say so', () => {
-    const status = (more: object) => ({ id: 'wamid.1', timestamp: '1700000000', recipient_id: '55', ...more });
     const told = readWebhook(
       hook(
         value({

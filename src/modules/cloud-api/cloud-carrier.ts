@@ -57,7 +57,8 @@ export function carriedBy(verdict: Verdict, fence: number): Carried {
       return { result: 'deferred', code, waitMs: THROTTLED_MS };
     case 'pair':
       return { result: 'deferred', code, waitMs: Math.round(pairWaitMs(fence)) };
-    default:
+    case 'stop_channel':
+    case 'stop_campaign':
       return { result: 'deferred', code, waitMs: STOPPED_MS };
   }
 }
@@ -95,7 +96,7 @@ export function createCloudCarrier(
   return {
     horizonMs: HORIZON_MS,
     ackBy: 'cloud_ack',
-    async sort(claimed) {
+    async sieve(claimed) {
       const ids = claimed.map(({ itemId }) => itemId);
       const states = new Map((await readSending(pool, workspaceId, ids)).map((state) => [state.itemId, state]));
       const sorted: Sorted = { ready: [], skipped: [], deferred: [] };
