@@ -48,19 +48,15 @@ export function carriedBy(verdict: Verdict, fence: number): Carried {
   if (verdict.kind === 'not_sent') return { ...failed, code: verdict.code };
   const { meaning } = verdict;
   const code = codeText(verdict.code);
-  switch (meaning.kind) {
-    case 'retry':
-      return { ...failed, code };
-    case 'refuse':
-      return { ...failed, code, retryable: false, isChannels: meaning.isChannels };
-    case 'throttle':
-      return { result: 'deferred', code, waitMs: THROTTLED_MS };
-    case 'pair':
-      return { result: 'deferred', code, waitMs: Math.round(pairWaitMs(fence)) };
-    case 'stop_channel':
-    case 'stop_campaign':
-      return { result: 'deferred', code, waitMs: STOPPED_MS };
-  }
+  if (meaning.kind === 'retry') return { ...failed, code };
+  if (meaning.kind === 'refuse') return { ...failed, code, retryable: false, isChannels: meaning.isChannels };
+  const waits = {
+    throttle: THROTTLED_MS,
+    pair: pairWaitMs(fence),
+    stop_channel: STOPPED_MS,
+    stop_campaign: STOPPED_MS,
+  };
+  return { result: 'deferred', code, waitMs: Math.round(waits[meaning.kind]) };
 }
 
 /** A number on the WhatsApp Cloud API: approved templates, and free text to those who wrote in the last 24 hours. */

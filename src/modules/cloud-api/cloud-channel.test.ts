@@ -303,6 +303,9 @@ const post = (payload: string, signature?: string, to = url()) => {
 };
 const signed = (text: string) => `sha256=${createHmac('sha256', CREDENTIALS.appSecret).update(text).digest('hex')}`;
 
+const verify = (query: Record<string, string>) =>
+  test.app.inject({ url: url(), query: { 'hub.mode': 'subscribe', 'hub.challenge': '1158201444', ...query } });
+
 describe('statuses', () => {
   const failure = { errors: [{ code: 131049 }] };
   const sent = {
@@ -348,9 +351,6 @@ describe('statuses', () => {
 });
 
 describe('the webhook', () => {
-  const verify = (query: Record<string, string>) =>
-    test.app.inject({ url: url(), query: { 'hub.mode': 'subscribe', 'hub.challenge': '1158201444', ...query } });
-
   it('is ours to whoever knows the verify token', async () => {
     const known = await verify({ 'hub.verify_token': CREDENTIALS.verifyToken });
     expect([known.statusCode, known.body]).toEqual([200, '1158201444']);
