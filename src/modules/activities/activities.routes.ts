@@ -9,7 +9,7 @@ import { IdText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { dealsOf } from '#src/modules/activities/activity-sight.ts';
-import { hasContact, insertActivity, listActivities } from '#src/modules/activities/activities.query.ts';
+import { hasContact, insertActivity, keepContact, listActivities } from '#src/modules/activities/activities.query.ts';
 import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -117,15 +117,17 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
             { path: 'occurredAt', code: 'custom', message },
           ]);
         }
-        const made = await inWorkspaceTx(orm, auth, async (em) =>
-          insertActivity(em, {
+        const made = await inWorkspaceTx(orm, auth, async (em) => {
+          const { contactId, dealId } = await subject(em, auth, request.body);
+          return insertActivity(em, {
             type,
-            ...(await subject(em, auth, request.body)),
+            contactId: contactId && (await keepContact(em, contactId)),
+            dealId,
             actorId: auth.userId,
             payload: { text, ...(durationMinutes === undefined ? {} : { durationMinutes }) },
             ...(occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) }),
-          }),
-        );
+          });
+        });
         return reply.code(201).send(made);
       },
     });

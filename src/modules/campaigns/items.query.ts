@@ -193,8 +193,10 @@ export async function settleUnknown(systemPool: Pool): Promise<number> {
 
 /** As the system: ends campaigns that have nothing left, and pauses those in trouble. */
 export async function settleCampaigns(systemPool: Pool): Promise<void> {
-  await systemPool.query(`select campaign_settle(c.workspace_id, c.id) from campaign c where c.status = 'running'
+  // In the order in which all who lock several campaigns do.
+  await systemPool.query(`select campaign_settle(o.workspace_id, o.id) from (select c.workspace_id, c.id from campaign c where c.status = 'running'
     and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
         and i.status in ('pending', 'claimed', 'dispatching'))
-      or campaign_trouble(c.workspace_id, c.id, coalesce(c.resumed_at, c.started_at)) is not null)`);
+      or campaign_trouble(c.workspace_id, c.id, coalesce(c.resumed_at, c.started_at)) is not null)
+    order by c.workspace_id, c.id offset 0) o`);
 }

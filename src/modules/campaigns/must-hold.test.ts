@@ -112,12 +112,13 @@ it('ends at read, however often, late and out of order a gateway tells of it', a
   await me.start(id);
   await test.flow();
   const key = readSecret({ secret: channel.secret, privateKey: null });
+  const [{ messageId }] = await me.items(id);
   const random = createRandom(9);
   const told = ['sent', 'delivered', 'read', 'sent', 'delivered', 'read', 'sent', 'delivered', 'read', 'failed']
     .map((status) => ({ status, place: random.int(1_000_000) }))
     .toSorted((a, b) => a.place - b.place);
   const tell = ({ status }: { status: string }) => {
-    const payload = JSON.stringify({ type: 'campaign.item.status', data: { messageId: 'wamid-1', status } });
+    const payload = JSON.stringify({ type: 'campaign.item.status', data: { messageId, status } });
     const headers = {
       ...signatureHeaders([key], randomUUID(), Math.floor(Date.now() / 1000), payload),
       'content-type': 'application/json',

@@ -31,9 +31,12 @@ export async function tellProgress(systemPool: Pool): Promise<void> {
   await systemPool.query(`with seen as materialized (
       select c.workspace_id, c.id, ${COUNTERS}::text as counters from campaign c where c.status = 'running'
         or (c.status in ('paused', 'completed', 'completed_with_unknown', 'cancelled') and c.updated_at > now() - interval '10 seconds')),
+    -- In the order in which all who lock several campaigns do.
+    locked as materialized (
+      select c.workspace_id, c.id, s.counters from campaign c join seen s on s.workspace_id = c.workspace_id and s.id = c.id
+        where c.told <> hashtextextended(s.counters, 0) order by c.workspace_id, c.id for no key update of c),
     moved as (
-      update campaign c set told = hashtextextended(s.counters, 0) from seen s where c.workspace_id = s.workspace_id and c.id = s.id
-        and c.told <> hashtextextended(s.counters, 0) returning c.workspace_id, c.id, s.counters)
+      update campaign c set told = hashtextextended(s.counters, 0) from locked s where c.workspace_id = s.workspace_id and c.id = s.id returning c.workspace_id, c.id, s.counters)
     insert into outbox_event (id, workspace_id, type, subject_id, actor_id, data)
       select uuidv7(), m.workspace_id, 'campaign.progressed', null, null, json_build_object('campaignId', m.id, 'counters', m.counters::json) from moved m`);
 }

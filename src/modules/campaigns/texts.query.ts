@@ -37,7 +37,7 @@ export async function takeTexts(systemPool: Pool): Promise<TextStart[]> {
         select o.workspace_id, o.id as campaign_id, i.id from open o cross join lateral (
           select i.id from campaign_item i where i.workspace_id = o.workspace_id and i.campaign_id = o.id and i.awaits_text and i.status = 'pending'
             and i.text_job_id is null order by i.id
-            limit greatest(0, least(o.affordable, ${UNDER_WAY} - o.under_way))) i),
+            limit greatest(0, least(o.affordable, ${UNDER_WAY} - o.under_way))::bigint) i),
       taken as (
         update campaign_item i set text_job_id = uuidv7(), text_asked_at = now() from due d where i.workspace_id = d.workspace_id and i.id = d.id
           returning i.workspace_id, i.id, i.campaign_id, i.contact_id, i.variant, i.text_job_id),
@@ -108,7 +108,7 @@ const WRITE = `with ended as materialized (
     update campaign c set ai_spent_nano = greatest(0, c.ai_spent_nano + e.cost - e.n * ((c.ai->>'maxCostUsd')::numeric * 1e9)::bigint)
       from (select workspace_id, campaign_id, count(*) as n, sum(cost)::bigint as cost from ended group by 1, 2) e, locked l
       where c.workspace_id = e.workspace_id and c.id = e.campaign_id and l.workspace_id = c.workspace_id and l.id = c.id)
-  update campaign_item i set text = e.text, awaits_text = false, text_job_id = null, updated_at = now()
+  update campaign_item i set text = case when i.status = 'pending' then e.text end, awaits_text = false, text_job_id = null, updated_at = now()
     from ended e, locked l where i.workspace_id = e.workspace_id and i.id = e.id and l.workspace_id = e.workspace_id and l.id = e.campaign_id`;
 
 /** Results of jobs that were asked for texts, as the system; others are not among them. */

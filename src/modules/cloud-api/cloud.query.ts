@@ -89,9 +89,12 @@ export async function pauseCampaignsOf(
   reason: string,
 ): Promise<void> {
   await em.execute(
-    `update campaign c set status = 'paused', pause_reason = ?, version = version + 1, updated_at = now()
-      where c.workspace_id = current_workspace() and c.channel_id = ?::uuid and c.status = 'running' and c.variants @> ?::jsonb`,
-    [reason, channelId, JSON.stringify([{ cloudTemplate: template }])],
+    `with theirs as materialized (
+        select c.id from campaign c where c.workspace_id = current_workspace() and c.channel_id = ?::uuid and c.status = 'running'
+          and c.variants @> ?::jsonb order by c.id for no key update)
+      update campaign c set status = 'paused', pause_reason = ?, version = version + 1, updated_at = now()
+        from theirs t where c.workspace_id = current_workspace() and c.id = t.id`,
+    [channelId, JSON.stringify([{ cloudTemplate: template }]), reason],
   );
 }
 

@@ -2,8 +2,8 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { appendAudit, SYSTEM } from '#src/modules/audit/audit.ts';
 import { isUndeliverableAgain, pauseCampaign, slowChannel, stopChannel } from '#src/modules/cloud-api/cloud.query.ts';
 import { codeText, type Meaning } from '#src/modules/cloud-api/errors.ts';
-import { lockContact } from '#src/modules/privacy/consent.query.ts';
-import { recordDecision, suppressInvalid } from '#src/modules/privacy/decide.ts';
+import { lockPerson } from '#src/modules/privacy/consent.query.ts';
+import { recordOptOut, suppressInvalid } from '#src/modules/privacy/decide.ts';
 
 /** Whose message it was. */
 export interface About {
@@ -32,7 +32,7 @@ export async function follow(
     const key = { appSecret, workspaceId };
     if (meaning.because === 'opted_out') await optOut(em, key, contactId, codeText(code));
     else if (await isUndeliverableAgain(em, { contactId, itemId, code: codeText(code) })) {
-      const contact = await lockContact(em, contactId, { onlyOf: undefined });
+      const contact = await lockPerson(em, contactId, { onlyOf: undefined });
       if (contact) await suppressInvalid(em, key, contact);
     }
   }
@@ -45,9 +45,9 @@ export async function optOut(
   contactId: string,
   proof: string,
 ): Promise<void> {
-  const contact = await lockContact(em, contactId, { onlyOf: undefined });
+  const contact = await lockPerson(em, contactId, { onlyOf: undefined });
   if (!contact || contact.consent === 'denied') return;
-  await recordDecision(em, key, contact, { decision: 'denied', legalBasis: 'consent', proof, actorId: null });
+  await recordOptOut(em, key, contact, proof);
 }
 
 async function stop(em: EntityManager, channelId: string, reason: string, code: number): Promise<void> {
