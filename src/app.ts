@@ -34,6 +34,7 @@ import { contactFieldRoutes } from '#src/modules/contacts/contact-fields.routes.
 import { contactRoutes } from '#src/modules/contacts/contacts.routes.ts';
 import { campaignRoutes } from '#src/modules/campaigns/campaigns.routes.ts';
 import { deliveryRoutes } from '#src/modules/campaigns/delivery.routes.ts';
+import { cloudHookRoutes } from '#src/modules/cloud-api/hooks.routes.ts';
 import { channelRoutes } from '#src/modules/channels/channels.routes.ts';
 import { labelRoutes } from '#src/modules/contacts/labels.routes.ts';
 import { mergeRoutes } from '#src/modules/contacts/merge.routes.ts';
@@ -164,6 +165,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(channelRoutes(rt));
   await app.register(campaignRoutes(rt));
   await app.register(deliveryRoutes(rt));
+  await app.register(cloudHookRoutes(rt));
   await app.register(importRoutes(rt));
   await app.register(contactExportRoutes(rt));
   await app.register(webhookRoutes(rt));

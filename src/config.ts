@@ -118,6 +118,11 @@ const Env = z.object({
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Targets that URLs of workspaces may have although they are internal; see docs/egress.md. */
   EGRESS_ALLOW: targets.default([]),
+  /** The Cloud API of WhatsApp, with its version. */
+  WHATSAPP_CLOUD_BASE_URL: z
+    .url({ protocol: /^https?$/ })
+    .default('https://graph.facebook.com/v25.0')
+    .transform((url) => url.replace(/\/+$/, '')),
   /** For a whole request to arrive; its headers have a third of it. */
   REQUEST_TIMEOUT_MS: z.coerce.number().int().min(300).max(300_000).default(30_000),
   /** Beyond any of these the API answers 503; 0 switches one off, no MAX_HEAP_MB means 90% of what Node allows itself. */

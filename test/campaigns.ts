@@ -12,6 +12,8 @@ import { scheduleCampaigns, tendCampaigns } from '#src/modules/campaigns/schedul
 import { sendChannel } from '#src/modules/campaigns/send.ts';
 import { openKey } from '#src/modules/channels/channel-keys.ts';
 import { readTarget } from '#src/modules/channels/channels.query.ts';
+import { createCloudCarrier } from '#src/modules/cloud-api/cloud-carrier.ts';
+import { openCredentials } from '#src/modules/cloud-api/credentials.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp } from '#test/harness.ts';
@@ -72,6 +74,8 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
     stopping: stopping.signal,
     leaving: leaving.signal,
   };
+  const cloud = { egress: rt.egress, baseUrl: test.config.WHATSAPP_CLOUD_BASE_URL };
+  const carrying = { cloud, orm: rt.orm, pool: rt.pool, appSecret: test.config.APP_SECRET, log: rt.log };
   /** What the pool `campaigns` does with a reference. */
   const run = async ({ workspaceId, jobId: id }: { workspaceId: string; jobId: string }): Promise<number | null> => {
     const target = await readTarget(rt.pool, workspaceId, id);
@@ -79,7 +83,16 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
       await prepareCampaign(rt, workspaceId, id);
       return null;
     }
-    if (target.url === null || target.secrets === null) return null;
+    if (target.secrets === null) return null;
+    if (target.kind === 'cloud_api') {
+      const credentials = await openCredentials(rt.vault, workspaceId, id, target.secrets);
+      return sendChannel(worker, {
+        workspaceId,
+        id,
+        carrier: createCloudCarrier(carrying, { workspaceId, id, credentials }),
+      });
+    }
+    if (target.url === null) return null;
     const key = await openKey(rt.vault, workspaceId, id, target.secrets);
     return sendChannel(worker, { workspaceId, id, url: target.url, key });
   };

@@ -145,7 +145,7 @@ export const EVENTS = {
     'A campaign was paused, by somebody (by_hand) or by itself',
     z.object({
       campaignId: z.uuid(),
-      reason: z.enum(['by_hand', 'unknown_in_a_row', 'failures_in_a_row']),
+      reason: z.enum(['by_hand', 'unknown_in_a_row', 'failures_in_a_row', 'template_refused']),
     }),
   ),
   'campaign.completed': event(

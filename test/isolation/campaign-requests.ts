@@ -29,6 +29,9 @@ export const CAMPAIGN_REQUESTS: Record<string, Entry> = {
   'PUT /api/channels/:id/pacing': { params: someChannel, body: () => ({ perHour: 10 }) },
   'POST /api/channels/:id/pause': { params: someChannel },
   'POST /api/channels/:id/resume': { params: someChannel },
+  'GET /api/channels/:id/health': { params: someChannel },
+  // Of a phone: only numbers of the Cloud API can be asked.
+  'POST /api/channels/:id/test': { params: someChannel, ok: [409] },
   'DELETE /api/channels/:id': { params: someChannel },
   'GET /api/campaigns': nothing,
   // For a channel there is not.

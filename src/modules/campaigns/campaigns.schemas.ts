@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { IdText, nameText } from '#src/http/fields.ts';
 import { pageOf, PageQuery } from '#src/http/page.ts';
 import { TimeZone, Windows } from '#src/modules/channels/channels.schemas.ts';
+import { CloudTemplate } from '#src/modules/cloud-api/message.ts';
 
 /** Said where a campaign is made: what WhatsApp's own rules say, plainly. */
 export const NOTICE =
@@ -39,7 +40,12 @@ const Text = z
   .string()
   .max(4096)
   .refine((text) => text.trim() !== '', 'must not be empty');
-export const Content = z.union([z.strictObject({ text: Text }), z.strictObject({ templateId: IdText })]);
+/** On the Cloud API the text goes as a template that Meta has approved; without one, only to those who wrote in the last 24 hours. */
+const cloud = { cloudTemplate: CloudTemplate.optional() };
+export const Content = z.union([
+  z.strictObject({ text: Text, ...cloud }),
+  z.strictObject({ templateId: IdText, ...cloud }),
+]);
 export type Content = z.infer<typeof Content>;
 
 const Labels = z.array(z.string().trim().min(1).max(60)).min(1).max(50);
@@ -173,6 +179,7 @@ export const VariantView = z.object({
   text: z.string(),
   templateId: z.uuid().nullable(),
   templateVersion: z.int().nullable(),
+  cloudTemplate: CloudTemplate.nullable(),
 });
 export type VariantView = z.infer<typeof VariantView>;
 

@@ -32,6 +32,7 @@ import {
   type CampaignStatus,
   type CampaignView,
   type People,
+  type VariantView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { pinContent } from '#src/modules/campaigns/content.ts';
 import { findChannel } from '#src/modules/channels/channels.query.ts';
@@ -81,11 +82,20 @@ export async function mustFindCampaign(em: EntityManager, id: string, lock = fal
 const wrongStatus = ({ status }: Pick<CampaignRow, 'status'>, verb: string) =>
   conflict('campaign_status', `A campaign that is ${status} cannot be ${verb}.`);
 
-async function checkChannel(em: EntityManager, channelId: string): Promise<void> {
+async function checkChannel(em: EntityManager, channelId: string, variants: readonly VariantView[]): Promise<void> {
   const channel = await findChannel(em, channelId);
-  if (channel && channel.kind !== 'cloud_api') return;
-  const message = channel ? 'is of a kind that campaigns are not sent through' : 'there is no such channel';
-  throw badRequest('validation_failed', `channelId: ${message}`, [{ path: 'channelId', code: 'not_found', message }]);
+  const isFit = channel?.kind === 'cloud_api' || variants.every(({ cloudTemplate }) => !cloudTemplate);
+  if (channel && isFit) return;
+  const message = channel ? 'is no number of the Cloud API, which cloudTemplate is for' : 'there is no such channel';
+  const code = channel ? 'wrong_kind' : 'not_found';
+  throw badRequest('validation_failed', `channelId: ${message}`, [{ path: 'channelId', code, message }]);
+}
+
+/** What Meta has approved goes as it is: texts of single recipients would be paid for and never sent. */
+function checkAi(ai: unknown, variants: readonly VariantView[]): void {
+  if (!ai || variants.every(({ cloudTemplate }) => !cloudTemplate)) return;
+  const message = 'writes no texts of a template that Meta has approved';
+  throw badRequest('validation_failed', `ai: ${message}`, [{ path: 'ai', code: 'wrong_kind', message }]);
 }
 
 const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
@@ -106,13 +116,15 @@ const audited = (em: EntityManager, { actor }: By, verb: string, row: CampaignRo
 export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Promise<CampaignRow> {
   const { auth } = by;
   return inWorkspaceTx(orm, auth, async (em) => {
-    await checkChannel(em, body.channelId);
+    const variants = await pinContent(em, body);
+    await checkChannel(em, body.channelId, variants);
+    checkAi(body.ai, variants);
     const id = newId();
     await insertCampaign(em, {
       id,
       name: body.name,
       channelId: body.channelId,
-      variants: await pinContent(em, body),
+      variants,
       holdoutPercent: body.holdoutPercent,
       people: peopleOf(body),
       ownerId: onlyOwner(auth, 'contacts') ?? null,
@@ -156,12 +168,14 @@ export function changeCampaign(
   return inWorkspaceTx(orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
     mustMatch(ifMatch, tagOf(row));
-    if (patch.channelId !== undefined) await checkChannel(em, patch.channelId);
     const isNewText = patch.content !== undefined || patch.variants !== undefined;
+    const variants = isNewText ? await pinContent(em, patch) : row.variants;
+    if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
+    checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
     const isChanged = await updateDraft(em, id, {
       name: patch.name ?? row.name,
       channelId: patch.channelId ?? row.channel_id,
-      variants: isNewText ? await pinContent(em, patch) : row.variants,
+      variants,
       holdoutPercent: patch.holdoutPercent ?? row.holdout_percent,
       people: peopleOf({ ...row.people, ...patch }),
       scheduledAt: patch.scheduledAt === undefined ? row.scheduled_at : patch.scheduledAt,

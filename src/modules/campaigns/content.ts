@@ -2,21 +2,30 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { badRequest } from '#src/errors.ts';
 import type { CampaignBody, Content, VariantView } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { findTemplateText, readFieldKeys } from '#src/modules/campaigns/content.query.ts';
+import { textsOf } from '#src/modules/cloud-api/message.ts';
 import { parseTemplate } from '#src/modules/templates/template.ts';
 
 const refuse = (path: string, code: string, message: string) =>
   badRequest('validation_failed', `${path}: ${message}`, [{ path, code, message }]);
 
 async function pin(em: EntityManager, content: Content, path: string, keys: ReadonlySet<string>) {
+  const { cloudTemplate = null } = content;
+  for (const [where, text] of cloudTemplate ? textsOf(cloudTemplate) : [])
+    check(text, `${path}.cloudTemplate.${where}`, keys);
   if ('templateId' in content) {
     const found = await findTemplateText(em, content.templateId);
     if (!found) throw refuse(`${path}.templateId`, 'not_found', 'there is no such template');
-    return { text: found.body, templateId: content.templateId, templateVersion: found.version };
+    return { text: found.body, templateId: content.templateId, templateVersion: found.version, cloudTemplate };
   }
-  const parsed = parseTemplate(content.text, keys);
-  if (!('fault' in parsed)) return { text: content.text, templateId: null, templateVersion: null };
+  check(content.text, `${path}.text`, keys);
+  return { text: content.text, templateId: null, templateVersion: null, cloudTemplate };
+}
+
+function check(text: string, path: string, keys: ReadonlySet<string>): void {
+  const parsed = parseTemplate(text, keys);
+  if (!('fault' in parsed)) return;
   const { code, message, line, column } = parsed.fault;
-  throw refuse(`${path}.text`, code, `${message} (line ${line}, column ${column})`);
+  throw refuse(path, code, `${message} (line ${line}, column ${column})`);
 }
 
 /**

@@ -119,7 +119,7 @@ export function deliveryRoutes(rt: Runtime) {
           const text = typeof request.body === 'string' ? request.body : '';
           const channel = await findAnyTarget(systemPool, id);
           const refused = unauthenticated('The signature is not good.', 'invalid_signature');
-          if (!channel?.secrets) throw refused;
+          if (channel?.kind !== 'webhook' || !channel.secrets) throw refused;
           const key = await openKey(vault, channel.workspaceId, id, channel.secrets);
           if (!isSigned(key, request.headers, text, Date.now() / 1000)) throw refused;
           const said = CallbackBody.safeParse(parse(text));

@@ -56,6 +56,13 @@ export interface Acked {
   status: string;
 }
 
+/** An attempt that reached nobody and is given back for later, without using one of its item's tries. */
+export interface Deferral extends Attempt {
+  waitMs: number;
+  /** Why it waits. */
+  code: string;
+}
+
 export interface MessageStatus {
   itemId: string | null;
   messageId: string | null;
@@ -98,8 +105,15 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     /** Notes that attempts are about to have an effect. @returns the items that may be sent now; the others must not be */
     begin: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
       ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
-    /** Notes how attempts ended; each item once in a call. May be repeated, and come late. */
-    async ack(workspaceId: string, acks: readonly Ack[]): Promise<Acked[]> {
+    /**
+     * Notes how attempts ended; each item once in a call. May be repeated, and come late.
+     * @param by `cloud_ack` where a refusal may have overtaken the acceptance
+     */
+    async ack(
+      workspaceId: string,
+      acks: readonly Ack[],
+      by: 'campaign_ack' | 'cloud_ack' = 'campaign_ack',
+    ): Promise<Acked[]> {
       const asked = acks.map(
         ({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
           ...ack,
@@ -108,7 +122,7 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
           is_channels,
         }),
       );
-      return ask<Acked>(workspaceId, 'ack', '* from campaign_ack($1::json, $2, $3)', [
+      return ask<Acked>(workspaceId, by, `* from ${by}($1::json, $2, $3)`, [
         JSON.stringify(asked),
         MAX_ATTEMPTS,
         BACKOFF_MS,
@@ -117,6 +131,11 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     /** Gives claimed items back that were not begun. */
     release: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
       ids(workspaceId, 'release', 'campaign_release($1::json) as id', [JSON.stringify(attempts)]),
+    /** Gives items back for later that were not begun, or of which the other side said that nothing happened. */
+    defer: (workspaceId: string, deferrals: readonly Deferral[]): Promise<Set<string>> =>
+      ids(workspaceId, 'defer', 'campaign_defer($1::json) as id', [
+        JSON.stringify(deferrals.map(({ waitMs: wait_ms, ...deferral }) => ({ ...deferral, wait_ms }))),
+      ]),
     /** Ends claimed items that cannot be sent as they are. */
     skip: (workspaceId: string, skipped: readonly (Attempt & { reason: string })[]): Promise<Set<string>> =>
       ids(workspaceId, 'skip', 'campaign_skip($1::json) as id', [JSON.stringify(skipped)]),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EgressFailed, EgressRefused, type Egress, type EgressAnswer } from '#src/lib/egress.ts';
-import type { Ack, ClaimedItem } from '#src/modules/campaigns/items.query.ts';
+import type { Ack, Attempt, ClaimedItem } from '#src/modules/campaigns/items.query.ts';
 import { retryAfterMs } from '#src/modules/webhooks/schedule.ts';
 import { signatureHeaders, type SigningKey } from '#src/modules/webhooks/signature.ts';
 
@@ -15,7 +15,7 @@ const NoEffect = z.object({ effect: z.literal('none') });
 /** Refusals that are the gateway's affair, and say nothing of the number that was to be written to. */
 const CHANNELS = new Set([401, 403, 404, 405, 410, 429]);
 
-type Outcome = Omit<Ack, 'itemId' | 'attemptId' | 'fence'>;
+export type Outcome = Omit<Ack, keyof Attempt>;
 const NOTHING = { retryable: false, isChannels: false, code: null, messageId: null, retryAfterMs: null };
 const unknown = (code: string): Outcome => ({ ...NOTHING, result: 'unknown', code });
 const retry = (code: string, wait: number | null = null): Outcome => ({

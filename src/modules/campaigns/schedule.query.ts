@@ -8,14 +8,14 @@ export async function startScheduled(systemPool: Pool): Promise<void> {
     where status = 'scheduled' and scheduled_at <= now()`);
 }
 
-/** As the system: campaigns to be prepared, and webhook channels with something that may be sent now. */
+/** As the system: campaigns to be prepared, and channels that workers send for with something that may be sent now. */
 export async function findToWake(systemPool: Pool, limit: number): Promise<{ workspaceId: string; jobId: string }[]> {
   const { rows } = await systemPool.query<{ workspaceId: string; jobId: string }>({
     name: 'campaigns-to-wake',
     text: `select c.workspace_id as "workspaceId", c.id as "jobId" from campaign c where c.status = 'preparing'
       union
       select c.workspace_id, c.channel_id from campaign c
-        join channel h on h.workspace_id = c.workspace_id and h.id = c.channel_id and h.kind = 'webhook' and h.state = 'active'
+        join channel h on h.workspace_id = c.workspace_id and h.id = c.channel_id and h.kind in ('webhook', 'cloud_api') and h.state = 'active'
         left join channel_flow f on f.workspace_id = c.workspace_id and f.channel_id = c.channel_id
         where c.status = 'running' and coalesce(greatest(f.not_before, f.blocked_until), '-infinity') <= now()
           and exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'pending'

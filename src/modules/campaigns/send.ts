@@ -2,9 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createBatcher } from '#src/db/batch.ts';
 import type { Egress } from '#src/lib/egress.ts';
-import type { Ack, Acked, ClaimedItem, Items } from '#src/modules/campaigns/items.query.ts';
-import { postItem } from '#src/modules/campaigns/post.ts';
-import { renderTemplate } from '#src/modules/templates/template.ts';
+import { createGateway, type Carrier, type Ready } from '#src/modules/campaigns/carrier.ts';
+import type { Ack, Acked, Attempt, ClaimedItem, Items } from '#src/modules/campaigns/items.query.ts';
 import type { SigningKey } from '#src/modules/webhooks/signature.ts';
 
 /** Messages of one channel under way at once. */
@@ -28,28 +27,13 @@ export interface SendResources {
   leaving: AbortSignal;
 }
 
-export interface SendingChannel {
-  workspaceId: string;
-  id: string;
-  url: string;
-  key: SigningKey;
-}
+/** A gateway by its address and key, or whatever else carries messages. */
+export type SendingChannel = { workspaceId: string; id: string } & (
+  | { url: string; key: SigningKey }
+  | { carrier: Carrier }
+);
 
-type Rendered = ClaimedItem & { text: string };
-
-/** Fills in texts; an item whose variables say nothing, with nothing to stand in for them, is skipped. */
-function render(claimed: readonly ClaimedItem[]) {
-  const ready: Rendered[] = [];
-  const skipped: (ClaimedItem & { reason: string })[] = [];
-  for (const item of claimed) {
-    const { text, unresolved } = renderTemplate({ body: item.template }, item.contact);
-    if (unresolved.length > 0 || text.trim() === '') skipped.push({ ...item, reason: 'unresolved_variables' });
-    else ready.push({ ...item, text });
-  }
-  return { ready, skipped };
-}
-
-const attemptOf = ({ itemId, attemptId, fence }: ClaimedItem) => ({ itemId, attemptId, fence });
+const attemptOf = ({ itemId, attemptId, fence }: Attempt): Attempt => ({ itemId, attemptId, fence });
 
 /**
  * Sends what a channel may send now, some at once, until nothing is due, or its turn is over.
@@ -60,14 +44,15 @@ export async function sendChannel(rt: SendResources, channel: SendingChannel): P
   const { workspaceId, id: channelId } = channel;
   const endsAt = performance.now() + TURN_MS;
   const underWay = new Set<Promise<void>>();
-  const note = createNote(rt, workspaceId);
+  const carrier = 'carrier' in channel ? channel.carrier : createGateway(rt.egress, channel);
+  const note = createNote(rt, workspaceId, carrier);
   let againInMs: number | null = 1;
   while (performance.now() < endsAt && !stopping.aborted) {
     if (underWay.size >= LANES) {
       await Promise.race(underWay);
       continue;
     }
-    const claim = { channelId, max: LANES - underWay.size, holder: rt.holder, horizonMs: 0 };
+    const claim = { channelId, max: LANES - underWay.size, holder: rt.holder, horizonMs: carrier.horizonMs };
     const { items: claimed, againAt } = await items.claim(workspaceId, claim);
     if (claimed.length === 0) {
       const waitMs = againAt === null ? Infinity : Math.max(1, new Date(againAt).getTime() - Date.now());
@@ -75,8 +60,8 @@ export async function sendChannel(rt: SendResources, channel: SendingChannel): P
       againInMs = waitMs <= SOON_MS ? waitMs : null;
       break;
     }
-    for (const item of await beginAll(rt, workspaceId, claimed)) {
-      const one = sendOne(rt, channel, item, note).finally(() => underWay.delete(one));
+    for (const item of await beginAll(rt, workspaceId, carrier, claimed)) {
+      const one = sendOne(rt, workspaceId, item, note).finally(() => underWay.delete(one));
       underWay.add(one);
     }
   }
@@ -88,9 +73,10 @@ export async function sendChannel(rt: SendResources, channel: SendingChannel): P
 async function beginAll(
   { items, stopping }: SendResources,
   workspaceId: string,
+  carrier: Carrier,
   claimed: readonly ClaimedItem[],
-): Promise<Rendered[]> {
-  const { ready, skipped } = render(claimed);
+): Promise<Ready[]> {
+  const { ready, skipped, deferred } = await carrier.sieve(claimed);
   if (skipped.length > 0) {
     await items.skip(
       workspaceId,
@@ -98,6 +84,10 @@ async function beginAll(
     );
     for (const campaignId of new Set(skipped.map((item) => item.campaignId)))
       await items.settle(workspaceId, campaignId);
+  }
+  if (deferred.length > 0) {
+    const wait = deferred.map((item) => ({ ...attemptOf(item), waitMs: item.waitMs, code: item.code }));
+    await items.defer(workspaceId, wait);
   }
   if (ready.length === 0) return [];
   if (stopping.aborted) {
@@ -108,44 +98,52 @@ async function beginAll(
   return ready.filter(({ itemId }) => begun.has(itemId));
 }
 
-async function sendOne(
-  rt: SendResources,
-  channel: SendingChannel,
-  item: Rendered,
-  note: (ack: Ack) => Promise<Acked>,
-): Promise<void> {
+async function sendOne(rt: SendResources, workspaceId: string, item: Ready, note: Note): Promise<void> {
   try {
-    const outcome = await postItem(rt.egress, channel, item, rt.leaving);
-    await note({ ...attemptOf(item), ...outcome });
-    if (outcome.result !== 'sent') await rt.items.settle(channel.workspaceId, item.campaignId);
+    const end = await item.carry(rt.leaving);
+    if (end.result === 'deferred') {
+      const { waitMs, code } = end;
+      await persist(rt, () => rt.items.defer(workspaceId, [{ ...attemptOf(item), waitMs, code }]));
+    } else {
+      await note({ ...attemptOf(item), ...end });
+      if (end.result !== 'sent') await rt.items.settle(workspaceId, item.campaignId);
+    }
   } catch (error) {
     // It stays begun: its lease makes it unknown, which is what it is.
     rt.log.error({ err: error, item: item.itemId }, 'The end of a message could not be noted');
   }
 }
 
-/** Notes ends, those of one moment in one statement; keeps trying while the database is away, for as long as the attempt is this process's. */
-function createNote({ items, leaseMs, log }: SendResources, workspaceId: string): (ack: Ack) => Promise<Acked> {
+type Note = (ack: Ack) => Promise<Acked>;
+
+/** Notes ends, those of one moment in one statement. */
+function createNote(rt: SendResources, workspaceId: string, { ackBy }: Carrier): Note {
   const run = createBatcher<Ack, Acked>({
     max: ACKS_AT_ONCE,
     run: async (acks) => {
-      const acked = new Map((await items.ack(workspaceId, acks)).map((one) => [one.itemId, one]));
+      const acked = new Map((await rt.items.ack(workspaceId, acks, ackBy)).map((one) => [one.itemId, one]));
       return acks.map(({ itemId }) => {
         const value = acked.get(itemId);
         return value ? { value } : new Error('There is no such item');
       });
     },
   });
-  return async (ack) => {
-    const giveUpAt = performance.now() + leaseMs;
-    for (let wait = 100; ; wait = Math.min(2000, wait * 2)) {
-      try {
-        return await run(ack);
-      } catch (error) {
-        if (performance.now() > giveUpAt) throw error;
-        log.warn({ err: error }, 'The end of a message could not be noted yet');
-        await sleep(wait);
-      }
+  return (ack) => persist(rt, () => run(ack));
+}
+
+/** Keeps trying while the database is away, for as long as the attempt is this process's. */
+async function persist<Result>(
+  { leaseMs, log }: Pick<SendResources, 'leaseMs' | 'log'>,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const giveUpAt = performance.now() + leaseMs;
+  for (let wait = 100; ; wait = Math.min(2000, wait * 2)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > giveUpAt) throw error;
+      log.warn({ err: error }, 'The end of a message could not be noted yet');
+      await sleep(wait);
     }
-  };
+  }
 }

@@ -8,17 +8,31 @@ import { mustFindCampaign } from '#src/modules/campaigns/campaigns.service.ts';
 import type { TestView } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { postItem } from '#src/modules/campaigns/post.ts';
 import { openKey } from '#src/modules/channels/channel-keys.ts';
-import { countSends, readTarget } from '#src/modules/channels/channels.query.ts';
+import { countSends, readTarget, type ChannelTarget } from '#src/modules/channels/channels.query.ts';
+import { sendMessage } from '#src/modules/cloud-api/client.ts';
+import { carriedBy, toMessage } from '#src/modules/cloud-api/cloud-carrier.ts';
+import { openCredentials } from '#src/modules/cloud-api/credentials.ts';
+import { payloadOf } from '#src/modules/cloud-api/message.ts';
 import { findContacts } from '#src/modules/contacts/identify.query.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
 import { canonicalPhone, parsePhone } from '#src/modules/contacts/phone.ts';
 import { isSuppressed } from '#src/modules/privacy/suppression.ts';
-import { renderTemplate, type TemplateContact } from '#src/modules/templates/template.ts';
+import type { TemplateContact } from '#src/modules/templates/template.ts';
 import { findTemplateContacts } from '#src/modules/templates/templates.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'pool' | 'vault' | 'egress' | 'config'>;
 type Result = TestView['results'][number];
+/** With the message as the Cloud API takes it. */
+type Prepared = Result & { body: object };
+const resultOf = ({ to, variant, text, outcome, code, messageId }: Prepared): Result => ({
+  to,
+  variant,
+  text,
+  outcome,
+  code,
+  messageId,
+});
 
 const nobody = (phone: string): TemplateContact => ({
   name: '',
@@ -64,9 +78,9 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
     const results = phones.flatMap((to, at) => {
       const contactId = found[at];
       const contact = (typeof contactId === 'string' ? contacts.get(contactId) : undefined) ?? nobody(to);
-      return row.variants.map((variant): Result => {
-        const { text, unresolved } = renderTemplate({ body: variant.text }, { ...contact, phone: to });
-        const one = { to, variant: variant.key, text, messageId: null };
+      return row.variants.map((variant): Prepared => {
+        const { text, unresolved, body } = payloadOf(variant.text, variant.cloudTemplate, { ...contact, phone: to });
+        const one = { to, variant: variant.key, text, messageId: null, body };
         if (suppressed.has(to)) return { ...one, outcome: 'skipped', code: 'suppressed' };
         if (unresolved.length > 0 || text.trim() === '')
           return { ...one, outcome: 'skipped', code: 'unresolved_variables' };
@@ -93,18 +107,39 @@ export async function testCampaign(rt: Needs, by: By, id: string, to: readonly s
   const { row, results, sends } = await prepareTest(rt, by, id, parseAll(to));
   const channel = await readTarget(rt.pool, workspaceId, row.channel_id);
   if (!channel) throw notFound('The channel');
-  if (channel.url === null || channel.secrets === null) return { results };
+  const carry = await openCarrier(rt, { workspaceId, id: row.channel_id }, channel);
+  if (carry === null) return { results: results.map(resultOf) };
   if (channel.state !== 'active') throw conflict('channel_paused', 'The channel is paused.');
-  const { url } = channel;
-  const key = await openKey(rt.vault, workspaceId, row.channel_id, channel.secrets);
   if (sends > 0) await countSends(rt.pool, workspaceId, { channelId: row.channel_id, sends });
-  const send = async (one: Result): Promise<Result> => {
-    if (one.outcome !== 'rendered') return one;
-    const item = { itemId: newId(), attemptId: newId(), to: one.to, text: one.text };
-    const { result: outcome, code, messageId } = await postItem(rt.egress, { url, key }, item, NEVER);
-    return { ...one, outcome, code, messageId };
-  };
+  const send = async ({ body, ...one }: Prepared): Promise<Result> =>
+    one.outcome === 'rendered' ? { ...one, ...(await carry({ ...one, body })) } : one;
   return { results: await Promise.all(results.map(send)) };
 }
 
 const NEVER = new AbortController().signal;
+
+type Carry = (one: Prepared) => Promise<Pick<Result, 'outcome' | 'code' | 'messageId'>>;
+
+/** @returns null where nobody here sends for the channel */
+async function openCarrier(
+  { vault, egress, config }: Needs,
+  { workspaceId, id }: { workspaceId: string; id: string },
+  { kind, url, secrets }: ChannelTarget,
+): Promise<Carry | null> {
+  if (kind === 'cloud_api' && secrets !== null) {
+    const credentials = await openCredentials(vault, workspaceId, id, secrets);
+    const cloud = { egress, baseUrl: config.WHATSAPP_CLOUD_BASE_URL };
+    return async ({ to, body }) => {
+      const end = carriedBy(await sendMessage(cloud, credentials, toMessage(to, body), NEVER), 1);
+      if (end.result === 'deferred') return { outcome: 'failed', code: end.code, messageId: null };
+      return { outcome: end.result, code: end.code, messageId: end.messageId };
+    };
+  }
+  if (url === null || secrets === null) return null;
+  const key = await openKey(vault, workspaceId, id, secrets);
+  return async ({ to, text }) => {
+    const item = { itemId: newId(), attemptId: newId(), to, text };
+    const { result: outcome, code, messageId } = await postItem(egress, { url, key }, item, NEVER);
+    return { outcome, code, messageId };
+  };
+}

@@ -64,12 +64,23 @@ export async function insertChannel(
 export async function updateChannel(
   em: EntityManager,
   id: string,
-  row: Pick<ChannelRow, 'name' | 'phone' | 'url' | 'time_zone' | 'pacing' | 'state'>,
+  row: Pick<ChannelRow, 'name' | 'phone' | 'url' | 'time_zone' | 'pacing' | 'state'> & { secrets: Buffer | null },
 ): Promise<void> {
   await em.execute(
-    `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, state = ?, pause_reason = case when ? = 'active' then null else coalesce(pause_reason, 'by_hand') end, updated_at = now()
+    `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, updated_at = now(),
+        pause_reason = case when ?::text = 'active' then null else coalesce(pause_reason, 'by_hand') end, state = ?::text, secrets = coalesce(decode(?::text, 'hex'), secrets)
       where workspace_id = current_workspace() and id = ?::uuid`,
-    [row.name, row.phone, row.url, row.time_zone, JSON.stringify(row.pacing), row.state, row.state, id],
+    [
+      row.name,
+      row.phone,
+      row.url,
+      row.time_zone,
+      JSON.stringify(row.pacing),
+      row.state,
+      row.state,
+      row.secrets?.toString('hex') ?? null,
+      id,
+    ],
   );
   // What kept it waiting may be no more.
   await em.execute(
@@ -109,6 +120,22 @@ export async function readTarget(pool: Pool, workspaceId: string, id: string): P
     },
   );
   return rows[0];
+}
+
+/** What is known of how a channel is; `health` as it was last noted. */
+export async function readHealth(
+  em: EntityManager,
+  id: string,
+): Promise<{ health: Record<string, unknown>; secrets: Buffer | null; slowed_until: string | null } | undefined> {
+  const [row] = await em.execute<
+    { health: Record<string, unknown>; secrets: string | null; slowed_until: string | null }[]
+  >(
+    `select c.health, encode(c.secrets, 'hex') as secrets, (select to_char(f.slowed_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+        from channel_flow f where f.workspace_id = c.workspace_id and f.channel_id = c.id and f.slowed_until > now()) as slowed_until
+      from channel c where c.workspace_id = current_workspace() and c.id = ?::uuid`,
+    [id],
+  );
+  return row && { ...row, secrets: row.secrets === null ? null : Buffer.from(row.secrets, 'hex') };
 }
 
 /** A channel of whichever workspace, as the system: for what comes signed with its secret and says no workspace. */

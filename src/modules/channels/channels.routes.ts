@@ -9,6 +9,7 @@ import {
   ChannelPage,
   ChannelPatch,
   ChannelView,
+  HealthView,
   NewChannelView,
   PacingPatch,
 } from '#src/modules/channels/channels.schemas.ts';
@@ -19,6 +20,7 @@ import {
   readChannel,
   removeChannel,
 } from '#src/modules/channels/channels.service.ts';
+import { channelHealth, checkChannel } from '#src/modules/channels/health.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['channels'], security: [{ bearer: [] }] };
@@ -106,6 +108,23 @@ export function channelRoutes(rt: Runtime) {
           }),
       });
     }
+
+    app.get('/api/channels/:id/health', {
+      config: read,
+      schema: { ...schema, summary: 'How it is, as far as is known', params: IdParams, response: { 200: HealthView } },
+      handler: (request) => channelHealth(rt, { workspaceId: authOf(request).workspaceId, id: request.params.id }),
+    });
+
+    app.post('/api/channels/:id/test', {
+      config: manage,
+      schema: {
+        ...schema,
+        summary: 'Ask Meta how a number of the Cloud API is',
+        params: IdParams,
+        response: { 200: HealthView },
+      },
+      handler: (request) => checkChannel(rt, { workspaceId: authOf(request).workspaceId, id: request.params.id }),
+    });
 
     app.delete('/api/channels/:id', {
       config: manage,

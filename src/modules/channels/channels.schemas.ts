@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { nameText } from '#src/http/fields.ts';
 import { pageOf } from '#src/http/page.ts';
+import { CloudCredentials, CloudCredentialsPatch } from '#src/modules/cloud-api/credentials.ts';
 
 const CLOCK = /^(?:[01]\d|2[0-3]):[0-5]\d$/;
 /** Hours of some days of the week, Monday being 1, by local clocks. */
@@ -73,7 +74,10 @@ const FREE: Pacing = {
   warmUp: false,
   windows: [],
 };
-export const defaultPacing = (kind: string): Pacing => (kind === 'webhook' ? FREE : CAREFUL);
+/** A number of the Cloud API: somewhat below Meta's 80 messages a second, which what people write counts towards. */
+const FAST: Pacing = { ...FREE, minDelayMs: 15, maxDelayMs: 15, perContactDay: 1, perContactWeek: 3 };
+const PACINGS: Record<string, Pacing> = { webhook: FREE, cloud_api: FAST };
+export const defaultPacing = (kind: string): Pacing => PACINGS[kind] ?? CAREFUL;
 
 const fields = {
   name: nameText(120),
@@ -86,19 +90,28 @@ const fields = {
 export const ChannelBody = z
   .strictObject({
     ...fields,
-    kind: z.enum(['extension', 'webhook']),
+    kind: z.enum(['extension', 'cloud_api', 'webhook']),
     phone: fields.phone.optional(),
     url: fields.url.optional(),
     timeZone: fields.timeZone.optional(),
     pacing: fields.pacing.default({}),
+    credentials: CloudCredentials.optional(),
   })
   .refine(({ kind, url }) => (kind === 'webhook') === (url !== undefined), {
     path: ['url'],
     message: 'is for channels of the kind webhook, and they need it',
+  })
+  .refine(({ kind, credentials }) => (kind === 'cloud_api') === (credentials !== undefined), {
+    path: ['credentials'],
+    message: 'are for channels of the kind cloud_api, and they need them',
+  })
+  .refine(({ kind, phone }) => kind !== 'cloud_api' || phone !== undefined, {
+    path: ['phone'],
+    message: 'is needed: the number as people see it',
   });
 export type ChannelBody = z.infer<typeof ChannelBody>;
 export const ChannelPatch = z
-  .strictObject(fields)
+  .strictObject({ ...fields, credentials: CloudCredentialsPatch })
   .partial()
   .refine((patch) => Object.keys(patch).length > 0, 'must change something');
 export type ChannelPatch = z.infer<typeof ChannelPatch>;
@@ -123,3 +136,26 @@ export type ChannelView = z.infer<typeof ChannelView>;
 export const ChannelPage = pageOf(ChannelView);
 /** The only answer that has the secret: what it posts is signed with it, and what is posted back to it. */
 export const NewChannelView = ChannelView.extend({ secret: z.string().optional() }).meta({ id: 'NewChannel' });
+
+/** How a channel is; what Meta says of a number as it was last told or asked (`checkedAt`). */
+export const HealthView = z
+  .object({
+    state: z.enum(['active', 'paused']),
+    pauseReason: z.string().nullable(),
+    /** It was too fast for Meta, and keeps still until then. */
+    slowedUntil: z.iso.datetime().nullable(),
+    quality: z.string().nullable(),
+    status: z.string().nullable(),
+    verifiedName: z.string().nullable(),
+    throughput: z.string().nullable(),
+    /** How many people may be written to in 24 hours who did not write first; of all numbers of the business together. */
+    messagingLimit: z.string().nullable(),
+    /** What Meta last told of the number by itself. */
+    event: z.string().nullable(),
+    eventAt: z.iso.datetime().nullable(),
+    /** Why Meta could not be asked, as `cloud_190` for a token that is refused. */
+    problem: z.string().nullable(),
+    checkedAt: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'ChannelHealth' });
+export type HealthView = z.infer<typeof HealthView>;

@@ -14,6 +14,7 @@ import {
   findChannel,
   findChannels,
   insertChannel,
+  readHealth,
   updateChannel,
   type ChannelRow,
 } from '#src/modules/channels/channels.query.ts';
@@ -24,6 +25,7 @@ import {
   type ChannelView,
   type Pacing,
 } from '#src/modules/channels/channels.schemas.ts';
+import { openCredentials, sealCredentials, type CloudCredentials } from '#src/modules/cloud-api/credentials.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { makeSecret } from '#src/modules/webhooks/signature.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -78,7 +80,7 @@ function withRange(base: Pacing, patch: Partial<Pacing>): Pacing {
   return checkPacing({ ...base, ...patch, minDelayMs, maxDelayMs });
 }
 
-const find = async (em: EntityManager, id: string, lock = false): Promise<ChannelRow> => {
+export const findChannelRow = async (em: EntityManager, id: string, lock = false): Promise<ChannelRow> => {
   const row = await findChannel(em, id, lock);
   if (!row) throw notFound('The channel');
   return row;
@@ -105,11 +107,15 @@ export async function createChannel(rt: Needs, workspaceId: string, actor: Actor
   const pacing = withRange(defaultPacing(body.kind), body.pacing);
   const id = newId();
   const secret = url === null ? undefined : makeSecret(false).secret;
-  const secrets = secret === undefined ? null : await sealSecret(rt.vault, workspaceId, id, secret);
+  const { credentials } = body;
+  const secrets =
+    secret !== undefined
+      ? await sealSecret(rt.vault, workspaceId, id, secret)
+      : credentials && (await sealCredentials(rt.vault, workspaceId, id, credentials));
   const { name, kind, timeZone = null } = body;
   const made = await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
-    await insertChannel(em, { id, name, kind, phone, url, timeZone, pacing, secrets });
-    const row = await find(em, id);
+    await insertChannel(em, { id, name, kind, phone, url, timeZone, pacing, secrets: secrets ?? null });
+    const row = await findChannelRow(em, id);
     await appendAudit(em, actor, { action: 'channel.created', target: { type: 'channel', id }, after: noted(row) });
     return viewOf(row);
   }).catch(notTaken);
@@ -128,7 +134,7 @@ export async function listChannels(
 
 /** @throws AppError 404 */
 export const readChannel = async ({ orm }: Needs, workspaceId: string, id: string): Promise<ChannelView> =>
-  viewOf(await inWorkspaceTx(orm, { workspaceId }, (em) => find(em, id)));
+  viewOf(await inWorkspaceTx(orm, { workspaceId }, (em) => findChannelRow(em, id)));
 
 /** Changes a channel; a pause holds from the moment it is answered. @throws AppError 400, 404, 409, 412 */
 export function changeChannel(
@@ -141,10 +147,12 @@ export function changeChannel(
   const url = patch.url === undefined ? undefined : checkUrl(rt, patch.url);
   const phone = patch.phone === undefined ? undefined : checkPhone(patch.phone);
   return inWorkspaceTx(rt.orm, { workspaceId: key.workspaceId }, async (em) => {
-    const row = await find(em, key.id, true);
+    const row = await findChannelRow(em, key.id, true);
     mustMatch(ifMatch, etagOf(viewOf(row)));
     if (url !== undefined && row.kind !== 'webhook')
       throw badRequest('validation_failed', 'url is for channels of the kind webhook.');
+    const { credentials } = patch;
+    const secrets = credentials === undefined ? null : await resealed(em, rt, key, row.kind, credentials);
     await updateChannel(em, key.id, {
       name: patch.name ?? row.name,
       phone: phone ?? row.phone,
@@ -152,18 +160,38 @@ export function changeChannel(
       time_zone: patch.timeZone ?? row.time_zone,
       pacing: withRange({ ...defaultPacing(row.kind), ...row.pacing }, patch.pacing ?? {}),
       state: patch.state ?? row.state,
+      secrets,
     });
-    const changed = await find(em, key.id);
-    const [before, after] = [noted(row), noted(changed)];
+    const changed = await findChannelRow(em, key.id);
+    const [before, after] = [
+      noted(row),
+      { ...noted(changed), ...(credentials && { renewed: Object.keys(credentials) }) },
+    ];
     await appendAudit(em, actor, { action: 'channel.changed', target: { type: 'channel', id: key.id }, before, after });
     return viewOf(changed);
   }).catch(notTaken);
 }
 
+/** What is not named of a channel's credentials stays. @throws AppError 400 for a channel that has none */
+async function resealed(
+  em: EntityManager,
+  { vault }: Needs,
+  { workspaceId, id }: { workspaceId: string; id: string },
+  kind: ChannelRow['kind'],
+  patch: Partial<CloudCredentials>,
+): Promise<Buffer> {
+  const sealed = kind === 'cloud_api' ? (await readHealth(em, id))?.secrets : null;
+  if (!sealed) throw badRequest('validation_failed', 'credentials are for channels of the kind cloud_api.');
+  return sealCredentials(vault, workspaceId, id, {
+    ...(await openCredentials(vault, workspaceId, id, sealed)),
+    ...patch,
+  });
+}
+
 /** @throws AppError 404; 409 when campaigns were made for it */
 export function removeChannel({ orm }: Needs, key: { workspaceId: string; id: string }, actor: Actor): Promise<void> {
   return inWorkspaceTx(orm, { workspaceId: key.workspaceId }, async (em) => {
-    const row = await find(em, key.id, true);
+    const row = await findChannelRow(em, key.id, true);
     if (!(await deleteChannel(em, key.id)))
       throw conflict('channel_in_use', 'Campaigns were made for this channel; pause it instead.');
     const target = { type: 'channel', id: key.id };
