@@ -9,9 +9,11 @@ import { addOperations } from './commands/operations.ts';
 import type { Act, Context, GlobalOptions } from './context.ts';
 import { EXIT, Interrupted, STOP_SIGNALS, verdictOf } from './exit.ts';
 import { Output } from './output.ts';
+import packageOfThis from '../package.json' with { type: 'json' };
 
 function createProgram(act: Act): Command {
   const program = new Command('whatshybrid')
+    .version(packageOfThis.version)
     .description('Imports, campaigns and long work of a WhatsHybrid workspace, from a terminal or a script.')
     .option('--json', 'JSON on stdout: one value, or a line for each that is told')
     .option('--url <address>', 'the backend; else WHATSHYBRID_URL, else where you are signed in')

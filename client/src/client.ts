@@ -7,6 +7,7 @@ import { memoryStorage, type Storage } from './storage.ts';
 import { type TokenAnswer, TokenKeeper, type Tokens } from './tokens.ts';
 import type { MatchingEventType, Session, User, Workspace, WorkspaceEvent } from './types.ts';
 import { watchState, type WatchOptions } from './watch.ts';
+import { isObject } from './wire.ts';
 import { WorkspaceEvents } from './workspace-events.ts';
 
 export interface BackendClientOptions {
@@ -180,8 +181,10 @@ export class BackendClient {
       const stops = [
         this.events.on(events, (event) => (isAbout(event) ? changed() : undefined)),
         this.events.onResync(changed),
-        // What happened while the connection was away is not all told again.
-        this.bus.on('socket.state', changed),
+        // What happened before it was there is not all told.
+        this.bus.on('socket.state', (payload) =>
+          isObject(payload) && payload['state'] === 'ready' ? changed() : undefined,
+        ),
       ];
       return () => stops.forEach((stop) => stop());
     };
