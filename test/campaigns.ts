@@ -2,7 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import { openPool } from '#src/db/pool.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { createEventRelay } from '#src/events/relay.ts';
+import { enrolConsumer } from '#src/events/relay.query.ts';
 import { newId } from '#src/lib/ids.ts';
+import { createInboundConsumer } from '#src/modules/campaigns/inbound.ts';
 import { createItems } from '#src/modules/campaigns/items.query.ts';
 import { prepareCampaign } from '#src/modules/campaigns/prepare.ts';
 import { scheduleCampaigns, tendCampaigns } from '#src/modules/campaigns/schedule.ts';
@@ -35,8 +38,9 @@ export async function addContacts(
       [JSON.stringify(rows)],
     );
     await em.execute(
-      `insert into contact_identity (workspace_id, id, contact_id, kind, value) select current_workspace(), gen_random_uuid(), r.id, 'wa_id', r."waId"
-        from json_to_recordset(?::json) as r (id uuid, "waId" text) where r."waId" is not null`,
+      `insert into contact_identity (workspace_id, id, contact_id, kind, value)
+        select current_workspace(), gen_random_uuid(), r.id, k.kind, k.value from json_to_recordset(?::json) as r (id uuid, phone text, "waId" text)
+          cross join lateral (values ('phone', r.phone), ('wa_id', r."waId")) k (kind, value) where k.value is not null`,
       [JSON.stringify(rows)],
     );
   });
@@ -54,6 +58,9 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
   const systemPool = openPool(test.config, { name: 'campaigns', role: 'wh_system', max: 4 }, rt.log);
   const leaseMs = test.config.CAMPAIGN_LEASE_MS;
   const items = createItems(rt.pool, { leaseMs, appSecret: test.config.APP_SECRET });
+  const inbound = createInboundConsumer(test.config.APP_SECRET);
+  await enrolConsumer(systemPool, inbound.name);
+  const relay = createEventRelay({ pool: systemPool, consumers: [inbound], log: rt.log, metrics: rt.metrics });
   const stopping = new AbortController();
   const leaving = new AbortController();
   const worker = {
@@ -93,6 +100,11 @@ export async function openCampaignTest(env: Record<string, string> = {}) {
     run,
     wakeAll,
     tend: () => tendCampaigns(systemPool),
+    /** Has campaigns hear of what people wrote. */
+    async hear(): Promise<void> {
+      await relay.place();
+      while ((await relay.consume(inbound)) > 0);
+    },
     /** Until nothing is to be done now. */
     async flow(): Promise<void> {
       await tendCampaigns(systemPool);
@@ -157,6 +169,14 @@ export async function aCampaigner(test: CampaignTest) {
       });
       if (made.status !== 201) throw new Error(made.text);
       return made.body.id;
+    },
+    /** Somebody writes, and the extension stores it. */
+    async receives(phone: string, body: string): Promise<void> {
+      const waId = `${phone.slice(1)}@c.us`;
+      const message = { providerId: randomUUID(), chat: { waId }, direction: 'inbound', body, sentAt: new Date().toISOString() };
+      const stored = await call('POST', '/api/messages/sync', { channel: { externalId: 'phone' }, messages: [message] });
+      if (stored.body.counts?.created !== 1) throw new Error(stored.text);
+      await test.hear();
     },
     start: (id: string, key: string = randomUUID()) =>
       call('POST', `/api/campaigns/${id}/start`, undefined, { 'idempotency-key': key }),

@@ -171,6 +171,7 @@ export interface WorkspaceEvents {
   'campaign.paused': { campaignId: string; reason: 'by_hand' | 'unknown_in_a_row' | 'failures_in_a_row' };
   'campaign.completed': { campaignId: string; status: 'completed' | 'completed_with_unknown' };
   'campaign.item.unknown': { campaignId: string; itemId: string; contactId: string | null };
+  'channel.state_changed': { channelId: string; state: 'active' | 'paused'; reason: string | null };
   /** Once a second at most. */
   'campaign.progressed': { campaignId: string; counters: Record<string, number> };
   'deal.created': OfDeal;

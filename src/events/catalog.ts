@@ -158,6 +158,11 @@ export const EVENTS = {
     'Nobody knows whether a message of a campaign arrived; it is not sent again unless somebody says so',
     z.object({ campaignId: z.uuid(), itemId: z.uuid(), contactId: z.uuid().nullable() }),
   ),
+  'channel.state_changed': event(
+    'campaigns:read',
+    'A channel was stopped, by somebody (by_hand) or by itself, or goes on',
+    z.object({ channelId: z.uuid(), state: z.enum(['active', 'paused']), reason: z.string().nullable() }),
+  ),
   'campaign.progressed': {
     ...event(
       'campaigns:read',

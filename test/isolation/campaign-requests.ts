@@ -38,6 +38,7 @@ export const CAMPAIGN_REQUESTS: Record<string, Entry> = {
   'PATCH /api/campaigns/:id': { params: someCampaign, body: () => ({ name: 'Ano novo' }) },
   'DELETE /api/campaigns/:id': { params: someCampaign },
   'POST /api/campaigns/:id/duplicate': { params: someCampaign },
+  'POST /api/campaigns/:id/test': { params: someCampaign, body: () => ({ to: ['+5511987654321'] }) },
   'POST /api/campaigns/:id/schedule': { params: someCampaign, body: () => ({ scheduledAt: inAnHour() }) },
   // Without an Idempotency-Key, once the campaign is found.
   'POST /api/campaigns/:id/start': { params: someCampaign, ok: [400] },
@@ -48,6 +49,7 @@ export const CAMPAIGN_REQUESTS: Record<string, Entry> = {
   'GET /api/campaigns/:id/items': { params: someCampaign },
   'GET /api/campaigns/:id/items/:itemId/attempts': { params: noItem, ok: [404] },
   'POST /api/campaigns/:id/items/:itemId/resolve': { params: noItem, body: () => ({ as: 'sent' }), ok: [409] },
+  'POST /api/campaigns/:id/resolve-unknown': { params: someCampaign, body: () => ({ as: 'sent' }) },
   'GET /api/campaigns/:id/progress': { params: someCampaign },
   'GET /api/campaigns/:id/report': { params: someCampaign },
   'GET /api/campaigns/:id/report.csv': { params: someCampaign },

@@ -12,7 +12,7 @@ interface Condition {
 }
 
 /** Everybody it could be; a campaign beyond is refused, not cut. */
-export const MAX_RECIPIENTS = 200_000;
+export const MAX_RECIPIENTS = 1_000_000;
 const SAMPLE = 10;
 
 const byIds = (ids: readonly string[]): Condition => ({
@@ -135,7 +135,13 @@ export async function previewAudience(
 export async function freezeAudience(
   em: EntityManager,
   people: People,
-  { ownerId, pads, channelId, parting }: { ownerId: string | null; pads: Pads; channelId: string; parting: Parting },
+  {
+    ownerId,
+    pads,
+    channelId,
+    awaitsTexts,
+    parting,
+  }: { ownerId: string | null; pads: Pads; channelId: string; awaitsTexts: boolean; parting: Parting },
 ): Promise<{ total: number; excluded: Record<string, number> }> {
   const { campaignId, holdoutPercent: percent, weights } = parting;
   const { sql, params } = await judged(em, people, {
@@ -150,14 +156,14 @@ export async function freezeAudience(
       steps as materialized (select (at - 1)::int as variant, sum(w::int) over (order by at) as upto
         from json_array_elements_text(?::json) with ordinality s (w, at)),
       added as (
-        insert into campaign_item (workspace_id, id, campaign_id, channel_id, contact_id, address_hash, variant)
+        insert into campaign_item (workspace_id, id, campaign_id, channel_id, contact_id, address_hash, variant, awaits_text)
           select current_workspace(), uuidv7(), ?::uuid, ?::uuid, j.id, campaign_address_hash(current_workspace(), j.address),
-            (select min(s.variant) from steps s where (hashtextextended(j.id::text || ?::text, 0) & 9223372036854775807) % ?::int < s.upto)
+            (select min(s.variant) from steps s where (hashtextextended(j.id::text || ?::text, 0) & 9223372036854775807) % ?::int < s.upto), ?::boolean
           from judged j where j.reason is null order by j.id
         returning 1)
       select (select count(*)::int from added) as total,
         (select coalesce(json_object_agg(reason, n), '{}') from (select reason, count(*) as n from judged where reason is not null group by reason) r) as excluded`,
-    [...params, JSON.stringify(weights), campaignId, channelId, campaignId, sum],
+    [...params, JSON.stringify(weights), campaignId, channelId, campaignId, sum, awaitsTexts],
   );
   return row ?? { total: 0, excluded: {} };
 }

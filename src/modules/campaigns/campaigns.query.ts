@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { CampaignStatus, CampaignView, People, VariantView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import type { CampaignAi, CampaignStatus, CampaignView, OnUnknown, People, VariantView } from '#src/modules/campaigns/campaigns.schemas.ts';
 
 export interface CampaignRow {
   id: string;
@@ -15,6 +15,9 @@ export interface CampaignRow {
   max_lateness_minutes: number;
   time_zone: string;
   windows: CampaignView['windows'];
+  on_unknown: OnUnknown;
+  ai: CampaignAi | null;
+  ai_spent_usd: number;
   start_key: string | null;
   total: number;
   counters: Record<string, number>;
@@ -44,7 +47,7 @@ const COUNTED = [
 export const COUNTERS = `(select json_build_object(${COUNTED.map((name) => `'${name}', coalesce(sum(n.${name}), 0)`).join(', ')})
   from campaign_counter n where n.workspace_id = c.workspace_id and n.campaign_id = c.id)`;
 const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent, c.audience as people, c.owner_id, c.status, c.pause_reason,
-    c.max_lateness_minutes, c.time_zone, c.windows, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
+    c.max_lateness_minutes, c.time_zone, c.windows, c.on_unknown, c.ai, c.ai_spent_nano::float8 / 1e9 as ai_spent_usd, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
     ${['scheduled_at', 'started_at', 'finished_at', 'created_at', 'updated_at'].map(at).join(', ')}
   from campaign c where c.workspace_id = current_workspace()`;
 
@@ -78,14 +81,16 @@ export interface NewCampaign {
   maxLatenessMinutes: number;
   timeZone: string | null;
   windows: CampaignView['windows'];
+  onUnknown: OnUnknown;
+  ai: CampaignAi | null;
   createdBy: string;
 }
 
 export async function insertCampaign(em: EntityManager, row: NewCampaign): Promise<void> {
   await em.execute(
     `insert into campaign (workspace_id, id, name, channel_id, variants, holdout_percent, audience, owner_id, scheduled_at, max_lateness_minutes,
-        time_zone, windows, created_by)
-      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::uuid
+        time_zone, windows, on_unknown, ai, created_by)
+      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::text, ?::jsonb, ?::uuid
       from workspace w where w.id = current_workspace()`,
     [
       row.id,
@@ -99,6 +104,8 @@ export async function insertCampaign(em: EntityManager, row: NewCampaign): Promi
       row.maxLatenessMinutes,
       row.timeZone,
       JSON.stringify(row.windows),
+      row.onUnknown,
+      row.ai && JSON.stringify(row.ai),
       row.createdBy,
     ],
   );
@@ -112,7 +119,7 @@ export async function updateDraft(
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `update campaign set name = ?, channel_id = ?::uuid, variants = ?::jsonb, holdout_percent = ?, audience = ?::jsonb, scheduled_at = ?::timestamptz,
-        max_lateness_minutes = ?, time_zone = ?, windows = ?::jsonb, version = version + 1, updated_at = now()
+        max_lateness_minutes = ?, time_zone = ?, windows = ?::jsonb, on_unknown = ?, ai = ?::jsonb, version = version + 1, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid and status in ('draft', 'scheduled', 'missed') returning id`,
     [
       row.name,
@@ -124,6 +131,8 @@ export async function updateDraft(
       row.maxLatenessMinutes,
       row.timeZone,
       JSON.stringify(row.windows),
+      row.onUnknown,
+      row.ai && JSON.stringify(row.ai),
       id,
     ],
   );
@@ -196,19 +205,19 @@ export async function retryFailed(em: EntityManager, id: string): Promise<number
   return row.n;
 }
 
-/** Says how an unknown item ended. @returns whether it was unknown */
-export async function resolveItem(
+/** Says how unknown items of a campaign ended, of all or of one. @returns how many were unknown */
+export async function resolveItems(
   em: EntityManager,
-  key: { campaignId: string; itemId: string },
+  key: { campaignId: string; itemId: string | null },
   as: 'sent' | 'failed' | 'resend',
-): Promise<boolean> {
+): Promise<number> {
   const rows = await em.execute<unknown[]>(
     `update campaign_item set status = ?, outcome = 'resolved', updated_at = now(), next_attempt_at = now(),
         attempt_no = case when ?::boolean then 0 else attempt_no end, sent_at = case when ?::boolean then coalesce(sent_at, now()) else sent_at end
-      where workspace_id = current_workspace() and campaign_id = ?::uuid and id = ?::uuid and status = 'unknown' returning id`,
-    [as === 'resend' ? 'pending' : as, as === 'resend', as === 'sent', key.campaignId, key.itemId],
+      where workspace_id = current_workspace() and campaign_id = ?::uuid and (?::uuid is null or id = ?::uuid) and status = 'unknown' returning id`,
+    [as === 'resend' ? 'pending' : as, as === 'resend', as === 'sent', key.campaignId, key.itemId, key.itemId],
   );
-  return rows.length > 0;
+  return rows.length;
 }
 
 /** Ends the choosing of recipients; in the transaction that wrote them. */

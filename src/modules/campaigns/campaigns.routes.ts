@@ -16,6 +16,8 @@ import {
   PreviewBody,
   PreviewView,
   ScheduleBody,
+  TestBody,
+  TestView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import {
   changeCampaign,
@@ -32,6 +34,7 @@ import {
   turnCampaign,
   viewOf,
 } from '#src/modules/campaigns/campaigns.service.ts';
+import { testCampaign } from '#src/modules/campaigns/test-send.ts';
 import { itemRoutes } from '#src/modules/campaigns/items.routes.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -119,6 +122,18 @@ export function campaignRoutes(rt: Runtime) {
           .header('etag', tagOf(row))
           .send({ ...viewOf(row), notice: NOTICE });
       },
+    });
+
+    app.post('/api/campaigns/:id/test', {
+      config: run,
+      schema: {
+        ...schema,
+        summary: 'Send its texts to a few numbers now, to look at them',
+        params: IdParams,
+        body: TestBody,
+        response: { 200: TestView },
+      },
+      handler: (request) => testCampaign(rt, byOf(request), request.params.id, request.body.to),
     });
 
     app.post('/api/campaigns/:id/schedule', {

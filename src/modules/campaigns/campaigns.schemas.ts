@@ -66,6 +66,29 @@ const People = z.strictObject({
 });
 export type People = z.infer<typeof People>;
 
+/**
+ * What becomes of messages nobody knows the end of, a quarter of an hour later: they wait for somebody; or count as sent; or are sent once more,
+ * with the risk that somebody gets it twice.
+ */
+const OnUnknown = z.enum(['hold', 'assume_sent', 'resend_once']);
+export type OnUnknown = z.infer<typeof OnUnknown>;
+
+const usd = (most: number) => z.number().positive().max(most);
+/** Has a model write each recipient's own text from the campaign's; who gets none in time, or beyond the budget, gets the campaign's. */
+const Ai = z
+  .strictObject({
+    instruction: z.string().trim().min(3).max(2000),
+    /** What all texts together may cost. */
+    budgetUsd: usd(10_000),
+    /** What one may cost. */
+    maxCostUsd: usd(1).default(0.01),
+  })
+  .refine(({ budgetUsd, maxCostUsd }) => maxCostUsd <= budgetUsd, {
+    path: ['maxCostUsd'],
+    message: 'must not be more than budgetUsd',
+  });
+export type CampaignAi = z.output<typeof Ai>;
+
 const Variant = z.strictObject({ content: Content, weight: z.int().min(1).max(100).default(1) });
 const fields = {
   name: nameText(120),
@@ -81,6 +104,8 @@ const fields = {
   timeZone: TimeZone.optional(),
   /** When it sends, within its channel's own windows. */
   windows: Windows.default([]),
+  onUnknown: OnUnknown.default('hold'),
+  ai: Ai.optional(),
 };
 
 const isOneContent = ({ content, variants }: { content?: unknown; variants?: unknown }) =>
@@ -102,6 +127,8 @@ export const CampaignPatch = z
     maxLatenessMinutes: z.int().min(1).max(10_080),
     timeZone: TimeZone,
     windows: Windows,
+    onUnknown: OnUnknown,
+    ai: Ai.nullable(),
     audience: Audience,
     exclude: Exclude,
     requireConsent: z.boolean(),
@@ -165,6 +192,16 @@ export const CampaignView = z
     maxLatenessMinutes: z.int(),
     timeZone: z.string(),
     windows: Windows,
+    onUnknown: OnUnknown,
+    ai: z
+      .object({
+        instruction: z.string(),
+        budgetUsd: z.number(),
+        maxCostUsd: z.number(),
+        /** With what is reserved for texts that are being written. */
+        spentUsd: z.number(),
+      })
+      .nullable(),
     counters: Counters,
     /** Who was meant and left out when it began, by reason. */
     excluded: z.record(z.string(), z.int()),
@@ -215,6 +252,24 @@ export const AttemptsView = z.object({
   ),
 });
 export const ResolveBody = z.strictObject({ as: z.enum(['sent', 'failed', 'resend']) });
+export const ResolvedView = z.object({ resolved: z.int() });
+
+export const TestBody = z.strictObject({ to: z.array(z.string().trim().min(5).max(40)).min(1).max(5) });
+/** What became of a test: of a phone's channel the texts alone, which that phone may send itself. */
+export const TestView = z.object({
+  results: z.array(
+    z.object({
+      /** E.164. */
+      to: z.string(),
+      variant: z.string(),
+      text: z.string(),
+      outcome: z.enum(['sent', 'failed', 'unknown', 'skipped', 'rendered']),
+      code: z.string().nullable(),
+      messageId: z.string().nullable(),
+    }),
+  ),
+});
+export type TestView = z.infer<typeof TestView>;
 
 export const ProgressView = z.object({
   status: z.enum(STATUSES),
@@ -228,7 +283,7 @@ export const ReportView = z.object({
   counters: Counters,
   excluded: z.record(z.string(), z.int()),
   /** Each stage contains the ones behind it. */
-  funnel: z.object({ reached: z.int(), delivered: z.int(), read: z.int(), replied: z.int() }),
+  funnel: z.object({ reached: z.int(), delivered: z.int(), read: z.int(), replied: z.int(), optedOut: z.int() }),
   skipped: z.record(z.string(), z.int()),
   failed: z.record(z.string(), z.int()),
   variants: z.array(

@@ -19,7 +19,7 @@ import {
   insertCampaign,
   moveCampaign,
   noteStart,
-  resolveItem,
+  resolveItems,
   retryFailed,
   updateDraft,
   type CampaignRow,
@@ -58,6 +58,8 @@ export const viewOf = (row: CampaignRow): CampaignView => ({
   maxLatenessMinutes: row.max_lateness_minutes,
   timeZone: row.time_zone,
   windows: row.windows,
+  onUnknown: row.on_unknown,
+  ai: row.ai && { ...row.ai, spentUsd: row.ai_spent_usd },
   counters: countersOf(row),
   excluded: row.excluded,
   startedAt: row.started_at,
@@ -87,7 +89,12 @@ async function checkChannel(em: EntityManager, channelId: string): Promise<void>
 }
 
 const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
-const noted = (row: CampaignRow) => ({ name: row.name, status: row.status, channelId: row.channel_id });
+const noted = (row: CampaignRow) => ({
+  name: row.name,
+  status: row.status,
+  channelId: row.channel_id,
+  onUnknown: row.on_unknown,
+});
 const audited = (em: EntityManager, { actor }: By, verb: string, row: CampaignRow, more: object = {}) =>
   appendAudit(em, actor, {
     action: `campaign.${verb}`,
@@ -113,6 +120,8 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       maxLatenessMinutes: body.maxLatenessMinutes,
       timeZone: body.timeZone ?? null,
       windows: body.windows,
+      onUnknown: body.onUnknown,
+      ai: body.ai ?? null,
       createdBy: auth.userId,
     });
     const row = await mustFindCampaign(em, id);
@@ -159,6 +168,8 @@ export function changeCampaign(
       maxLatenessMinutes: patch.maxLatenessMinutes ?? row.max_lateness_minutes,
       timeZone: patch.timeZone ?? row.time_zone,
       windows: patch.windows ?? row.windows,
+      onUnknown: patch.onUnknown ?? row.on_unknown,
+      ai: patch.ai === undefined ? row.ai : patch.ai,
     });
     if (!isChanged) throw wrongStatus(row, 'changed');
     const changed = await mustFindCampaign(em, id);
@@ -193,6 +204,8 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
       maxLatenessMinutes: row.max_lateness_minutes,
       timeZone: row.time_zone,
       windows: row.windows,
+      onUnknown: row.on_unknown,
+      ai: row.ai,
       createdBy: by.auth.userId,
     });
     const copy = await mustFindCampaign(em, copyId);
@@ -296,6 +309,8 @@ export function scheduleCampaign(
       maxLatenessMinutes: row.max_lateness_minutes,
       timeZone: body.timeZone ?? row.time_zone,
       windows: body.windows ?? row.windows,
+      onUnknown: row.on_unknown,
+      ai: row.ai,
     });
     const after = await mustFindCampaign(em, id);
     await audited(em, by, VERBS.schedule, after);
@@ -319,21 +334,26 @@ export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ re
   return { retried };
 }
 
-/** Says of an item nobody knows the end of how it ended, or has it sent again. @throws AppError 404, 409 */
-export async function resolveUnknown(
+/**
+ * Says of an item nobody knows the end of how it ended, or has it sent again; of all of a campaign where none is named.
+ * @returns how many. @throws AppError 404, 409
+ */
+export function resolveUnknown(
   rt: Needs,
   by: By,
-  key: { campaignId: string; itemId: string },
+  key: { campaignId: string; itemId: string | null },
   as: 'sent' | 'failed' | 'resend',
-): Promise<void> {
-  await inWorkspaceTx(rt.orm, by.auth, async (em) => {
+): Promise<number> {
+  return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, key.campaignId, true);
     await mustBeOwn(by.auth, row);
     if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
-    if (!(await resolveItem(em, key, as)))
+    const resolved = await resolveItems(em, key, as);
+    if (resolved === 0 && key.itemId !== null)
       throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
-    if (as === 'resend') await moveCampaign(em, key.campaignId, 'reopen');
-    await audited(em, by, 'item_resolved', row, { itemId: key.itemId, as });
+    if (as === 'resend' && resolved > 0) await moveCampaign(em, key.campaignId, 'reopen');
+    await audited(em, by, 'items_resolved', row, { itemId: key.itemId, as, items: resolved });
+    return resolved;
   });
 }
 

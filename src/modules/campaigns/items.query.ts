@@ -154,6 +154,19 @@ export async function sweepItems(systemPool: Pool): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
+/** So long may the end of a message that nobody knows still become known by itself, as by a late word of its channel. */
+const UNKNOWN_GRACE_MINUTES = 15;
+
+/** As the system: does with ends that stay unknown what their campaigns chose. @returns how many items it settled */
+export async function settleUnknown(systemPool: Pool): Promise<number> {
+  const { rows } = await systemPool.query<{ n: number }>({
+    name: 'campaigns-settle-unknown',
+    text: `select campaign_settle_unknown($1 * interval '1 minute') as n`,
+    values: [UNKNOWN_GRACE_MINUTES],
+  });
+  return rows[0]?.n ?? 0;
+}
+
 /** As the system: ends campaigns that have nothing left, and pauses those in trouble. */
 export async function settleCampaigns(systemPool: Pool): Promise<void> {
   await systemPool.query(`select campaign_settle(c.workspace_id, c.id) from campaign c where c.status = 'running'

@@ -17,6 +17,7 @@ import {
   ProgressView,
   ReportView,
   ResolveBody,
+  ResolvedView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { countersOf, mustFindCampaign, resolveUnknown } from '#src/modules/campaigns/campaigns.service.ts';
 import { findAttempts, findItem, findItems, readPace, readReport } from '#src/modules/campaigns/report.query.ts';
@@ -111,6 +112,21 @@ export function itemRoutes(app: App, rt: Runtime): void {
       const item = await inWorkspaceTx(orm, authOf(request), (em) => findItem(em, campaignId, itemId));
       if (!item) throw notFound('The item');
       return item;
+    },
+  });
+
+  app.post('/api/campaigns/:id/resolve-unknown', {
+    config: { access: 'campaigns:run' },
+    schema: {
+      ...schema,
+      summary: 'Say the same of all its unknown items at once',
+      params: IdParams,
+      body: ResolveBody,
+      response: { 200: ResolvedView },
+    },
+    handler: async (request) => {
+      const key = { campaignId: request.params.id, itemId: null };
+      return { resolved: await resolveUnknown(rt, byOf(request), key, request.body.as) };
     },
   });
 

@@ -23,6 +23,7 @@ export async function prepareCampaign(
         ownerId: row.owner_id,
         pads: suppressionPads(config.APP_SECRET, workspaceId),
         channelId: row.channel_id,
+        awaitsTexts: row.ai !== null,
         parting: {
           campaignId: id,
           holdoutPercent: row.holdout_percent,

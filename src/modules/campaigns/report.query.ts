@@ -48,7 +48,7 @@ export const findAttempts = (em: EntityManager, itemId: string): Promise<Attempt
   );
 
 export interface ReportRow {
-  funnel: { reached: number; delivered: number; read: number; replied: number };
+  funnel: { reached: number; delivered: number; read: number; replied: number; optedOut: number };
   skipped: Record<string, number>;
   failed: Record<string, number>;
   variants: { variant: number; sent: number; replied: number }[];
@@ -60,7 +60,7 @@ export async function readReport(em: EntityManager, campaignId: string): Promise
     `with mine as materialized (select * from campaign_item where workspace_id = current_workspace() and campaign_id = ?::uuid)
       select (select json_build_object('reached', count(*) filter (where status in ('sent', 'delivered', 'read')),
           'delivered', count(*) filter (where status in ('delivered', 'read')), 'read', count(*) filter (where status = 'read'),
-          'replied', count(*) filter (where replied_at is not null)) from mine) as funnel,
+          'replied', count(*) filter (where replied_at is not null), 'optedOut', count(*) filter (where opted_out_at is not null)) from mine) as funnel,
         (select coalesce(json_object_agg(reason, n), '{}') from (select coalesce(skip_reason, 'other') as reason, count(*) as n from mine
           where status = 'skipped' group by 1) s) as skipped,
         (select coalesce(json_object_agg(code, n), '{}') from (select coalesce(error_code, 'other') as code, count(*) as n from mine

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { campaigns } from '#queues/campaigns.ts';
 import type { Producer } from '#queues/producer.ts';
-import { settleCampaigns, sweepItems } from '#src/modules/campaigns/items.query.ts';
+import { settleCampaigns, settleUnknown, sweepItems } from '#src/modules/campaigns/items.query.ts';
 import { findToWake, purgeCounters, startScheduled, tellProgress } from '#src/modules/campaigns/schedule.query.ts';
 
 const BATCH = 1000;
@@ -24,6 +24,7 @@ export async function tendCampaigns(systemPool: Pool): Promise<void> {
   await startScheduled(systemPool);
   while ((await sweepItems(systemPool)) > 0);
   await settleCampaigns(systemPool);
+  await settleUnknown(systemPool);
   await tellProgress(systemPool);
   await purgeCounters(systemPool);
 }

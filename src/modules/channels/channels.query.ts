@@ -10,6 +10,7 @@ export interface ChannelRow {
   phone: string | null;
   url: string | null;
   state: 'active' | 'paused';
+  pause_reason: string | null;
   time_zone: string;
   pacing: Pacing;
   created_at: string;
@@ -17,7 +18,7 @@ export interface ChannelRow {
 }
 
 const at = (column: string) => `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
-const SELECT = `select id, name, kind, phone, url, state, time_zone, pacing, ${at('created_at')}, ${at('updated_at')} from channel
+const SELECT = `select id, name, kind, phone, url, state, pause_reason, time_zone, pacing, ${at('created_at')}, ${at('updated_at')} from channel
   where workspace_id = current_workspace()`;
 
 /** The workspace's channels, the newest first, before the id `before`. */
@@ -66,9 +67,9 @@ export async function updateChannel(
   row: Pick<ChannelRow, 'name' | 'phone' | 'url' | 'time_zone' | 'pacing' | 'state'>,
 ): Promise<void> {
   await em.execute(
-    `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, state = ?, updated_at = now()
+    `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, state = ?, pause_reason = case when ? = 'active' then null else coalesce(pause_reason, 'by_hand') end, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid`,
-    [row.name, row.phone, row.url, row.time_zone, JSON.stringify(row.pacing), row.state, id],
+    [row.name, row.phone, row.url, row.time_zone, JSON.stringify(row.pacing), row.state, row.state, id],
   );
   // What kept it waiting may be no more.
   await em.execute(
@@ -150,4 +151,74 @@ export async function holdSession(
     },
   );
   return rows[0]?.wait ?? 1;
+}
+
+/** A session of a phone's number. */
+export interface SessionKey {
+  channelId: string;
+  sessionId: string;
+}
+
+/** Lets a session's right go, where it is its own. */
+export async function dropSession(pool: Pool, workspaceId: string, key: SessionKey): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-drop',
+      text: `update channel_flow set session_id = null, session_user_id = null, session_until = null
+        where workspace_id = current_workspace() and channel_id = $1 and session_id = $2`,
+      values: [key.channelId, key.sessionId],
+    },
+  );
+}
+
+/** Gives back what a holder has claimed from a channel and not begun. */
+export async function releaseHeld(
+  pool: Pool,
+  workspaceId: string,
+  held: { channelId: string; holder: string },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    { name: 'channel-give-back', text: 'select channel_give_back($1, $2)', values: [held.channelId, held.holder] },
+  );
+}
+
+/** Stops a channel by itself, with the reason, until somebody has it go on. */
+export async function stopChannel(
+  pool: Pool,
+  workspaceId: string,
+  channel: { id: string; reason: string },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-stop',
+      text: `update channel set state = 'paused', pause_reason = $2, updated_at = now()
+        where workspace_id = current_workspace() and id = $1 and state = 'active'`,
+      values: [channel.id, channel.reason],
+    },
+  );
+}
+
+/** Counts messages that no item stands for towards a channel's hour and day. */
+export async function countSends(
+  pool: Pool,
+  workspaceId: string,
+  sent: { channelId: string; sends: number },
+): Promise<void> {
+  await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-count',
+      text: `insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
+        values (current_workspace(), $1, date_bin('5 minutes', now(), 'epoch'), $2)
+        on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends`,
+      values: [sent.channelId, sent.sends],
+    },
+  );
 }

@@ -111,6 +111,8 @@ export const ChannelView = z
     phone: z.string().nullable(),
     url: z.string().nullable(),
     state: z.enum(['active', 'paused']),
+    /** `by_hand`, or what made it stop by itself. */
+    pauseReason: z.string().nullable(),
     timeZone: z.string(),
     pacing: Pacing,
     createdAt: z.iso.datetime(),

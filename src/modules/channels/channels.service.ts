@@ -37,6 +37,7 @@ const viewOf = (row: ChannelRow): ChannelView => ({
   phone: row.phone,
   url: row.url,
   state: row.state,
+  pauseReason: row.pause_reason,
   timeZone: row.time_zone,
   pacing: { ...defaultPacing(row.kind), ...row.pacing },
   createdAt: row.created_at,

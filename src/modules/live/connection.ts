@@ -5,11 +5,13 @@ import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/error
 import type { Access } from '#src/http/access.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
+import type { Delivery } from '#src/modules/campaigns/delivery.ts';
 import type { AiService } from '#src/modules/ai/ai.service.ts';
 import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import type { OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
+import { createPhones } from '#src/modules/live/phones.ts';
 import { createFollows, EVENTS_TOPIC } from '#src/modules/live/follows.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
 import { makeSafe } from '#src/http/json.ts';
@@ -31,6 +33,7 @@ export type FrameOf<Type extends ClientFrame['type']> = Extract<ClientFrame, { t
 export interface ConnectionResources {
   jobs: Jobs;
   ai: AiService;
+  delivery: Delivery;
   reader: StreamReader;
   events: EventFeed;
   identify: (frame: FrameOf<'auth'>) => Promise<Auth>;
@@ -71,6 +74,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const follows = createFollows({ socket, outbound, reader, events, known });
+  const phones = createPhones(resources.delivery, known, log);
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
     const fresh = await resources.identify(frame);
@@ -181,8 +185,14 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
         const { status } = await jobs.cancel(cancellable(known(), frame.jobId));
         return reply({ jobId: frame.jobId, status });
       }
+      case 'channel.claim':
+      case 'channel.begin':
+      case 'channel.ack':
+      case 'channel.release':
+      case 'channel.state':
+        return reply(await phones.serve(frame));
       case 'pong':
-        return undefined;
+        return phones.keep();
       default:
         return frame satisfies never;
     }
@@ -230,6 +240,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     leave?.();
     outbound.close();
     follows.endAll();
+    phones.leave();
   });
   // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
   socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));

@@ -90,6 +90,14 @@ async function aKnownPerson(): Promise<string> {
     contactId,
     label,
   ]);
+  const channelId = (await send('POST', 'channels', { name: 'Celular', kind: 'extension' })).body.id;
+  const campaign = { name: `Para ${NAME}`, channelId, content: { text: `Oi ${NAME}` }, audience: { all: true } };
+  const campaignId = (await send('POST', 'campaigns', campaign)).body.id;
+  await run(
+    `insert into campaign_item (workspace_id, id, campaign_id, channel_id, contact_id, address_hash, variant, status, provider_message_id, text)
+      values ($1, uuidv7(), $2, $3, $4, campaign_address_hash($1, $5), 0, 'sent', $6, $7)`,
+    [ana.workspace.id, campaignId, channelId, contactId, PHONE, `true_${WA_ID}_3EB0`, `Quitéria, oi!`],
+  );
   const deal = await send('POST', 'deals', { title: `Plano da Quitéria`, contactId, amountMinor: 100 });
   await send('POST', `deals/${deal.body.id}/lost`, { reason: `${NAME} desistiu` });
   await send('POST', 'activities', { type: 'note', contactId, text: `Mora com Zaplonn, tel (11) 97331-5577` });
@@ -208,6 +216,7 @@ describe('a person who is forgotten', () => {
     );
     const counts = new Map(receipt.stores.map(({ store, count }: { store: string; count: number }) => [store, count]));
     expect(Object.fromEntries(counts)).toMatchObject({
+      campaign_item: 1,
       message: 2,
       conversation: 1,
       job: 1,
@@ -290,7 +299,7 @@ describe('a person who is forgotten', () => {
             'pipeline_stage',
             'prompt',
           ],
-          'ids, hashes and fixed words': ['idempotency', 'suppression', 'privacy_request', 'message_key'],
+          'ids, hashes and fixed words': ['campaign_item_attempt', 'idempotency', 'suppression', 'privacy_request', 'message_key'],
         }).flatMap(([why, tables]) => tables.map((table) => [table, why])),
       ),
     };

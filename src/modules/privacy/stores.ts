@@ -88,7 +88,7 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
-  cleared('campaign', { name: 'text', variants: 'jsonb' }),
+  cleared('campaign', { name: 'text', variants: 'jsonb', ai: 'jsonb' }),
   cleared('segment', { filter: 'json' }),
   cleared('outbox_event', { data: 'json' }),
   cleared('webhook_delivery', { response_snippet: 'text', error: 'text', attempt_log: 'jsonb' }),
