@@ -130,6 +130,8 @@ export interface Campaign {
   maxLatenessMinutes: number;
   timeZone: string;
   windows: CampaignWindow[];
+  /** What becomes of messages nobody knows the end of. */
+  onUnknown: 'hold' | 'assume_sent' | 'resend_once';
   counters: CampaignCounters;
   /** Who was meant and left out when it began, by reason. */
   excluded: Record<string, number>;
@@ -155,7 +157,7 @@ export interface CampaignReport {
   counters: CampaignCounters;
   excluded: Record<string, number>;
   /** Each stage contains the ones behind it. */
-  funnel: { reached: number; delivered: number; read: number; replied: number };
+  funnel: { reached: number; delivered: number; read: number; replied: number; optedOut: number };
   /** By reason. */
   skipped: Record<string, number>;
   failed: Record<string, number>;

@@ -83,7 +83,8 @@ export function leavesItsPackage(source: Source): Problems {
     return !ALLOWED[home]?.(specifier, target);
   });
   return strangers.map(
-    ({ specifier }) => `${source.path}: imports ${specifier}, and may import only its own files, types and what is allowed it`,
+    ({ specifier }) =>
+      `${source.path}: imports ${specifier}, and may import only its own files, types and what is allowed it`,
   );
 }
 

@@ -12,7 +12,7 @@ import { startReceiver } from '#test/webhooks.ts';
 
 const PEOPLE = 12;
 /** A campaign begins when its turn comes, and others' tests have the processor too. */
-const PATIENTLY = { timeout: 60_000 };
+const PATIENTLY = { timeout: 180_000 };
 let gateway: Awaited<ReturnType<typeof startReceiver>>;
 let installation: Installation;
 let api: Running & { url: string };
@@ -65,7 +65,7 @@ const start = (args: string[], env: Record<string, string> = {}, input?: string)
   startCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env }, input);
 const run = (...given: Parameters<typeof start>) => start(...given).ended;
 
-describe('whatshybrid login', () => {
+describe('whatshybrid login', PATIENTLY, () => {
   const signedOut = { WHATSHYBRID_URL: '', WHATSHYBRID_API_KEY: '' };
   const stored = () => join(home, 'whatshybrid', 'account.json');
 
@@ -103,7 +103,7 @@ describe('whatshybrid login', () => {
   });
 });
 
-describe('what goes wrong', () => {
+describe('what goes wrong', PATIENTLY, () => {
   it('is told with the path of the field and a code for scripts', async () => {
     const [help, unknown, none, gone, invalid, other, nobody] = await Promise.all([
       run(['--help']),
@@ -147,7 +147,7 @@ describe('what goes wrong', () => {
   });
 });
 
-describe('whatshybrid contacts import', () => {
+describe('whatshybrid contacts import', PATIENTLY, () => {
   it('says what a file is and would become, imports it, and keeps the refused rows with why', async () => {
     const file = join(folder, 'pessoas.csv');
     await writeFile(file, `${manyPeople(PEOPLE)}Ninguém;123;;Nada\n`);
@@ -193,7 +193,7 @@ describe('whatshybrid contacts import', () => {
     ]);
     expect(again.exitCode).toBe(4);
     expect(await readFile(join(folder, 'again.csv'), 'utf8')).toBe(rejected);
-  }, 180_000);
+  });
 
   it('names a column that is not there, and the rows of a mapping that cannot be', async () => {
     const file = join(folder, 'poucas.csv');
@@ -205,7 +205,7 @@ describe('whatshybrid contacts import', () => {
   });
 });
 
-describe('whatshybrid campaigns', () => {
+describe('whatshybrid campaigns', PATIENTLY, () => {
   /** Holds every message at the gateway until it is let go. */
   function hold() {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -261,7 +261,7 @@ describe('whatshybrid campaigns', () => {
     expect(report.exitCode).toBe(0);
     expect(report.stdout).toContain(`reached\t${PEOPLE}\t100.0 %`);
     expect((await readFile(csv, 'utf8')).trim().split(/\r?\n/)).toHaveLength(PEOPLE + 1);
-  }, 180_000);
+  });
 
   it('go on when the watching ends, are paused and resumed, and asking twice is no error', async () => {
     const held = hold();
@@ -285,10 +285,10 @@ describe('whatshybrid campaigns', () => {
     expect(gateway.received).toHaveLength(PEOPLE);
     const ended = await run(['campaigns', 'cancel', id]);
     expect(ended).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('409') });
-  }, 180_000);
+  });
 });
 
-describe('what is under way', () => {
+describe('what is under way', PATIENTLY, () => {
   it('is shown until it has ended', async () => {
     const { jobId } = await post<{ jobId: string }>('/api/ai/sentiment', { text: 'Adorei, muito obrigada!' });
     const job = await run(['jobs', 'watch', jobId]);

@@ -22,6 +22,7 @@ export interface CreateOptions {
   holdout?: string;
   at?: string;
   timeZone?: string;
+  onUnknown?: string;
 }
 
 const readText = (file: string): Promise<string> =>
@@ -55,7 +56,7 @@ const given = (fields: Record<string, unknown>) =>
 /** The body a command line asks for; what it says goes before what its file says. */
 async function bodyOf(options: CreateOptions): Promise<object> {
   const { from, name, channel, text, textFile, template, all, label, segment, contact } = options;
-  const { excludeLabel, excludeSegment, requireConsent, holdout, at, timeZone } = options;
+  const { excludeLabel, excludeSegment, requireConsent, holdout, at, timeZone, onUnknown } = options;
   const base = from === undefined ? {} : await readBody(from);
   const content = oneOf(
     'the text',
@@ -87,6 +88,7 @@ async function bodyOf(options: CreateOptions): Promise<object> {
     holdoutPercent,
     scheduledAt: at,
     timeZone,
+    onUnknown,
   };
   if (from === undefined && (name === undefined || channel === undefined))
     throw usageError('A campaign needs --name and --channel (whatshybrid campaigns channels lists them), or --from.');

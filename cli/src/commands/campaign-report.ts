@@ -15,9 +15,18 @@ const byReason = (heading: string, counts: Record<string, number>): string[][] =
 
 function rowsOf({ counters, excluded, funnel, skipped, failed }: CampaignReport): string[][] {
   const ofTotal = (amount: number) => (counters.total === 0 ? '' : percent(amount / counters.total));
-  const { reached, delivered, read, replied } = funnel;
+  const { reached, delivered, read, replied, optedOut } = funnel;
   const { total, unknown, cancelled } = counters;
-  return Object.entries({ recipients: total, reached, delivered, read, replied, unknown, cancelled })
+  return Object.entries({
+    recipients: total,
+    reached,
+    delivered,
+    read,
+    replied,
+    'opted out': optedOut,
+    unknown,
+    cancelled,
+  })
     .map(([name, amount]) => [name, count(amount), name === 'recipients' ? '' : ofTotal(amount)])
     .concat(byReason('failed', failed), byReason('skipped', skipped), byReason('left out', excluded));
 }

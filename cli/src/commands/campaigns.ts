@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   ApiError,
   type BackendClient,
@@ -105,6 +105,13 @@ function addCreate(campaigns: Command, run: Act): void {
     .option('--holdout <percent>', 'so many of a hundred get nothing, to compare with')
     .option('--at <time>', 'start waits for it, like 2027-01-15T09:00:00-03:00')
     .option('--time-zone <name>', 'like America/Sao_Paulo')
+    .addOption(
+      new Option('--on-unknown <policy>', 'what becomes of messages nobody knows the end of').choices([
+        'hold',
+        'assume_sent',
+        'resend_once',
+      ]),
+    )
     .action(run(createCampaign));
 }
 
