@@ -10,7 +10,7 @@ export interface Ended {
   stdout: string;
   stderr: string;
   /** The lines of stdout, as JSON. */
-  json(): Record<string, unknown>[];
+  json: () => Record<string, unknown>[];
 }
 
 /** A command of `whatshybrid` in a process of its own, without a terminal. */

@@ -132,6 +132,8 @@ export interface Campaign {
   windows: CampaignWindow[];
   /** What becomes of messages nobody knows the end of. */
   onUnknown: 'hold' | 'assume_sent' | 'resend_once';
+  /** How a model writes each recipient's own text, and for how much; null where none does. */
+  ai: { instruction: string; budgetUsd: number; maxCostUsd: number; spentUsd: number } | null;
   counters: CampaignCounters;
   /** Who was meant and left out when it began, by reason. */
   excluded: Record<string, number>;

@@ -33,7 +33,10 @@ afterEach(async () => {
 });
 
 const readings = () => backend.count('GET', PATH);
-const isFollowed = () => expect.poll(() => peer?.received('subscribe').length).toBe(1);
+const isAbout = ({ data }: { data: { operationId: string } }) => data.operationId === '1';
+async function isFollowed(): Promise<void> {
+  await expect.poll(() => peer?.received('subscribe').length).toBe(1);
+}
 const tell = (id: string, operationId: string) =>
   peer?.send({ type: 'event', topic: 'events', id, event: 'operation.progressed', data: { operationId } });
 
@@ -49,7 +52,6 @@ function collect(watching: AsyncIterable<State>) {
 describe('watching', () => {
   it('looks when an event is about it, tells each state once, and ends after the last', async () => {
     client = await signedIn(backend);
-    const isAbout = ({ data }: { data: { operationId: string } }) => data.operationId === '1';
     const { done, ended } = collect(
       client.watch<State, 'operation.progressed'>({ ...ABOUT, isAbout }, { pollMs: NEVER_MS }),
     );

@@ -65,9 +65,43 @@ const start = (args: string[], env: Record<string, string> = {}, input?: string)
   startCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env }, input);
 const run = (...given: Parameters<typeof start>) => start(...given).ended;
 
+const stored = () => join(home, 'whatshybrid', 'account.json');
+
+/** Holds every message at the gateway until it is let go. */
+function hold() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  gateway.answers(async ({ body }) => {
+    await promise;
+    return { status: 200, text: JSON.stringify({ messageId: JSON.stringify(body['data']).slice(0, 60) }) };
+  });
+  return {
+    letGo: resolve,
+    async arrived(): Promise<void> {
+      await expect.poll(() => gateway.received.length, PATIENTLY).toBeGreaterThan(0);
+    },
+  };
+}
+
+async function aDraft(): Promise<string> {
+  const words = [
+    '--name',
+    'Natal',
+    '--channel',
+    channelId,
+    '--text',
+    'Oi, {{contact.first_name|"amigo"}}!',
+    '--label',
+    'cli',
+  ];
+  const { exitCode, stdout, stderr } = await run(['campaigns', 'create', ...words]);
+  expect(exitCode).toBe(0);
+  expect(stderr).toContain("breaks WhatsApp's terms");
+  expect(stderr).toContain('Cloud API');
+  return stdout.trim();
+}
+
 describe('whatshybrid login', PATIENTLY, () => {
   const signedOut = { WHATSHYBRID_URL: '', WHATSHYBRID_API_KEY: '' };
-  const stored = () => join(home, 'whatshybrid', 'account.json');
 
   it('keeps a key that is good, for its owner alone, and sends it to its own address only', async () => {
     const login = await run(['login', '--url', api.url], signedOut, `${apiKey}\n`);
@@ -206,34 +240,6 @@ describe('whatshybrid contacts import', PATIENTLY, () => {
 });
 
 describe('whatshybrid campaigns', PATIENTLY, () => {
-  /** Holds every message at the gateway until it is let go. */
-  function hold() {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    gateway.answers(async ({ body }) => {
-      await promise;
-      return { status: 200, text: JSON.stringify({ messageId: JSON.stringify(body['data']).slice(0, 60) }) };
-    });
-    return { letGo: resolve, arrived: () => expect.poll(() => gateway.received.length, PATIENTLY).toBeGreaterThan(0) };
-  }
-
-  async function aDraft(): Promise<string> {
-    const words = [
-      '--name',
-      'Natal',
-      '--channel',
-      channelId,
-      '--text',
-      'Oi, {{contact.first_name|"amigo"}}!',
-      '--label',
-      'cli',
-    ];
-    const { exitCode, stdout, stderr } = await run(['campaigns', 'create', ...words]);
-    expect(exitCode).toBe(0);
-    expect(stderr).toContain("breaks WhatsApp's terms");
-    expect(stderr).toContain('Cloud API');
-    return stdout.trim();
-  }
-
   it('are watched through the death of the API, and what happened meanwhile is not missed', async () => {
     const held = hold();
     const id = await aDraft();
