@@ -71,7 +71,9 @@ const ALLOWED: Record<string, (specifier: string, target: string | undefined) =>
   'client/src/': () => false,
   'extension/src/': (specifier) => specifier === '@whatshybrid/client',
   'cli/src/': (specifier, target) =>
-    target === undefined ? /^(node:|commander$)/.test(specifier) : target === 'client/src/index.ts',
+    target === undefined
+      ? /^(node:|commander$)/.test(specifier)
+      : ['client/src/index.ts', 'cli/package.json'].includes(target),
 };
 
 /** What runs elsewhere takes nothing from the server but types. */
