@@ -289,6 +289,8 @@ export function reopenTask({ orm }: TaskNeeds, { auth, actor }: Caller, id: stri
     const row = await mustFindTask(em, auth, id, { isLocked: true });
     if (row.status === 'open') return presentTask(await mustStay(em, id));
     await restoreReminders(em, id);
+    // It may have been put off, renamed or given to another while it was done.
+    await alignReminders(em, row);
     await setStatus(em, id, 'open');
     await appendAudit(em, actor, { action: 'task.reopened', target: { type: 'task', id } });
     return presentTask(await mustStay(em, id));
