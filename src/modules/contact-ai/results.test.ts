@@ -166,7 +166,12 @@ it('who may not be told of all deals sees what they are worth together, and ever
     { feature: 'deals', value: null, points: 19.8 },
   ]);
   const id = await deal(contactId);
-  await test.app.inject({ method: 'PATCH', url: `/api/deals/${id}`, headers: ana.headers, payload: { amountMinor: 1 } });
+  await test.app.inject({
+    method: 'PATCH',
+    url: `/api/deals/${id}`,
+    headers: ana.headers,
+    payload: { amountMinor: 1 },
+  });
   await post(`/api/deals/${id}/won`);
   await post(`/api/deals/${id}/reopen`);
   await test.app.inject({ method: 'DELETE', url: `/api/deals/${id}`, headers: ana.headers });

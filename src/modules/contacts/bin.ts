@@ -33,7 +33,11 @@ export async function listBin(
     ]);
   }
   const place = cursor === undefined ? null : decodeCursor(cursor, Place);
-  const asked = { ownerId: onlyOwner(auth, 'contacts'), after: place && ([place[1], place[2]] as const), limit: limit + 1 };
+  const asked = {
+    ownerId: onlyOwner(auth, 'contacts'),
+    after: place && ([place[1], place[2]] as const),
+    limit: limit + 1,
+  };
   const { sql, values } = binStatement(asked);
   const rows = await inWorkspaceTx(orm, auth, (em) => em.execute<BinnedContact[]>(sql, values));
   return toPage(rows, limit, (row) => ['bin', row.binned_us, row.id], presentContact);
