@@ -31,6 +31,9 @@ const figures = async (query = '', who = ana) =>
 const marks = () =>
   test.rt.systemPool.query('select 1 from analytics_mark where workspace_id = $1', [ana.workspace.id]);
 
+const lines = (all: object[]): string[] =>
+  all.map((one) => JSON.stringify(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1)))).toSorted();
+
 describe('the figures of deals', () => {
   it('follow what is made, won, lost, changed, opened again and deleted', async () => {
     const won = await aDeal({ amountMinor: 100 });
@@ -128,7 +131,6 @@ describe('the figures of deals', () => {
         where workspace_id = $1 and deleted_at is null group by key, currency`,
         [ana.workspace.id],
       );
-      const lines = (all: object[]) => all.map((one) => JSON.stringify(Object.entries(one).toSorted())).toSorted();
       const { data } = await figures(`?groupBy=${groupBy}`);
       expect([groupBy, lines(data.map(({ winRate: _rate, ...one }: { winRate: number }) => one))]).toEqual([
         groupBy,

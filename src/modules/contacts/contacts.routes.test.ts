@@ -351,22 +351,23 @@ describe('what hangs on a contact', () => {
   });
 });
 
-describe('the bin', () => {
-  const bin = async (who = ana, more: Record<string, string> = {}) => {
-    const query = { deleted: 'true', ...more };
-    return test.app.inject({ url: '/api/contacts', query, headers: who.headers });
-  };
-  const inBin = async (who = ana): Promise<string[]> => {
-    const seen: string[] = [];
-    let cursor: Record<string, string> = {};
-    do {
-      const { data, page } = (await bin(who, { limit: '3', ...cursor })).json();
-      seen.push(...data.map(({ name }: { name: string }) => name));
-      cursor = page.nextCursor === null ? {} : { cursor: page.nextCursor };
-      if (page.nextCursor === null) return seen;
-    } while (true);
-  };
+const bin = async (who = ana, more: Record<string, string> = {}) => {
+  const query = { deleted: 'true', ...more };
+  return test.app.inject({ url: '/api/contacts', query, headers: who.headers });
+};
+const inBin = async (who = ana): Promise<string[]> => {
+  const seen: string[] = [];
+  let cursor: Record<string, string> | null = {};
+  while (cursor !== null) {
+    const answer = await bin(who, { limit: '3', ...cursor });
+    const { data, page }: { data: { name: string }[]; page: { nextCursor: string | null } } = answer.json();
+    seen.push(...data.map(({ name }) => name));
+    cursor = page.nextCursor === null ? null : { cursor: page.nextCursor };
+  }
+  return seen;
+};
 
+describe('the bin', () => {
   it('is listed by who may restore, the last that went into it first, until they come back', async () => {
     const ids = new Map<string, string>();
     for (let at = 0; at < 8; at += 1) ids.set(`p${at}`, (await make({ name: `p${at}` })).id);

@@ -77,23 +77,23 @@ describe('a plain resource', () => {
   });
 });
 
-describe('labels', () => {
-  const namesOf = async (who: TestUser, limit = 100): Promise<string[]> => {
-    const names: string[] = [];
-    let cursor = '';
-    do {
-      const { data, page } = (await call('GET', `/api/labels?limit=${limit}${cursor}`, undefined, {}, who)).json();
-      names.push(...data.map(({ name }: { name: string }) => name));
-      cursor = page.nextCursor === null ? '' : `&cursor=${page.nextCursor}`;
-    } while (cursor !== '');
-    return names;
-  };
-  const actions = async (who: TestUser): Promise<string[]> =>
-    (await call('GET', '/api/audit?limit=20', undefined, {}, who))
-      .json()
-      .data.map(({ action }: { action: string }) => action)
-      .filter((action: string) => action.startsWith('label'));
+const namesOf = async (who: TestUser, limit = 100): Promise<string[]> => {
+  const names: string[] = [];
+  let cursor = '';
+  do {
+    const { data, page } = (await call('GET', `/api/labels?limit=${limit}${cursor}`, undefined, {}, who)).json();
+    names.push(...data.map(({ name }: { name: string }) => name));
+    cursor = page.nextCursor === null ? '' : `&cursor=${page.nextCursor}`;
+  } while (cursor !== '');
+  return names;
+};
+const actions = async (who: TestUser): Promise<string[]> =>
+  (await call('GET', '/api/audit?limit=20', undefined, {}, who))
+    .json()
+    .data.map(({ action }: { action: string }) => action)
+    .filter((action: string) => action.startsWith('label'));
 
+describe('labels', () => {
   it('are made many at once; those that are there stay as they are', async () => {
     const bia = await aUser(test.rt);
     const old = (await call('POST', '/api/labels', { ...VIP, name: 'Água' }, {}, bia)).json();

@@ -167,18 +167,18 @@ describe('what is not a WebSocket handshake', () => {
   });
 });
 
-describe('messages.sync', () => {
-  const batch = (clientIds: string[]) => ({
-    channel: { externalId: '5511900000001' },
-    messages: clientIds.map((clientId) => ({
-      clientId,
-      chat: { waId: '5511987654321' },
-      direction: 'inbound',
-      body: 'Oi',
-      sentAt: new Date().toISOString(),
-    })),
-  });
+const batch = (clientIds: string[]) => ({
+  channel: { externalId: '5511900000001' },
+  messages: clientIds.map((clientId) => ({
+    clientId,
+    chat: { waId: '5511987654321' },
+    direction: 'inbound',
+    body: 'Oi',
+    sentAt: new Date().toISOString(),
+  })),
+});
 
+describe('messages.sync', () => {
   it('stores a batch as the request does, and answers with what came of each', async () => {
     const socket = await aSocket();
     const asked = batch(['s1', 's2']);

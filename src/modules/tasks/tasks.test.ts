@@ -260,6 +260,8 @@ describe('a recurring task', () => {
   });
 });
 
+const before = (dueAt: string, minutes: number) => new Date(Date.parse(dueAt) - minutes * 60_000).toISOString();
+
 describe('reminders of a task', () => {
   it('are reminders like others, follow their task, and come no more once it is done', async () => {
     const { id } = await add({ dueAt: inMs(DAY_MS) });
@@ -313,12 +315,11 @@ describe('reminders of a task', () => {
       const { data } = (await send('GET', path)).body;
       return data as { id: string; status: string; remindAt: string; userId: string }[];
     };
-    const at = (dueAt: string, minutes: number) => new Date(Date.parse(dueAt) - minutes * 60_000).toISOString();
     // Nearer than an hour: what was to come an hour before is past, and comes no more.
     const near = inMs(HOUR_MS * 0.75);
     const pending = { status: 'pending', userId: bia.user.id };
     const seen = new Map((await put(near)).map((one) => [one.id, one]));
-    expect(seen.get(moved.id)).toMatchObject({ ...pending, remindAt: at(near, 30) });
+    expect(seen.get(moved.id)).toMatchObject({ ...pending, remindAt: before(near, 30) });
     expect(seen.get(fixed.id)).toMatchObject({ ...pending, remindAt: fixed.remindAt });
     expect(seen.get(late.id)).toMatchObject({ status: 'cancelled' });
     // What was past by the old time, and is not by the new one, comes.
@@ -328,7 +329,7 @@ describe('reminders of a task', () => {
     await send('POST', `tasks/${id}/complete`);
     const far = inMs(2 * DAY_MS);
     const again = new Map((await put(far)).map((one) => [one.id, one]));
-    expect(again.get(moved.id)).toMatchObject({ ...pending, remindAt: at(far, 30) });
+    expect(again.get(moved.id)).toMatchObject({ ...pending, remindAt: before(far, 30) });
     await send('POST', `tasks/${id}/complete`);
     expect((await put(null)).map(({ status }) => status)).toEqual(['pending', 'cancelled', 'cancelled']);
     expect((await query(`select title from reminder where status = 'pending'`)).rows).toEqual([{ title: 'Outro' }]);
