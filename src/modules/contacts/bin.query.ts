@@ -1,22 +1,21 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Statement } from '#src/modules/contacts/contact-list.query.ts';
 import { CONTACT_COLUMNS, type ContactRow } from '#src/modules/contacts/contact.row.ts';
 
 /** `binned_us`: when it went into the bin, in microseconds since 1970, as pages go on by. */
 export type BinnedContact = ContactRow & { binned_us: number };
 
+interface Bin {
+  ownerId: string | undefined;
+  after: readonly [number, string] | null;
+  limit: number;
+}
+
 /**
  * Asks for the contacts in the bin that can be restored: none that was merged, was erased, or is to be.
  * @param ownerId whose alone @param after the key of the one they come after
  */
-export function binStatement({
-  ownerId,
-  after,
-  limit,
-}: {
-  ownerId: string | undefined;
-  after: readonly [number, string] | null;
-  limit: number;
-}): Statement {
+export function binStatement({ ownerId, after, limit }: Bin): Statement {
   const mine = ownerId === undefined ? '' : 'and c.owner_id = ?::uuid';
   const beyond = after
     ? `and (c.deleted_at, c.id) < (timestamptz 'epoch' + ?::bigint * interval '1 microsecond', ?::uuid)`
@@ -28,4 +27,9 @@ export function binStatement({
       order by c.deleted_at desc, c.id desc limit ${limit}`,
     values: [...(ownerId === undefined ? [] : [ownerId]), ...(after ?? [])],
   };
+}
+
+export function findBinned(em: EntityManager, asked: Bin): Promise<BinnedContact[]> {
+  const { sql, values } = binStatement(asked);
+  return em.execute<BinnedContact[]>(sql, values);
 }

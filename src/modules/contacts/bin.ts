@@ -5,7 +5,7 @@ import { badRequest } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { mustHave, onlyOwner } from '#src/http/permissions.ts';
-import { binStatement, type BinnedContact } from '#src/modules/contacts/bin.query.ts';
+import { findBinned } from '#src/modules/contacts/bin.query.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
 import type { ContactQuery } from '#src/modules/contacts/contacts.schemas.ts';
 
@@ -38,7 +38,6 @@ export async function listBin(
     after: place && ([place[1], place[2]] as const),
     limit: limit + 1,
   };
-  const { sql, values } = binStatement(asked);
-  const rows = await inWorkspaceTx(orm, auth, (em) => em.execute<BinnedContact[]>(sql, values));
+  const rows = await inWorkspaceTx(orm, auth, (em) => findBinned(em, asked));
   return toPage(rows, limit, (row) => ['bin', row.binned_us, row.id], presentContact);
 }
