@@ -118,7 +118,10 @@ describe('the figures of deals', () => {
     const by = {
       pipeline: [`pipeline_id::text`, `pipeline_id::text`],
       user: [`owner_id::text`, `owner_id::text`],
-      day: [`(created_at at time zone w.time_zone)::date::text`, `(closed_at at time zone w.time_zone)::date::text`],
+      day: [
+        `(d.created_at at time zone w.time_zone)::date::text`,
+        `(d.closed_at at time zone w.time_zone)::date::text`,
+      ],
     } as const;
     for (const [groupBy, [made, closed]] of Object.entries(by)) {
       const { rows: counted } = await test.rt.systemPool.query(
@@ -127,7 +130,7 @@ describe('the figures of deals', () => {
           coalesce(sum(amount_minor) filter (where what = 'won'), 0)::float8 as "wonMinor",
           coalesce(sum(amount_minor) filter (where what = 'lost'), 0)::float8 as "lostMinor"
         from (select ${made} as key, 'created' as what, d.* from deal d join workspace w on w.id = d.workspace_id
-          union all select ${closed}, d.status, d.* from deal d join workspace w on w.id = d.workspace_id where closed_at is not null) d
+          union all select ${closed}, d.status, d.* from deal d join workspace w on w.id = d.workspace_id where d.closed_at is not null) d
         where workspace_id = $1 and deleted_at is null group by key, currency`,
         [ana.workspace.id],
       );
