@@ -31,6 +31,15 @@ export async function hasContact(em: EntityManager, id: string, ownerId: string 
   return rows.length > 0;
 }
 
+/** Keeps a contact what it is until the transaction ends. @returns its id; where it was merged just now, that of the contact it went into */
+export async function keepContact(em: EntityManager, id: string): Promise<string> {
+  const [row] = await em.execute<{ merged_into: string | null }[]>(
+    'select merged_into from contact where workspace_id = current_workspace() and id = ?::uuid for key share',
+    [id],
+  );
+  return row?.merged_into ? keepContact(em, row.merged_into) : id;
+}
+
 /** Appends one thing to the timelines, as `addActivities` does many. @returns it as timelines show it */
 export async function insertActivity(em: EntityManager, one: NewActivity): Promise<ActivityRow> {
   const [row] = await em.execute<[ActivityRow]>(

@@ -8,7 +8,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdText } from '#src/http/fields.ts';
 import { PageQuery } from '#src/http/page.ts';
 import { mustHave, onlyOwner } from '#src/http/permissions.ts';
-import { hasContact, insertActivity } from '#src/modules/activities/activities.query.ts';
+import { hasContact, insertActivity, keepContact } from '#src/modules/activities/activities.query.ts';
 import { ActivityView, readTimeline, TimelinePage } from '#src/modules/activities/timeline.ts';
 import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -95,15 +95,17 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
             { path: 'occurredAt', code: 'custom', message },
           ]);
         }
-        const made = await inWorkspaceTx(orm, auth, async (em) =>
-          insertActivity(em, {
+        const made = await inWorkspaceTx(orm, auth, async (em) => {
+          const { contactId, dealId } = await subject(em, auth, request.body);
+          return insertActivity(em, {
             type,
-            ...(await subject(em, auth, request.body)),
+            contactId: contactId && (await keepContact(em, contactId)),
+            dealId,
             actorId: auth.userId,
             payload: { text, ...(durationMinutes === undefined ? {} : { durationMinutes }) },
             ...(occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) }),
-          }),
-        );
+          });
+        });
         return reply.code(201).send(made);
       },
     });

@@ -4,7 +4,7 @@ import { newId } from '#src/lib/ids.ts';
 import { askForAi, settleStarts, takeDue } from '#src/modules/contact-ai/contact-ai.query.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { createKnowLeads } from '#src/modules/contact-ai/features.ts';
-import { writeScore } from '#src/modules/contact-ai/results.query.ts';
+import { takeEnded, writeScore } from '#src/modules/contact-ai/results.query.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
@@ -191,4 +191,77 @@ it('who may not be told of all deals sees what they are worth together, and ever
       [{ kind: 'score' }],
     ]);
   }
+  await query('delete from contact_ai where contact_id = $1', [contactId]);
+});
+
+/** A contact that is looked at by a job that was accepted, with nobody left to note it. */
+async function aStart() {
+  const contactId = await aContact();
+  const asked = [{ workspaceId: ana.workspace.id, contactId, kind: 'score' as const }];
+  await inTransaction(test.rt.systemPool, (tx) => askForAi(tx, asked, 0));
+  const [start] = await takeDue(test.rt.systemPool, 10);
+  if (!start) throw new Error('Nothing was due');
+  await query(
+    `insert into job (workspace_id, id, user_id, queue, engine, band, input, options, request_id, max_attempts, credit_held)
+      values ($1, $2, $3, 'lead-scoring', 'score-lead', 'low', $4, '{}', 'r', 3, 0)`,
+    [ana.workspace.id, start.jobId, ana.user.id, { contactId }],
+  );
+  return start;
+}
+const end = async (jobId: string) => {
+  await query(`update job set status = 'completed', finished_at = now() where id = $1`, [jobId]);
+  await inTransaction(test.rt.systemPool, (tx) => takeEnded(tx, [{ workspaceId: ana.workspace.id, jobId }]));
+};
+const later = () =>
+  query(
+    `update contact_ai set started_at = started_at - interval '16 minutes', due_at = due_at - interval '16 minutes' where due_at is not null`,
+  );
+const take = () => takeDue(test.rt.systemPool, 10);
+
+it('a job that was accepted before its process was killed is not started twice', async () => {
+  const ended = await aStart();
+  await end(ended.jobId);
+  await later();
+  expect(await take()).toEqual([]);
+  const slow = await aStart();
+  await later();
+  expect(await take()).toEqual([]);
+  await end(slow.jobId);
+  expect(await take()).toEqual([]);
+});
+
+it('what was asked for while it ran is looked at after it, and one that was never accepted a quarter of an hour later', async () => {
+  const { contactId, jobId } = await aStart();
+  const asked = [{ workspaceId: ana.workspace.id, contactId, kind: 'score' as const }];
+  await inTransaction(test.rt.systemPool, (tx) => askForAi(tx, asked, 0));
+  await end(jobId);
+  expect(await take()).toMatchObject([{ contactId }]);
+  const lost = await aStart();
+  await query('delete from job where id = $1', [lost.jobId]);
+  await later();
+  const contactIds = (await take()).map((start) => start.contactId);
+  expect(contactIds).toContain(lost.contactId);
+});
+
+it('a job about somebody who was erased meanwhile knows nothing of them', async () => {
+  const start = await aStart();
+  const ended = await aStart();
+  await query(`update job set status = 'completed', finished_at = now(), result = $2 where id = $1`, [
+    ended.jobId,
+    { position: 'Dona' },
+  ]);
+  await query('update contact set deleted_at = now() where id = any($1)', [[start.contactId, ended.contactId]]);
+  await settleStarts(
+    test.rt.systemPool,
+    [start, ended].map((one) => ({ ...one, isAccepted: true })),
+  );
+  expect(
+    await query(
+      'select input, result, cancel_requested_at is not null as cancelled from job where id = any($1) order by finished_at',
+      [[start.jobId, ended.jobId]],
+    ),
+  ).toEqual([
+    { input: {}, result: {}, cancelled: false },
+    { input: {}, result: null, cancelled: true },
+  ]);
 });

@@ -2,6 +2,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
+import { ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams, IdText } from '#src/http/fields.ts';
 import { PageQuery } from '#src/http/page.ts';
 import type { Orm } from '#src/db/orm.ts';
@@ -25,11 +26,18 @@ const LabelParams = IdParams.extend({ labelId: IdText });
 /** What is done to a contact's labels. */
 type LabelChange = { names: string[]; isReplacing: boolean } | { removedId: string };
 
-/** @throws AppError 404, 400 for more labels than a contact can have */
-function changeLabels(orm: Orm, doer: Doer, contactId: string, change: LabelChange): Promise<ContactView> {
+/** @throws AppError 404, 412, 400 for more labels than a contact can have */
+function changeLabels(
+  orm: Orm,
+  doer: Doer,
+  contactId: string,
+  { ifMatch, ...change }: LabelChange & { ifMatch: string | undefined },
+): Promise<ContactView> {
   const { auth } = doer;
   return inContactTx(orm, auth, async (em) => {
-    const { id, owner_id: ownerId } = await lockedContact(em, auth, contactId);
+    const before = await lockedContact(em, auth, contactId);
+    const { id, owner_id: ownerId } = before;
+    mustMatch(ifMatch, contactEtag(before));
     const wanted = 'names' in change ? await labelIds(em, change.names) : [];
     const pairs = wanted.map((labelId) => ({ contactId: id, labelId }));
     let removed: string[] = [];
@@ -65,7 +73,7 @@ export function contactDetailRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>
         schema: { ...schema, summary, params: IdParams, body: LabelsBody, response: { 200: ContactView } },
         handler: async (request, reply) => {
           const doer = { auth: authOf(request), actor: actorOf(request) };
-          const change = { names: request.body.labels, isReplacing: method === 'PUT' };
+          const change = { names: request.body.labels, isReplacing: method === 'PUT', ifMatch: ifMatchOf(request) };
           const changed = await changeLabels(orm, doer, request.params.id, change);
           return reply.header('etag', contactEtag(changed)).send(changed);
         },
@@ -77,7 +85,10 @@ export function contactDetailRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>
       schema: { ...schema, summary: 'Take a label from it', params: LabelParams, response: { 200: DeletedView } },
       handler: async (request) => {
         const doer = { auth: authOf(request), actor: actorOf(request) };
-        await changeLabels(orm, doer, request.params.id, { removedId: request.params.labelId });
+        await changeLabels(orm, doer, request.params.id, {
+          removedId: request.params.labelId,
+          ifMatch: ifMatchOf(request),
+        });
         return { id: request.params.labelId, deleted: true as const };
       },
     });

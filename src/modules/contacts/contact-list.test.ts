@@ -106,16 +106,23 @@ describe('a list of contacts', () => {
       test.app.inject({ method: 'POST', url: '/api/contacts', headers: ana.headers, payload });
     await post({ name: 'João Conceição', company: 'Padaria São Bento', phone: '11 98765-4321' });
     await post({ name: 'Joana Lima', email: 'joana@example.com' });
+    await post({ name: 'Mariana', email: 'Mariana@Example.com' });
     await post({ name: '100% Natural_Ltda', phone: '+1 212 555 2368' });
     const found: Record<string, string[]> = {
       'joao conceicao': ['João Conceição'],
       CONCEIÇÃO: ['João Conceição'],
       'são jo': ['João Conceição'],
+      'joana@example.com': ['Joana Lima'],
       jo: ['Joana Lima', 'João Conceição'],
       ao: [],
       oan: ['Joana Lima'],
-      'EXAMPLE.com': ['Joana Lima'],
+      'EXAMPLE.com': ['Joana Lima', 'Mariana'],
       '(11) 98765': ['João Conceição'],
+      '9 8765-4321': ['João Conceição'],
+      '(21) 98765-4321': [],
+      'ANA@example.com': ['Joana Lima', 'Mariana'],
+      'mariana@': ['Mariana'],
+      'riana@ex': ['Mariana'],
       '1187654321': ['João Conceição'],
       '2368': ['100% Natural_Ltda'],
       '100%': ['100% Natural_Ltda'],
@@ -206,6 +213,8 @@ describe('the plans of a list', () => {
     ...SORTS.flatMap((name) => [{ sort: name }, { sort: `-${name}` }]),
     { q: 'sobrenome777' },
     { q: 'contato', sort: 'name' },
+    { q: 'p4244@exa' },
+    { q: '9 0019-3084' },
     { label: 'rare', sort: '-leadScore' },
     {
       label: 'common',
@@ -241,6 +250,8 @@ describe('the plans of a list', () => {
     for (const plan of plans) expect(plan).not.toMatch(/Seq Scan on contact/);
     // A page begins where the last one ended, not at the beginning.
     if (Object.keys(query).join() === 'sort') expect(plans[1]).toMatch(/Index Cond: .*ROW\(/);
+    if (query['q']?.includes('@')) expect(plans[0]).toMatch(/Index Cond: .*email_key >=/);
+    if (query['q'] === '9 0019-3084') expect(plans[0]).toMatch(/Index Cond: .*phone_tail =/);
     if (query['q'] === 'sobrenome777') expect(plans[1]).toMatch(/Index Cond: .*search ~~/);
   });
 

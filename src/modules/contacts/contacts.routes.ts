@@ -91,7 +91,7 @@ export function contactRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config: write,
       schema: { ...schema, summary: 'Put it into the bin', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
-        await deleteContact(orm, doerOf(request), request.params.id);
+        await deleteContact(orm, doerOf(request), request.params.id, ifMatchOf(request));
         return { id: request.params.id, deleted: true as const };
       },
     });

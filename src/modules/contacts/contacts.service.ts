@@ -209,12 +209,13 @@ async function renameContact(em: EntityManager, auth: Auth, id: string, before: 
   });
 }
 
-/** Puts a contact into the bin. What leads to another contact does not take that one with it. @throws AppError 404, 409 `contact_merged` */
-export function deleteContact(orm: Orm, doer: Doer, id: string): Promise<void> {
+/** Puts a contact into the bin. What leads to another contact does not take that one with it. @throws AppError 404, 409 `contact_merged`, 412 */
+export function deleteContact(orm: Orm, doer: Doer, id: string, ifMatch: string | undefined): Promise<void> {
   const { auth } = doer;
   return inContactTx(orm, auth, async (em) => {
     const row = await lockedContact(em, auth, id);
     if (row.id !== id) throw conflict('contact_merged', `It went into another contact: ${row.id}.`);
+    mustMatch(ifMatch, contactEtag(row));
     await binContact(em, id);
     await tellContact(em, doer, { id, ownerId: row.owner_id }, { verb: 'deleted' });
   });

@@ -101,7 +101,8 @@ export interface NewIdentity extends Identity {
 }
 
 /** Whether whoever has an identity is the person: an e-mail address alone says it only of who has no number. */
-export const isTelling = ({ kind, person }: NewIdentity): boolean => kind !== 'email' || person.phone === null;
+export const isTelling = ({ kind, person }: { kind: IdentityKind; person: Pick<Person, 'phone'> }): boolean =>
+  kind !== 'email' || person.phone === null;
 
 /**
  * Who each of these is: somebody known, somebody earlier among them, or somebody new.

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { labelIds } from '#src/modules/contacts/contact-labels.query.ts';
+import { Label } from '#src/modules/contacts/label.entity.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
@@ -156,5 +159,31 @@ describe('labels', () => {
     ]);
     expect(places.rows.map(({ position }) => position)).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect((await actions(bia)).filter((action) => action === 'labels.reordered')).toHaveLength(6);
+  });
+});
+
+describe('labels by their names', () => {
+  it('are all there, each in its place, also where one is deleted while they are looked for', async () => {
+    const { id } = (await call('POST', '/api/labels', { ...VIP, name: 'Alfa' })).json();
+    const other = await test.rt.systemPool.connect();
+    try {
+      await other.query('begin');
+      await other.query(`insert into label (workspace_id, id, name, color) values ($1, uuidv7(), 'Beta', '#000000')`, [
+        ana.workspace.id,
+      ]);
+      // Passes Alfa by, which is there, and waits for who makes Beta.
+      const looking = inWorkspaceTx(test.rt.orm, ana.auth, async (em) => {
+        const ids = await labelIds(em, ['Alfa', 'Beta']);
+        const found = await em.find(Label, { id: { $in: ids } });
+        return ids.map((one) => found.find((label) => label.id === one)?.name);
+      });
+      await new Promise((resolve) => void setTimeout(resolve, 500));
+      await other.query('delete from label where id = $1', [id]);
+      await other.query('commit');
+      expect(await looking).toEqual(['Alfa', 'Beta']);
+    } finally {
+      await other.query('rollback');
+      other.release();
+    }
   });
 });

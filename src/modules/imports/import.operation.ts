@@ -38,6 +38,7 @@ export const ImportInput = z.object({
   dataOffset: z.int(),
   rowCount: z.int(),
   country: z.string().refine(isCountry).optional(),
+  decimalMark: z.enum([',', '.']).default(','),
   labels: z.array(z.string()),
   consent: z.enum(['granted', 'denied']).optional(),
   /** Whose contacts alone the importer may touch. */

@@ -2,10 +2,10 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { emitEvents } from '#src/events/outbox.query.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { addLabels, labelIds } from '#src/modules/contacts/contact-labels.query.ts';
-import { keyOf, type Identity, type PersonKey } from '#src/modules/contacts/identities.ts';
+import { isTelling, keyOf, type Identity, type PersonKey } from '#src/modules/contacts/identities.ts';
 import type { ImportPerson, Settled } from '#src/modules/imports/settle-rows.ts';
 
-type Found = Identity & ImportPerson;
+type Found = Identity & ImportPerson & { mergedInto: string | null };
 
 /**
  * Who is known by any of some identities, in the transaction's workspace; one who was merged is who they went into, and nobody in the bin is
@@ -19,25 +19,28 @@ export async function findPeople(
   if (identities.length === 0) return people;
   const rows = await em.execute<Found[]>(
     `with recursive found as (
-        select i.kind, i.value, c.id, c.merged_into
+        select i.kind, i.value, c.id, c.merged_into, c.deleted_at
           from json_to_recordset(?::json) as k (kind text, value text)
           join contact_identity i on i.workspace_id = current_workspace() and i.kind = k.kind and i.value = k.value
             and i.released_at is null
           join contact c on c.workspace_id = current_workspace() and c.id = i.contact_id
         union
-        select f.kind, f.value, w.id, w.merged_into
+        select f.kind, f.value, w.id, w.merged_into, w.deleted_at
           from found f join contact w on w.workspace_id = current_workspace() and w.id = f.merged_into
       )
       select f.kind, f.value, c.id, c.name, c.phone, c.email, c.company, c.position, c.consent, c.owner_id as "ownerId",
-          c.custom_fields as "customFields", (select coalesce(json_agg(lower(l.name)), '[]') from contact_label cl
+          c.merged_into as "mergedInto", c.custom_fields as "customFields", (select coalesce(json_agg(lower(l.name)), '[]') from contact_label cl
             join label l on l.workspace_id = cl.workspace_id and l.id = cl.label_id
             where cl.workspace_id = c.workspace_id and cl.contact_id = c.id) as labels
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
-        where f.merged_into is null and c.deleted_at is null order by c.id for no key update of c`,
+        where f.merged_into is null and f.deleted_at is null and (c.deleted_at is null or c.merged_into is not null)
+        order by c.id for no key update of c`,
     [JSON.stringify(identities)],
   );
+  // Who was merged while their lock was waited for leads on, as the next look sees.
+  if (rows.some(({ mergedInto }) => mergedInto !== null)) return findPeople(em, identities);
   const byId = new Map<string, ImportPerson>();
-  for (const { kind, value, ...one } of rows) {
+  for (const { kind, value, mergedInto: _merged, ...one } of rows) {
     const person = byId.get(one.id) ?? one;
     byId.set(one.id, person);
     people.set(keyOf({ kind, value }), person);
@@ -156,12 +159,12 @@ async function insertIdentities(em: EntityManager, { created, identities }: Sett
   );
   if (rows.length === identities.length) return;
   const written = new Set(rows.map((row) => `${row.contact_id} ${row.kind}:${row.value}`));
-  const fresh = new Set(created.map(({ id }) => id));
-  // An e-mail address may be several people's; without one of the others, the next who looks would find another contact.
-  const lost = identities.some(
-    ({ contactId, kind, value }) =>
-      kind !== 'email' && fresh.has(contactId) && !written.has(`${contactId} ${kind}:${value}`),
-  );
+  const fresh = new Map(created.map((person) => [person.id, person]));
+  // Without what tells who they are, the next who looks would find another contact.
+  const lost = identities.some(({ contactId, kind, value }) => {
+    const person = fresh.get(contactId);
+    return person && isTelling({ kind, person }) && !written.has(`${contactId} ${kind}:${value}`);
+  });
   if (lost) throw new Error('Somebody else made the contact meanwhile');
 }
 

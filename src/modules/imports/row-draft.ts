@@ -4,6 +4,7 @@ import { EmailAddress, nameText } from '#src/http/fields.ts';
 import type { Known } from '#src/modules/contacts/identities.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { customKeyOf, foldHeader, type CustomField } from '#src/modules/imports/columns.ts';
+import { readNumber, type DecimalMark } from '#src/modules/imports/number-text.ts';
 
 export type CustomValue = string | number | boolean;
 
@@ -58,17 +59,9 @@ function read<Value>(schema: z.ZodType<Value>, text: string, reason: string): Va
   return result.data;
 }
 
-/** `1.234,56`, `1,234.56`, `1234,56` and `1234.56` are one number. */
-function toNumber(text: string): number {
-  const plain = text.replaceAll(/^R\$|[\s\u00a0%]/g, '');
-  const decimal = Math.max(plain.lastIndexOf(','), plain.lastIndexOf('.'));
-  const isGrouped = /^[+-]?\d{1,3}([.,]\d{3})+$/.test(plain) && plain.replaceAll(/[^.,]/g, '').length > 1;
-  const digits =
-    decimal < 0 || isGrouped
-      ? plain.replaceAll(/[.,]/g, '')
-      : `${plain.slice(0, decimal).replaceAll(/[.,]/g, '')}.${plain.slice(decimal + 1)}`;
-  const value = Number(digits);
-  if (digits === '' || !Number.isFinite(value)) throw new Refused('invalid_number');
+function toNumber(text: string, mark: DecimalMark): number {
+  const value = readNumber(text, mark);
+  if (value === null) throw new Refused('invalid_number');
   return value;
 }
 
@@ -88,11 +81,11 @@ function toBoolean(text: string): boolean {
   return YES.has(word);
 }
 
-function toCustom({ kind, options }: CustomField, text: string): CustomValue {
+function toCustom({ kind, options }: CustomField, text: string, mark: DecimalMark): CustomValue {
   if (text.length > MAX_TEXT) throw new Refused('too_long');
   switch (kind) {
     case 'number':
-      return toNumber(text);
+      return toNumber(text, mark);
     case 'date':
       return toDay(text);
     case 'boolean':
@@ -118,10 +111,18 @@ const toLabels = (text: string): string[] =>
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
+/** How what stands in a file is written. */
+export interface Spelling {
+  /** Of numbers that say none, ISO 3166-1 alpha-2. */
+  country?: CountryCode | undefined;
+  /** Of numbers that would be two. */
+  decimalMark: DecimalMark;
+}
+
 /** Puts a cell into a draft. */
-function put(draft: Draft, { to, field }: MappedColumn, text: string, country: CountryCode | undefined): void {
+function put(draft: Draft, { to, field }: MappedColumn, text: string, { country, decimalMark }: Spelling): void {
   const key = customKeyOf(to);
-  if (key !== undefined && field) draft.custom[key] = toCustom(field, text);
+  if (key !== undefined && field) draft.custom[key] = toCustom(field, text, decimalMark);
   else if (to === 'name') draft.name = read(Name, oneLine(draft.name ? `${draft.name} ${text}` : text), 'invalid_name');
   else if (to === 'company' || to === 'position') draft[to] = read(Name, oneLine(text), `invalid_${to}`);
   else if (to === 'email') draft.known.email = read(EmailAddress, text, 'invalid_email');
@@ -139,17 +140,12 @@ function put(draft: Draft, { to, field }: MappedColumn, text: string, country: C
 /**
  * Reads a row of a file.
  * @param cells decoded and trimmed
- * @param country of numbers that say none, ISO 3166-1 alpha-2
  * @returns what it says, or why it cannot be taken
  */
 export function toDraft(
   rowNo: number,
   cells: readonly string[],
-  {
-    columns,
-    columnCount,
-    country,
-  }: { columns: readonly MappedColumn[]; columnCount: number; country?: CountryCode | undefined },
+  { columns, columnCount, ...spelling }: { columns: readonly MappedColumn[]; columnCount: number } & Spelling,
 ): Draft | Refusal {
   const draft: Draft = { rowNo, known: {}, otherPhones: [], custom: {}, labels: [] };
   const extra = cells.findIndex((cell, at) => at >= columnCount && cell !== '');
@@ -158,7 +154,7 @@ export function toDraft(
     const text = cells[column.column] ?? '';
     if (text === '') continue;
     try {
-      put(draft, column, text, country);
+      put(draft, column, text, spelling);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return { reason: error.reason, columnNo: column.column };

@@ -4,7 +4,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { conflict, notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
-import { etagOf } from '#src/http/etag.ts';
+import { etagOf, ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
@@ -111,6 +111,7 @@ export function pipelineRoutes(rt: Pick<Runtime, 'orm'>) {
           const { id } = request.params;
           await lockAllPipelines(em);
           const before = await read(em, id);
+          mustMatch(ifMatchOf(request), etagOf(before));
           if (before.isDefault)
             throw conflict('default_pipeline', 'This is the default pipeline. Make another one the default first.');
           if (!(await emptyPipeline(em, id)))

@@ -111,6 +111,15 @@ export async function dropRows(
   return { count: rows.length, place: rows.length < BATCH ? null : 'more' };
 }
 
+/**
+ * Waits for every transaction that is writing something that hangs on the person, and keeps others from it until this one ends: what they write
+ * has a key to the contact.
+ */
+export async function lockSubject(em: EntityManager, subject: Subject): Promise<void> {
+  const { where, values } = ofPerson(subject, 'id');
+  await em.execute(`select from contact where ${OWN} and ${where} order by id for update`, values);
+}
+
 /** Empties what the timelines say beside their entries: of the person, and of their deals. */
 export async function emptyActivities(em: EntityManager, subject: Subject): Promise<Erased> {
   const { where, values } = ofPerson(subject);

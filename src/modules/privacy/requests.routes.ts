@@ -11,8 +11,7 @@ import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { OperationAccepted, toAccepted } from '#src/modules/bulk/operations.routes.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
-import { winnerOf } from '#src/modules/contacts/contacts.query.ts';
-import { closeContact, lockContact } from '#src/modules/privacy/consent.query.ts';
+import { closeContact, lockPerson } from '#src/modules/privacy/consent.query.ts';
 import { ERASE_KIND, ERASE_START } from '#src/modules/privacy/erase.ts';
 import { exportPerson } from '#src/modules/privacy/export.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
@@ -70,11 +69,13 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
       schema: { ...schema, summary: 'All that is known of a contact, as one JSON document', params: IdParams },
       handler: async (request, reply) => {
         const auth = authOf(request);
-        const { id } = request.params;
-        await inWorkspaceTx(orm, auth, async (em) => {
-          const contact = await lockContact(em, id, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
+        const id = await inWorkspaceTx(orm, auth, async (em) => {
+          const how = { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true };
+          const contact = await lockPerson(em, request.params.id, how);
           if (!contact) throw notFound('The contact');
-          await appendAudit(em, actorOf(request), { action: 'contact.exported', target: { type: 'contact', id } });
+          const target = { type: 'contact', id: contact.id };
+          await appendAudit(em, actorOf(request), { action: 'contact.exported', target });
+          return contact.id;
         });
         reply.header('content-type', 'application/json; charset=utf-8');
         reply.header('content-disposition', `attachment; filename="contact-${id}.json"`);
@@ -94,10 +95,10 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
         const auth = authOf(request);
         const { userId, workspaceId } = auth;
         const id = await inWorkspaceTx(orm, auth, async (em) => {
-          // Who was merged is the one they were merged into.
-          const contactId = await winnerOf(em, request.params.id);
-          const contact = await lockContact(em, contactId, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
+          const how = { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true };
+          const contact = await lockPerson(em, request.params.id, how);
           if (!contact) throw notFound('The contact');
+          const contactId = contact.id;
           const open = await findOpenRequest(em, contactId);
           if (open && ['queued', 'active'].includes(open.status)) return open.id;
           const one = newId();

@@ -12,6 +12,7 @@ import {
   emptyContacts,
   emptyImports,
   emptyJobs,
+  lockSubject,
   type Erased,
   type Texts,
 } from '#src/modules/privacy/erase.query.ts';
@@ -27,11 +28,19 @@ export interface Store {
 }
 
 /** Rows that are gone with the person. @param key what tells rows apart besides the workspace */
-const dropped = (table: string, key = 'id'): Store => ({
+const dropped = (table: string, key = 'id') => ({
   name: table,
   table,
-  erase: (em, subject) => dropRows(em, subject, { table, key }),
+  erase: (em: EntityManager, subject: Subject) => dropRows(em, subject, { table, key }),
 });
+
+/** What the platform itself goes on to write of a person, messages before what they are in. */
+const WRITTEN = [
+  dropped('message'),
+  dropped('conversation'),
+  dropped('lead_score'),
+  dropped('contact_ai', 'contact_id, kind'),
+];
 
 /** Texts that are cleared of a person wherever they are named. A table's key is the workspace and `id`. */
 const cleared = (table: string, columns: Texts): Store => ({
@@ -54,10 +63,7 @@ const clearedOfTheirs = (table: string, columns: Texts): Store => ({
  */
 export const STORES: readonly Store[] = [
   { name: 'job', table: 'job', erase: emptyJobs },
-  dropped('message'),
-  dropped('conversation'),
-  dropped('lead_score'),
-  dropped('contact_ai', 'contact_id, kind'),
+  ...WRITTEN,
   dropped('contact_label', 'contact_id, label_id'),
   { name: 'activity', table: 'activity', erase: emptyActivities },
   clearedOfTheirs('deal', { title: 'text', lost_reason: 'text' }),
@@ -116,9 +122,17 @@ export const STORES: readonly Store[] = [
     name: 'contact',
     table: 'contact',
     erase: async (em, subject) => {
+      // Whoever had found the contact before it was closed may have written since.
+      await lockSubject(em, subject);
+      let late = 0;
+      for (const store of WRITTEN) {
+        const { count, place } = await store.erase(em, subject);
+        late += count;
+        if (place !== null) return { count: late, place };
+      }
       const { count } = await dropRows(em, subject, { table: 'contact_identity', key: 'id' });
       const { count: contacts } = await emptyContacts(em, subject);
-      return { count: count + contacts, place: null };
+      return { count: late + count + contacts, place: null };
     },
   },
 ];

@@ -199,6 +199,7 @@ function addChanging(app: App, root: string, inTx: InTx): void {
     handler: (request) =>
       inTx(authOf(request), async (em) => {
         const row = await find(em, request.params.id, true);
+        mustMatch(ifMatchOf(request), etagOf(toView(row)));
         await deleteTemplate(em, row.id);
         const target = { type: 'template', id: row.id };
         await appendAudit(em, actorOf(request), { action: 'template.deleted', target, before: toView(row) });
