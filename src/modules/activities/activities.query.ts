@@ -40,7 +40,7 @@ export async function keepContact(em: EntityManager, id: string): Promise<string
   return row?.merged_into ? keepContact(em, row.merged_into) : id;
 }
 
-/** What somebody writes down by hand. */
+/** Appends one thing to the timelines, as `addActivities` does many. @returns it as timelines show it */
 export async function insertActivity(em: EntityManager, one: NewActivity): Promise<ActivityRow> {
   const [row] = await em.execute<[ActivityRow]>(
     `insert into activity as a (workspace_id, id, type, contact_id, deal_id, actor_id, payload, occurred_at)

@@ -1,29 +1,20 @@
-import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams, IdText } from '#src/http/fields.ts';
-import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
+import { PageQuery } from '#src/http/page.ts';
 import type { Orm } from '#src/db/orm.ts';
-import { dealsOf } from '#src/modules/activities/activity-sight.ts';
-import { addActivities } from '#src/modules/activities/activity.query.ts';
+import { insertActivity } from '#src/modules/activities/activities.query.ts';
+import { ActivityView, readTimeline, TimelinePage } from '#src/modules/activities/timeline.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { lockedContact, seenContact } from '#src/modules/contacts/contact-access.ts';
 import { addLabels, labelIds, removeLabels } from '#src/modules/contacts/contact-labels.query.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
-import {
-  ActivityView,
-  ContactView,
-  LabelsBody,
-  MAX_LABELS,
-  NoteBody,
-  TimelinePage,
-} from '#src/modules/contacts/contacts.schemas.ts';
+import { ContactView, LabelsBody, MAX_LABELS, NoteBody } from '#src/modules/contacts/contacts.schemas.ts';
 import { touchContact } from '#src/modules/contacts/contacts.query.ts';
 import { contactEtag, inContactTx, tellContact, type Doer } from '#src/modules/contacts/contacts.service.ts';
-import { findActivities, findActivity, type Listed } from '#src/modules/contacts/timeline.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['contacts'], security: [{ bearer: [] }] };
@@ -31,10 +22,6 @@ const read = { access: 'contacts:read' } as const;
 const write = { access: 'contacts:write' } as const;
 const ONE = '/api/contacts/:id';
 const LabelParams = IdParams.extend({ labelId: IdText });
-/** Microseconds since 1970, and the id. */
-const TimelineKey = z.tuple([z.int(), z.uuid()]);
-
-const presentActivity = ({ key: _key, ...view }: Listed): ActivityView => view;
 
 /** What is done to a contact's labels. */
 type LabelChange = { names: string[]; isReplacing: boolean } | { removedId: string };
@@ -73,7 +60,7 @@ function changeLabels(
 }
 
 /** `/api/contacts/:id/…`: labels, notes and the timeline of a contact. */
-export function contactDetailRoutes({ orm }: Pick<Runtime, 'orm'>) {
+export function contactDetailRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
   return async (app: App): Promise<void> => {
     for (const [method, summary] of [
       ['PUT', 'Give it these labels and no others; those that are not there are made'],
@@ -116,13 +103,9 @@ export function contactDetailRoutes({ orm }: Pick<Runtime, 'orm'>) {
         response: { 200: TimelinePage },
       },
       handler: async (request) => {
-        const { limit, cursor } = request.query;
-        const after = cursor === undefined ? null : decodeCursor(cursor, TimelineKey);
-        const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
-          const { id } = await seenContact(em, authOf(request), request.params.id);
-          return findActivities(em, id, { dealsOf: dealsOf(authOf(request)), after, limit: limit + 1 });
-        });
-        return toPage(rows, limit, ({ key, id }) => [key, id], presentActivity);
+        const auth = authOf(request);
+        const { id: contactId } = await inWorkspaceTx(orm, auth, (em) => seenContact(em, auth, request.params.id));
+        return readTimeline(pool, auth, { contactId, dealId: undefined }, request.query);
       },
     });
 
@@ -133,12 +116,9 @@ export function contactDetailRoutes({ orm }: Pick<Runtime, 'orm'>) {
         const auth = authOf(request);
         const note = await inWorkspaceTx(orm, auth, async (em) => {
           const { id } = await lockedContact(em, auth, request.params.id);
-          const activity = { type: 'note.added', contactId: id, dealId: null, actorId: auth.userId };
-          const [noteId] = await addActivities(em, [{ ...activity, payload: request.body }]);
           await appendAudit(em, actorOf(request), { action: 'contact.noted', target: { type: 'contact', id } });
-          const written = await findActivity(em, noteId ?? '');
-          if (!written) throw new Error('The note was not written');
-          return presentActivity(written);
+          const activity = { type: 'note.added', contactId: id, dealId: null, actorId: auth.userId };
+          return insertActivity(em, { ...activity, payload: request.body });
         });
         return reply.code(201).send(note);
       },

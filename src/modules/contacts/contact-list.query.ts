@@ -29,7 +29,7 @@ export type ContactKey = readonly [number | string | null, string];
 
 /** A list that is asked for. */
 export interface ContactList {
-  filters: Omit<ContactQuery, 'sort' | 'limit' | 'cursor'>;
+  filters: Omit<ContactQuery, 'sort' | 'limit' | 'cursor' | 'deleted'>;
   /** Only who this member looks after. */
   onlyOwner: string | undefined;
   sort: { name: SortName; isDescending: boolean };

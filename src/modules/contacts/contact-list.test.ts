@@ -4,6 +4,7 @@ import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { loadContacts, planOf } from '#test/contacts.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { binStatement } from '#src/modules/contacts/bin.query.ts';
 import { findContactPage, type ContactList, type ListedContact } from '#src/modules/contacts/contact-list.query.ts';
 import { ContactQuery, SORTS, type ContactView } from '#src/modules/contacts/contacts.schemas.ts';
 
@@ -252,5 +253,16 @@ describe('the plans of a list', () => {
     if (query['q']?.includes('@')) expect(plans[0]).toMatch(/Index Cond: .*email_key >=/);
     if (query['q'] === '9 0019-3084') expect(plans[0]).toMatch(/Index Cond: .*phone_tail =/);
     if (query['q'] === 'sobrenome777') expect(plans[1]).toMatch(/Index Cond: .*search ~~/);
+  });
+
+  it('of the bin begins where the last page ended', async () => {
+    await inWorkspaceTx(test.rt.orm, { workspaceId: bia.workspace.id }, async (em: EntityManager) => {
+      await em.execute('set local enable_seqscan = off');
+      for (const ownerId of [undefined, bia.user.id]) {
+        const plan = await planOf(em, binStatement({ ownerId, after: [1, bia.workspace.id], limit: 26 }));
+        expect(plan).not.toMatch(/Seq Scan on contact|Sort Key: .*deleted_at/);
+        expect(plan).toMatch(/Index Scan using contact_bin[\s\S]*Index Cond: .*ROW\(/);
+      }
+    });
   });
 });

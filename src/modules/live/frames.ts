@@ -8,6 +8,7 @@ import {
   ChannelStateFrame,
 } from '#src/modules/campaigns/delivery.schemas.ts';
 import { JobOptions } from '#src/modules/jobs/job.schemas.ts';
+import { SyncBody } from '#src/modules/messages/messages.schemas.ts';
 
 const id = z.union([z.string().min(1).max(100), z.int()]);
 /** Of the topic `events`. */
@@ -57,6 +58,7 @@ export const ClientFrame = z.discriminatedUnion('type', [
   ChannelAckFrame,
   ChannelReleaseFrame,
   ChannelStateFrame,
+  z.strictObject({ type: z.literal('messages.sync'), id, ...SyncBody.shape }),
   z.strictObject({ type: z.literal('pong'), id: id.optional() }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;

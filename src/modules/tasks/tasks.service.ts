@@ -303,6 +303,8 @@ export function reopenTask({ orm }: TaskNeeds, { auth, actor }: Caller, key: Tas
     const row = await lockTask(em, auth, key);
     if (row.status === 'open') return presentTask(await mustStay(em, id));
     await restoreReminders(em, id);
+    // It may have been put off, renamed or given to another while it was done.
+    await alignReminders(em, row);
     await setStatus(em, id, 'open');
     await appendAudit(em, actor, { action: 'task.reopened', target: { type: 'task', id } });
     return presentTask(await mustStay(em, id));
