@@ -109,6 +109,15 @@ export interface CampaignWindow {
   to: string;
 }
 
+/** A template of the Cloud API, by the name it has there. The parameters of its body are the variables of the text it stands beside. */
+export interface CloudTemplate {
+  name: string;
+  /** As Meta writes it: `pt_BR`. */
+  language: string;
+  header?: string | undefined;
+  buttons?: { index: number; type: 'url' | 'quick_reply' | 'copy_code'; text: string }[] | undefined;
+}
+
 export interface Campaign {
   id: string;
   name: string;
@@ -119,6 +128,8 @@ export interface Campaign {
     text: string;
     templateId: string | null;
     templateVersion: number | null;
+    /** On the Cloud API the text goes as this template, which Meta has approved. */
+    cloudTemplate: CloudTemplate | null;
   }[];
   holdoutPercent: number;
   audience: unknown;
