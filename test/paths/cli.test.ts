@@ -297,16 +297,18 @@ describe('whatshybrid campaigns', PATIENTLY, () => {
 describe('what is under way', PATIENTLY, () => {
   it('is shown until it has ended', async () => {
     const { jobId } = await post<{ jobId: string }>('/api/ai/sentiment', { text: 'Adorei, muito obrigada!' });
-    const job = await run(['jobs', 'watch', jobId]);
-    expect(job.exitCode).toBe(0);
-    expect(JSON.parse(job.stdout)).toMatchObject({ sentiment: 'positive' });
-    const told = (await run(['jobs', 'watch', jobId, '--json'])).json();
-    expect(told.at(-1)).toMatchObject({ event: 'job.completed', data: { id: jobId, status: 'completed' } });
-
-    expect(await run(['operations', 'watch'])).toMatchObject({ exitCode: 0, stderr: 'Nothing is under way.\n' });
     const page = await fetch(`${api.url}/api/operations`, { headers: { authorization: `Bearer ${token}` } });
     const { data } = (await page.json()) as { data: { id: string; kind: string }[] };
-    const operation = await run(['operations', 'watch', data[0]?.id ?? '', '--json']);
+    const [job, told, nothing, operation] = await Promise.all([
+      run(['jobs', 'watch', jobId]),
+      run(['jobs', 'watch', jobId, '--json']),
+      run(['operations', 'watch']),
+      run(['operations', 'watch', data[0]?.id ?? '', '--json']),
+    ]);
+    expect(job.exitCode).toBe(0);
+    expect(JSON.parse(job.stdout)).toMatchObject({ sentiment: 'positive' });
+    expect(told.json().at(-1)).toMatchObject({ event: 'job.completed', data: { id: jobId, status: 'completed' } });
+    expect(nothing).toMatchObject({ exitCode: 0, stderr: 'Nothing is under way.\n' });
     expect(operation.json()).toMatchObject([{ kind: 'contacts.import', status: 'completed' }]);
   });
 });

@@ -7,7 +7,7 @@ import type { SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import { entities } from '#src/modules/entities.ts';
 import { addContacts, checkCounters, somePeople } from '#test/campaigns.ts';
 import { post } from '#test/drills/webhook-field.ts';
-import { createInstallation, type Installation } from '#test/processes.ts';
+import { createInstallation, type Installation, type Running } from '#test/processes.ts';
 
 const PEOPLE = 50;
 const CREDENTIALS = {
@@ -19,6 +19,8 @@ const CREDENTIALS = {
 
 let simulator: Simulator;
 let installation: Installation;
+let api: Running & { url: string };
+let worker: Running;
 beforeAll(async () => {
   simulator = await createSimulator();
   installation = await createInstallation({
@@ -27,6 +29,11 @@ beforeAll(async () => {
     CAMPAIGN_LEASE_MS: '4000',
     JOB_LEASE_MS: '2000',
   });
+  [api, worker] = await Promise.all([
+    installation.startApi(),
+    installation.startWorker('campaigns'),
+    installation.startControl(),
+  ]);
 });
 afterAll(async () => {
   await installation.close();
@@ -34,8 +41,6 @@ afterAll(async () => {
 });
 
 it('writes to fifty people through every process, once each, whatever Meta answers and whoever is killed', async () => {
-  const [api] = await Promise.all([installation.startApi(), installation.startControl()]);
-  let worker = await installation.startWorker('campaigns');
   const account = { email: 'ana@example.com', password: 'long enough for a path', name: 'Ana' };
   const { token, workspace } = await post<SignedInView>(`${api.url}/api/auth/register`, account);
   const orm = openOrm(readConfig(installation.env), entities, { role: 'wh_app', log: createLog('silent', 'path') });
@@ -90,7 +95,7 @@ it('writes to fifty people through every process, once each, whatever Meta answe
     if (rows[0]?.status === 'paused') await ask('resume');
     return rows[0]?.status.startsWith('completed') ?? false;
   };
-  await expect.poll(isOver, { timeout: 120_000, interval: 500 }).toBe(true);
+  await expect.poll(isOver, { timeout: 120_000, interval: 100 }).toBe(true);
   await simulator.cloud.idle();
 
   const items = (await pool.query<{ id: string; status: string }>('select id, status from campaign_item')).rows;

@@ -95,6 +95,23 @@ describe('a phone', () => {
     expect(await act(items[0], 'begin')).toMatchObject({ status: 200 });
   });
 
+  it('loses at once what a pause keeps it from beginning, and no more than that', async () => {
+    await start({ ...FAST, minDelayMs: 10_000, maxDelayMs: 12_000 });
+    const { items } = (await claim(sessionId, 2)).body;
+    await me.call('POST', `/api/campaigns/${campaignId}/pause`);
+    expect(await act(items[0], 'begin')).toMatchObject({ status: 409, body: { code: 'not_begun' } });
+    expect(await me.read(campaignId)).toMatchObject({ status: 'paused', counters: { pending: 3, claimed: 1 } });
+    expect(await act(items[0], 'heartbeat')).toMatchObject({ status: 409 });
+    await me.call('POST', `/api/campaigns/${campaignId}/resume`);
+    // Only too early.
+    expect(await act(items[1], 'begin')).toMatchObject({ status: 409 });
+    expect(await act(items[1], 'heartbeat')).toMatchObject({ status: 200 });
+    await me.call('POST', `/api/channels/${channelId}/pause`);
+    expect(await act(items[1], 'begin')).toMatchObject({ status: 409 });
+    expect(await me.read(campaignId)).toMatchObject({ counters: { pending: 4, claimed: 0 } });
+    expect(await checkCounters(test.systemPool)).toEqual([]);
+  });
+
   it('gets each contact’s variant, the same one ever, and nothing for whom a text says nothing', async () => {
     const variants = [{ content: { text: 'A' } }, { content: { text: '{{contact.company|""}}' }, weight: 1 }];
     await start(FAST, { variants, content: undefined });
@@ -137,6 +154,7 @@ it('a gateway says later what became of a message, signed; nobody else does', as
     delivered: 1,
     read: 1,
     replied: 0,
+    optedOut: 0,
   });
 });
 

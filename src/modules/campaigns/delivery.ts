@@ -65,10 +65,12 @@ export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'
       if (unfit.length > 0) await items.skip(who.workspaceId, unfit);
       return { items: fit, againAt: claimed.againAt };
     },
-    /** Notes that it is about to be sent. @throws AppError 409 where it must not be */
+    /** Notes that it is about to be sent. @throws AppError 409 where it must not be; after a pause it is taken back */
     async begin({ workspaceId }: Who, attempt: Attempt): Promise<void> {
       const begun = await items.begin(workspaceId, [attempt]);
-      if (!begun.has(attempt.itemId)) throw conflict('not_begun', 'Do not send it: it is not yours now, or not yet.');
+      if (begun.has(attempt.itemId)) return;
+      await items.giveBackStopped(workspaceId, attempt);
+      throw conflict('not_begun', 'Do not send it: it is not yours now, or not yet.');
     },
     /** Notes how it ended. @throws AppError 404, 409 */
     async ack({ workspaceId }: Who, itemId: string, body: AckBody) {

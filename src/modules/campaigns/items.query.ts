@@ -131,6 +131,24 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     /** Gives claimed items back that were not begun. */
     release: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
       ids(workspaceId, 'release', 'campaign_release($1::json) as id', [JSON.stringify(attempts)]),
+    /** Gives a claimed item back whose campaign or channel does not send now. */
+    async giveBackStopped(workspaceId: string, { itemId, attemptId, fence }: Attempt): Promise<void> {
+      await queryAs(
+        pool,
+        { workspaceId },
+        {
+          name: 'campaign-give-back-stopped',
+          // Nobody cancels the campaign in between: the lock before the item, as everywhere.
+          text: `with its as materialized (select c.id, c.status from campaign c where c.workspace_id = current_workspace()
+              and c.id = (select i.campaign_id from campaign_item i where i.workspace_id = current_workspace() and i.id = $1) for share)
+            update campaign_item i set status = 'pending', lease_expires_at = null, updated_at = now() from its c, channel h
+              where i.workspace_id = current_workspace() and i.id = $1 and i.attempt_id = $2 and i.fence = $3 and i.status = 'claimed'
+                and i.campaign_id = c.id and h.workspace_id = i.workspace_id and h.id = i.channel_id
+                and (c.status <> 'running' or h.state <> 'active')`,
+          values: [itemId, attemptId, fence],
+        },
+      );
+    },
     /** Gives items back for later that were not begun, or of which the other side said that nothing happened. */
     defer: (workspaceId: string, deferrals: readonly Deferral[]): Promise<Set<string>> =>
       ids(workspaceId, 'defer', 'campaign_defer($1::json) as id', [

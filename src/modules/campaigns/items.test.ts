@@ -1,6 +1,9 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Ack, ClaimedItem } from '#src/modules/campaigns/items.query.ts';
+import { createGateway, type Carrier } from '#src/modules/campaigns/carrier.ts';
+import { sendChannel } from '#src/modules/campaigns/send.ts';
+import { readSecret } from '#src/modules/webhooks/signature.ts';
 import { aCampaigner, checkCounters, openCampaignTest, somePeople, type CampaignTest } from '#test/campaigns.ts';
 import { createRandom } from '#test/fuzz/random.ts';
 
@@ -289,6 +292,29 @@ it('holds in any order of claims, ends, late ends, statuses, pauses and lost lea
   for (const [itemId, times] of effects) expect(times, `seed ${seed}: ${itemId}`).toBeLessThanOrEqual(1);
   expect(await checkCounters(test.systemPool), `seed ${seed}`).toEqual([]);
 }, 120_000);
+
+it('that a pause overtook between its claim and its begin goes back at once, unsent', async () => {
+  const id = await running(3);
+  const { secret } = await me.channel();
+  const gateway = createGateway(test.rt.egress, {
+    url: test.receiver.url,
+    key: readSecret({ secret, privateKey: null }),
+  });
+  const carrier: Carrier = {
+    ...gateway,
+    async sieve(claimed) {
+      await me.call('POST', `/api/campaigns/${id}/pause`);
+      return gateway.sieve(claimed);
+    },
+  };
+  await sendChannel(test.worker, { workspaceId: me.workspaceId, id: channelId, carrier });
+  expect(await me.read(id)).toMatchObject({ status: 'paused', counters: { pending: 3, claimed: 0 } });
+  expect(test.receiver.received).toEqual([]);
+  await me.call('POST', `/api/campaigns/${id}/resume`);
+  test.receiver.answers(() => ({ text: '{"messageId":"m"}' }));
+  await test.flow();
+  expect(await me.read(id)).toMatchObject({ status: 'completed', counters: { sent: 3 } });
+});
 
 it('counts right through a storm of pauses, resumes and sends, and one cancel', async () => {
   const id = await running(300);

@@ -95,6 +95,9 @@ async function beginAll(
     return [];
   }
   const begun = await items.begin(workspaceId, ready.map(attemptOf));
+  const refused = ready.filter(({ itemId }) => !begun.has(itemId));
+  // As by a pause: whoever has it go on need not wait for leases to end.
+  if (refused.length > 0) await items.release(workspaceId, refused.map(attemptOf));
   return ready.filter(({ itemId }) => begun.has(itemId));
 }
 

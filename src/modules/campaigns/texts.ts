@@ -4,7 +4,7 @@ import { engines } from '#src/ai/engines/index.ts';
 import type { Consumer } from '#src/events/relay.ts';
 import { dropTexts, findWritten, takeTexts, writeTexts, type TextStart } from '#src/modules/campaigns/texts.query.ts';
 import type { Submit } from '#src/modules/contact-ai/start.ts';
-import { renderTemplate } from '#src/modules/templates/template.ts';
+import { parseTemplate, renderTemplate } from '#src/modules/templates/template.ts';
 
 /** As long as a message may be. */
 const MAX_TEXT = 4096;
@@ -62,12 +62,17 @@ const Ended = z.object({
 });
 const Chat = z.object({ text: z.string(), finishReason: z.literal('stop') });
 
-/** A whole answer that can be sent, in which nothing is a variable; null where there is none. */
+/**
+ * A whole answer that can be sent; null where there is none. One with braces of a variable is none: it is read as a template when its message is
+ * claimed, and a text that is no template would hold up its whole channel.
+ */
 export function toText(result: unknown): string | null {
   const { success, data } = Chat.safeParse(result);
   if (!success) return null;
-  const text = data.text.trim().replaceAll('{{', '{ {');
-  return text === '' || text.length > MAX_TEXT ? null : text;
+  const text = data.text.trim();
+  const parsed = parseTemplate(text);
+  const isPlain = 'segments' in parsed && parsed.segments.every((segment) => 'text' in segment);
+  return text === '' || text.length > MAX_TEXT || !isPlain ? null : text;
 }
 
 /** Writes down the texts that jobs wrote for recipients: in the relay's transaction, so once. */
