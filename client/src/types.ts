@@ -168,7 +168,10 @@ export interface WorkspaceEvents {
     counts: Record<string, number>;
   };
   'campaign.started': { campaignId: string; total: number };
-  'campaign.paused': { campaignId: string; reason: 'by_hand' | 'unknown_in_a_row' | 'failures_in_a_row' | 'template_refused' };
+  'campaign.paused': {
+    campaignId: string;
+    reason: 'by_hand' | 'unknown_in_a_row' | 'failures_in_a_row' | 'template_refused';
+  };
   'campaign.completed': { campaignId: string; status: 'completed' | 'completed_with_unknown' };
   'campaign.item.unknown': { campaignId: string; itemId: string; contactId: string | null };
   'channel.state_changed': { channelId: string; state: 'active' | 'paused'; reason: string | null };
