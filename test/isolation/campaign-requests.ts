@@ -23,7 +23,8 @@ const noAttempt = () => ({ attemptId: unlikely, fence: 1 });
 /** Good requests to the routes of channels, campaigns and deliveries. */
 export const CAMPAIGN_REQUESTS: Record<string, Entry> = {
   'GET /api/channels': nothing,
-  'POST /api/channels': { body: aChannel },
+  // Its maker sees it whole.
+  'POST /api/channels': { body: () => ({ ...aChannel(), name: 'Celular' }) },
   'GET /api/channels/:id': { params: someChannel },
   'PATCH /api/channels/:id': { params: someChannel, body: () => ({ name: 'Outro' }) },
   'PUT /api/channels/:id/pacing': { params: someChannel, body: () => ({ perHour: 10 }) },
