@@ -9,6 +9,7 @@ const LARGE = Number(process.env['CONTACTS_LARGE'] ?? 1_000_000);
 const ROUNDS = Number(process.env['CONTACTS_ROUNDS'] ?? 200);
 const MOST = 1.5;
 const NOTES = 1000;
+const p95 = (took: number[] | undefined) => percentile(took ?? [], 0.95);
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 const LISTS: Record<string, Record<string, string>> = {
@@ -92,7 +93,6 @@ const large = await measure(LARGE);
 print(`p95 in ms, again    at ${SMALL}   at ${LARGE}   ratio   (first pass: at ${LARGE})`);
 let isSlow = false;
 for (const [name, few] of small) {
-  const p95 = (took: number[] | undefined) => percentile(took ?? [], 0.95);
   const [before, after] = [p95(few.again), p95(large.get(name)?.again)];
   isSlow ||= after / before > MOST;
   const figures = [
