@@ -244,7 +244,10 @@ it('holds in any order of claims, ends, late ends, statuses, pauses and lost lea
     async begin() {
       const some = claimed.splice(0, random.int(6) + 1);
       const ok = await test.items.begin(me.workspaceId, some);
-      for (const item of some.filter(({ itemId }) => ok.has(itemId))) {
+      // An item may be among them twice, by a claim that was lost and by the next: it is the newest that was begun.
+      const newest = new Map(some.map((item) => [item.itemId, item]));
+      for (const item of newest.values()) {
+        if (!ok.has(item.itemId)) continue;
         begun.push(item);
         effects.set(item.itemId, (effects.get(item.itemId) ?? 0) + 1);
       }
