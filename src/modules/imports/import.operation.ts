@@ -10,7 +10,7 @@ import { deleteChunks, readFrom } from '#src/modules/imports/import-files.query.
 import { clearRows, insertRows, type RowOutcome } from '#src/modules/imports/imports.query.ts';
 import { findPeople, forgetPeople, notePeople, overlayPeople, writePeople } from '#src/modules/imports/people.query.ts';
 import { toDraft, type Draft } from '#src/modules/imports/row-draft.ts';
-import { lookupsOfDrafts, phonesToAgree, settleRows } from '#src/modules/imports/settle-rows.ts';
+import { idsOfDrafts, lookupsOfDrafts, phonesToAgree, settleRows } from '#src/modules/imports/settle-rows.ts';
 import { isSuppressed } from '#src/modules/privacy/suppression.ts';
 
 export const IMPORT_KIND = 'contacts.import';
@@ -127,8 +127,9 @@ async function importRows(
   const { rows, endsAt } = await readRows(em, input, state);
   const { drafts, refused, labels } = toDrafts(input, rows, state.labels);
   const lookups = lookupsOfDrafts(drafts);
-  const people = await findPeople(em, lookups);
-  if (input.isDryRun) await overlayPeople(em, input.importId, lookups, people);
+  const ids = idsOfDrafts(drafts);
+  const people = await findPeople(em, lookups, ids);
+  if (input.isDryRun) await overlayPeople(em, input.importId, { identities: lookups, ids }, people);
   const listKey = { appSecret, workspaceId };
   const agreeing = phonesToAgree(people, drafts);
   const suppressed = agreeing.length === 0 ? new Set<string>() : await isSuppressed(em, listKey, agreeing);

@@ -9,8 +9,10 @@ import {
   type PersonKey,
 } from '#src/modules/contacts/identities.ts';
 import type { RowOutcome } from '#src/modules/imports/imports.query.ts';
-import type { CustomValue, Draft } from '#src/modules/imports/row-draft.ts';
+import { isSomebody, type CustomValue, type Draft } from '#src/modules/imports/row-draft.ts';
 
+/** An identity, or `id:` and the id of a contact. */
+export type LookupKey = PersonKey | `id:${string}`;
 export type ImportMode = 'skip' | 'update' | 'merge';
 export type Consent = 'unknown' | 'granted' | 'denied';
 
@@ -66,6 +68,11 @@ export function lookupsOfDrafts(drafts: readonly Draft[]): Identity[] {
   return [...new Map(all.map((identity) => [keyOf(identity), identity])).values()];
 }
 
+/** The contacts some rows name by their ids. */
+export const idsOfDrafts = (drafts: readonly Draft[]): string[] => [
+  ...new Set(drafts.flatMap(({ contactId }) => contactId ?? [])),
+];
+
 /** Fields of a contact that a row says something of, each with whether the contact has something there. */
 function fill(person: ImportPerson, draft: Draft, mode: ImportMode): Set<string> {
   const changed = new Set<string>();
@@ -104,7 +111,7 @@ function decide(
 }
 
 /** Every number of some rows that say yes, and of whom they may be about. */
-export function phonesToAgree(people: ReadonlyMap<PersonKey, ImportPerson>, drafts: readonly Draft[]): string[] {
+export function phonesToAgree(people: ReadonlyMap<LookupKey, ImportPerson>, drafts: readonly Draft[]): string[] {
   if (!drafts.some(({ consent }) => consent === 'granted')) return [];
   const known = [...new Set(people.values())].flatMap(({ phones }) => phones);
   return [
@@ -117,12 +124,12 @@ export function phonesToAgree(people: ReadonlyMap<PersonKey, ImportPerson>, draf
  * @param people who is known, by what they are known by; those who are new are added
  */
 export function settleRows(
-  people: Map<PersonKey, ImportPerson>,
+  people: Map<LookupKey, ImportPerson>,
   drafts: readonly Draft[],
   settling: Settling,
 ): Settled {
   const { mode, onlyOwnerId } = settling;
-  const held = new Set<PersonKey>(people.keys());
+  const held = new Set<LookupKey>(people.keys());
   const fresh = new Set<ImportPerson>();
   const settled: Settled = {
     outcomes: [],
@@ -182,10 +189,14 @@ export function settleRows(
     void settled.outcomes.push({ rowNo: draft.rowNo, status, contactId, reason, columnNo: null, cells: null });
 
   for (const draft of drafts) {
-    const known = knownsOf(draft)
-      .map((one) => findPerson(people, one))
-      .find((person) => person !== undefined);
-    if (!known) {
+    const named = draft.contactId === undefined ? undefined : people.get(`id:${draft.contactId}`);
+    const known =
+      named ??
+      knownsOf(draft)
+        .map((one) => findPerson(people, one))
+        .find((person) => person !== undefined);
+    if (!known && !isSomebody(draft)) tell(draft, 'invalid', null, 'no_identity');
+    else if (!known) {
       const person = newPerson(draft, onlyOwnerId ?? null);
       learn(person, draft);
       fill(person, draft, 'update');
