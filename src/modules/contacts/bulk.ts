@@ -9,6 +9,7 @@ import {
   archiveContacts,
   assignContacts,
   binContacts,
+  findFullContacts,
   idsCondition,
   isMemberHere,
   labelContacts,
@@ -17,6 +18,7 @@ import {
   unlabelContacts,
   type ChangedContact,
 } from '#src/modules/contacts/bulk.query.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import { compileFilter, type Condition } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
 import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
@@ -116,7 +118,10 @@ export const contactsBulk = defineOperation({
     const { selection, change, onlyOwnerId: ownerId, now } = input;
     const where = await conditionOf(em, selection, new Date(now));
     const ids = await takeContacts(em, where, { ...state, ownerId, limit: STEP });
-    const changed = ids.length === 0 ? [] : await apply(em, ids, change);
+    const full =
+      change.action === 'addLabels' ? new Set(await findFullContacts(em, ids, change.labelIds, MAX_LABELS)) : undefined;
+    const fit = full === undefined ? ids : ids.filter((id) => !full.has(id));
+    const changed = fit.length === 0 ? [] : await apply(em, fit, change);
     await tell(em, changed, change, operation);
     const isOver = ids.length < STEP;
     const seen = done + ids.length;
@@ -127,7 +132,8 @@ export const contactsBulk = defineOperation({
       done: seen,
       counts: {
         changed: (counts['changed'] ?? 0) + changed.length,
-        unchanged: (counts['unchanged'] ?? 0) + ids.length - changed.length,
+        unchanged: (counts['unchanged'] ?? 0) + fit.length - changed.length,
+        ...(full && { tooManyLabels: (counts['tooManyLabels'] ?? 0) + full.size }),
         ...missing,
       },
       isOver,

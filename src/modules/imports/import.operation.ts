@@ -89,6 +89,9 @@ async function readRows(
   return { rows, endsAt };
 }
 
+const labelsColumnOf = ({ columns }: ImportInput): number | null =>
+  columns.find(({ to }) => to === 'labels')?.column ?? null;
+
 /** What rows say, and why some of them cannot be taken. */
 function toDrafts(
   input: ImportInput,
@@ -110,7 +113,7 @@ function toDrafts(
     draft.consent ??= input.consent;
     const fresh = draft.labels.map((name) => name.toLowerCase()).filter((name) => !labels.has(name));
     if (labels.size + fresh.length > MAX_LABELS) {
-      refuse(row, 'too_many_labels', input.columns.find(({ to }) => to === 'labels')?.column ?? null);
+      refuse(row, 'too_many_labels', labelsColumnOf(input));
       continue;
     }
     for (const name of fresh) labels.add(name);
@@ -142,6 +145,7 @@ async function importRows(
     ...one,
     // Whom a dry run would make is nobody.
     contactId: isNobody(one) ? null : one.contactId,
+    columnNo: one.reason === 'too_many_labels' ? labelsColumnOf(input) : null,
     cells: one.status === 'invalid' ? (cellsOf.get(one.rowNo) ?? null) : null,
   }));
   const outcomes = [...refused, ...told];

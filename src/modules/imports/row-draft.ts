@@ -1,6 +1,7 @@
 import type { CountryCode } from 'libphonenumber-js/max';
 import { z } from 'zod';
 import { EmailAddress, nameText } from '#src/http/fields.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import type { Known } from '#src/modules/contacts/identities.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { customKeyOf, foldHeader, type CustomField } from '#src/modules/imports/columns.ts';
@@ -51,7 +52,6 @@ const Label = nameText(60);
 const ContactId = z.uuid().toLowerCase();
 const Url = z.url({ protocol: /^https?$/ }).max(2000);
 const IsoDay = z.iso.date();
-const MAX_LABELS = 20;
 const MAX_TEXT = 2000;
 const YES = new Set(['sim', 's', 'yes', 'y', 'true', 'verdadeiro', '1', 'x', 'aceito', 'granted', 'si']);
 const NO = new Set(['nao', 'n', 'no', 'false', 'falso', '0', 'denied', 'recusado']);

@@ -8,6 +8,7 @@ import {
   type Known,
   type PersonKey,
 } from '#src/modules/contacts/identities.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import type { RowOutcome } from '#src/modules/imports/imports.query.ts';
 import { isSomebody, type CustomValue, type Draft } from '#src/modules/imports/row-draft.ts';
 
@@ -94,6 +95,12 @@ function fill(person: ImportPerson, draft: Draft, mode: ImportMode): Set<string>
     changed.add('customFields');
   }
   return changed;
+}
+
+/** Whether a contact would have more labels than one can have; who has more by a merge may keep them. */
+function isOverLabelled(labels: readonly string[], draft: Draft): boolean {
+  const fresh = new Set(draft.labels.map((name) => name.toLowerCase())).difference(new Set(labels));
+  return fresh.size > 0 && labels.length + fresh.size > MAX_LABELS;
 }
 
 /** Who said no has to say yes themselves, with what proves it. @returns whether they decided now, or a number of theirs is in the way */
@@ -196,6 +203,10 @@ export function settleRows(
         .map((one) => findPerson(people, one))
         .find((person) => person !== undefined);
     if (!known && !isSomebody(draft)) tell(draft, 'invalid', null, 'no_identity');
+    else if (known && onlyOwnerId !== undefined && known.ownerId !== onlyOwnerId)
+      tell(draft, 'invalid', null, 'not_yours');
+    else if (known && mode === 'skip') tell(draft, 'skipped', known.id, 'known');
+    else if (isOverLabelled(known?.labels ?? [], draft)) tell(draft, 'invalid', null, 'too_many_labels');
     else if (!known) {
       const person = newPerson(draft, onlyOwnerId ?? null);
       learn(person, draft);
@@ -204,9 +215,7 @@ export function settleRows(
       fresh.add(person);
       settled.created.push(person);
       tell(draft, 'created', person.id, agree(person, draft) === 'suppressed' ? 'suppressed' : null);
-    } else if (onlyOwnerId !== undefined && known.ownerId !== onlyOwnerId) tell(draft, 'invalid', null, 'not_yours');
-    else if (mode === 'skip') tell(draft, 'skipped', known.id, 'known');
-    else {
+    } else {
       const changed = fill(known, draft, mode);
       for (const more of [learn(known, draft), sort(known, draft)]) for (const field of more) changed.add(field);
       const agreed = agree(known, draft);

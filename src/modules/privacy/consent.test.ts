@@ -77,6 +77,8 @@ const eventsOf = async (id: string) =>
 const patch = async (id: string, payload: object) =>
   (await test.app.inject({ method: 'PATCH', url: `/api/contacts/${id}`, headers: ana.headers, payload })).statusCode;
 
+const idOf = ({ path }: { path: string }) => path.slice('contacts/'.length);
+
 describe('who said no', () => {
   it('when they were written down is on the list, and the decision is kept', async () => {
     const [said, phone] = [{ consent: 'denied' }, '+5511985010001'];
@@ -115,7 +117,6 @@ describe('who said no', () => {
 
   it('is on it with the numbers of those they are one with', async () => {
     const [denied, winner, friend] = [await aContact(), await aContact(), await aContact()];
-    const idOf = ({ path }: { path: string }) => path.slice('contacts/'.length);
     await post(bia, `${denied.path}/opt-out`, {});
     await post(ana, 'contacts/merge', { winnerId: idOf(winner), loserIds: [idOf(denied)] });
     expect(await reasonOf(winner.phone)).toBe('opt_out');
