@@ -63,7 +63,8 @@ it('a filter that names somebody who is forgotten is true of nobody new, and sta
   const { operationId } = (await call('POST', `contacts/${id}/erasure`)).body;
   await run('update bulk_operation set due_at = now() where id = $1', [operationId]);
   const stopping = new AbortController().signal;
-  await runOperation({ orm: test.rt.orm, kinds, log: test.rt.log, stopping }, ana.workspace.id, operationId);
+  const { orm, log } = test.rt;
+  await runOperation({ orm, kinds, log, stopping, appSecret: test.config.APP_SECRET }, ana.workspace.id, operationId);
   expect((await call('GET', `operations/${operationId}`)).body).toMatchObject({ status: 'completed' });
 
   for (const [at, [filter, cleaned, count]] of CASES.entries()) {
