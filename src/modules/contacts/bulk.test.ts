@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { kinds } from '#src/modules/bulk/kinds.ts';
 import type { OperationKind } from '#src/modules/bulk/operation.ts';
 import { runOperation } from '#src/modules/bulk/run.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 const MANY = 2500;
@@ -182,6 +183,15 @@ describe('one change of many contacts', () => {
       headers,
     );
     expect(given.json()).toMatchObject({ status: 400, errors: [{ path: 'ownerId' }] });
+  });
+
+  it('counts only their own deals for a member who sees their own alone', async () => {
+    const beto = await aDeniedMember(test.rt, ws(), ['deals:all']);
+    const { stageId } = await ownedDeals(test.rt.systemPool, ana, [ana.user.id, beto.user.id]);
+    const archive = { action: 'archive', filter: { dealStage: stageId } };
+    const asked = await call('POST', '/api/contacts/bulk', archive, beto.headers);
+    expect(await work(asked.json().operationId)).toMatchObject({ counts: { changed: 1, unchanged: 0 } });
+    expect(await done(archive)).toMatchObject({ counts: { changed: 1, unchanged: 1 } });
   });
 
   it('says what is wrong before it begins, and what went wrong on the way', async () => {

@@ -47,6 +47,8 @@ export const BulkInput = z.strictObject({
   change: ContactChange,
   /** Whose contacts alone, for those who see only their own. */
   onlyOwnerId: IdText.nullable(),
+  /** Whose deals alone count in the filter, by the same rule. Operations from before it have none. */
+  onlyDealsOf: IdText.nullable().default(null),
   /** What days of the filter are counted from: the same in every step. */
   now: z.iso.datetime(),
 });
@@ -64,10 +66,17 @@ const CHANGED = {
   unarchive: 'isArchived',
 } as const;
 
-/** The condition of a selection. @throws AppError 422 that names a label or field there is not (any more) */
-export async function conditionOf(em: EntityManager, selection: Selection, now: Date): Promise<Condition> {
+/** The condition of a selection, for whoever sees only their own deals where `onlyDealsOf` is one. @throws AppError 422 that names a label or field there is not (any more) */
+export async function conditionOf(
+  em: EntityManager,
+  selection: Selection,
+  { onlyDealsOf, now }: Pick<BulkInput, 'onlyDealsOf' | 'now'>,
+): Promise<Condition> {
   if ('ids' in selection) return idsCondition(selection.ids);
-  return compileFilter(selection.filter, await loadFilterFields(em, selection.filter, now));
+  return compileFilter(
+    selection.filter,
+    await loadFilterFields(em, selection.filter, onlyDealsOf ?? undefined, new Date(now)),
+  );
 }
 
 const PLAIN = { archive: archiveContacts, unarchive: unarchiveContacts, delete: binContacts } as const;
@@ -115,8 +124,8 @@ export const contactsBulk = defineOperation({
   state: BulkState,
   async step(em, operation) {
     const { input, state, counts, done } = operation;
-    const { selection, change, onlyOwnerId: ownerId, now } = input;
-    const where = await conditionOf(em, selection, new Date(now));
+    const { selection, change, onlyOwnerId: ownerId } = input;
+    const where = await conditionOf(em, selection, input);
     const ids = await takeContacts(em, where, { ...state, ownerId, limit: STEP });
     const full =
       change.action === 'addLabels' ? new Set(await findFullContacts(em, ids, change.labelIds, MAX_LABELS)) : undefined;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { doOperations, manyPeople, upload } from '#test/imports.ts';
 
@@ -65,6 +66,18 @@ it('is for those who may, and refuses what there is not', async () => {
   expect((await call('POST', '/api/exports', { fields: ['custom:nada'] })).statusCode).toBe(422);
   expect((await call('POST', '/api/exports', { segmentId: ana.workspace.id })).statusCode).toBe(404);
   expect((await call('POST', '/api/exports', { ids: [ana.user.id], filter: { and: [] } })).statusCode).toBe(400);
+});
+
+it('counts only their own deals for a member who sees their own alone', async () => {
+  const beto = await aDeniedMember(test.rt, ana.workspace.id, ['deals:all']);
+  const { stageId, contactIds } = await ownedDeals(test.rt.systemPool, ana, [ana.user.id, beto.user.id]);
+  const filter = { dealStage: stageId };
+  const { id } = (await call('POST', '/api/segments', { name: 'Negócios', filter })).json();
+  for (const selection of [{ filter }, { segmentId: id }]) {
+    expect((await exported({ ...selection, fields: ['id'] })).view.rows).toBe(2);
+    const { text } = await exported({ ...selection, fields: ['id'] }, beto);
+    expect(text).toBe(`"id"\r\n"${contactIds[1]}"\r\n`);
+  }
 });
 
 it('goes when it expires, and leaves nothing where it is cancelled', async () => {
