@@ -39,7 +39,8 @@ export async function aDeniedMember(rt: Runtime, workspaceId: string, denies: re
     workspaceId,
     person.user.id,
   ]);
-  return { ...person, headers: { ...person.headers, 'x-workspace-id': workspaceId } };
+  const headers = { ...person.headers, 'x-workspace-id': workspaceId };
+  return { ...person, headers };
 }
 
 /** Makes a user a member of somebody's workspace. */
