@@ -36,7 +36,11 @@ const label = async (name: string): Promise<string> =>
 /** Lets a worker do what is due. */
 async function work(id: string, using: readonly OperationKind[] = kinds, stopping = new AbortController().signal) {
   await run('update bulk_operation set due_at = now() where id = $1 and due_at is not null', [id]);
-  await runOperation({ orm: test.rt.orm, kinds: using, log: test.rt.log, stopping }, ws(), id);
+  await runOperation(
+    { orm: test.rt.orm, kinds: using, appSecret: test.config.APP_SECRET, log: test.rt.log, stopping },
+    ws(),
+    id,
+  );
   return (await call('GET', `/api/operations/${id}`)).json();
 }
 async function done(payload: object, headers?: Record<string, string>) {

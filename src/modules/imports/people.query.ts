@@ -3,9 +3,13 @@ import { emitEvents } from '#src/events/outbox.query.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { addLabels, labelIds } from '#src/modules/contacts/contact-labels.query.ts';
 import { isTelling, keyOf, type Identity, type PersonKey } from '#src/modules/contacts/identities.ts';
+import { insertConsents } from '#src/modules/privacy/consent.query.ts';
+import { phonesOf } from '#src/modules/privacy/needles.ts';
+import { suppressDenied, type ListKey } from '#src/modules/privacy/suppression.ts';
 import type { ImportPerson, Settled } from '#src/modules/imports/settle-rows.ts';
 
-type Found = Identity & ImportPerson & { mergedInto: string | null };
+type Found = Identity &
+  Omit<ImportPerson, 'phones'> & { mergedInto: string | null; numbers: { kind: string; value: string }[] };
 
 /**
  * Who is known by any of some identities, in the transaction's workspace; one who was merged is who they went into, and nobody in the bin is
@@ -29,7 +33,9 @@ export async function findPeople(
           from found f join contact w on w.workspace_id = current_workspace() and w.id = f.merged_into
       )
       select f.kind, f.value, c.id, c.name, c.phone, c.email, c.company, c.position, c.consent, c.owner_id as "ownerId",
-          c.merged_into as "mergedInto", c.custom_fields as "customFields", (select coalesce(json_agg(lower(l.name)), '[]') from contact_label cl
+          c.merged_into as "mergedInto", (select coalesce(json_agg(json_build_object('kind', n.kind, 'value', n.value)), '[]')
+            from contact_identity n where n.workspace_id = c.workspace_id and n.contact_id = c.id and n.kind in ('phone', 'wa_id')) as numbers,
+          c.custom_fields as "customFields", (select coalesce(json_agg(lower(l.name)), '[]') from contact_label cl
             join label l on l.workspace_id = cl.workspace_id and l.id = cl.label_id
             where cl.workspace_id = c.workspace_id and cl.contact_id = c.id) as labels
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
@@ -40,8 +46,8 @@ export async function findPeople(
   // Who was merged while their lock was waited for leads on, as the next look sees.
   if (rows.some(({ mergedInto }) => mergedInto !== null)) return findPeople(em, identities);
   const byId = new Map<string, ImportPerson>();
-  for (const { kind, value, mergedInto: _merged, ...one } of rows) {
-    const person = byId.get(one.id) ?? one;
+  for (const { kind, value, mergedInto: _merged, numbers, ...one } of rows) {
+    const person = byId.get(one.id) ?? { ...one, phones: phonesOf(numbers, one.phone) };
     byId.set(one.id, person);
     people.set(keyOf({ kind, value }), person);
   }
@@ -98,12 +104,18 @@ export async function forgetPeople(em: EntityManager, importId: string): Promise
  * Writes what rows came to, with its timelines and events, in as many statements however many there are.
  * @throws Error where somebody else made one of the new contacts meanwhile: done again, the step finds them
  */
-export async function writePeople(em: EntityManager, settled: Settled, actorId: string): Promise<void> {
+export async function writePeople(
+  em: EntityManager,
+  settled: Settled,
+  { importId, actorId, listKey }: { importId: string; actorId: string; listKey: ListKey },
+): Promise<void> {
   const { created, updated } = settled;
   await insertContacts(em, created);
   await insertIdentities(em, settled);
   await updateContacts(em, [...updated.keys()]);
   await writeLabels(em, settled);
+  await insertConsents(em, settled.decisions, { proof: `Import ${importId}`, actorId });
+  await suppressDenied(em, listKey, [...settled.denied], actorId);
   const changes = [...updated].map(([person, fields]) => ({ person, changed: [...fields].toSorted() }));
   await addActivities(em, [
     ...created.map(({ id }) => activity('contact.created', id, actorId, { source: 'import' })),

@@ -27,7 +27,11 @@ async function send(method: Method, path: string, payload?: object, headers: Rec
 async function work(id: string) {
   await run('update bulk_operation set due_at = now() where id = $1 and due_at is not null', [id]);
   const stopping = new AbortController().signal;
-  await runOperation({ orm: test.rt.orm, kinds, log: test.rt.log, stopping }, ana.workspace.id, id);
+  await runOperation(
+    { orm: test.rt.orm, kinds, appSecret: test.config.APP_SECRET, log: test.rt.log, stopping },
+    ana.workspace.id,
+    id,
+  );
 }
 
 const NAME = 'Quitéria Zaplónn';

@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { cleanFilters, OPERATION_FILTERS, SEGMENT_FILTERS } from '#src/modules/privacy/clean-filter.query.ts';
 import {
   cleanReminded,
   cleanReminders,
@@ -92,9 +93,18 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
-  cleared('segment', { filter: 'json' }),
+  {
+    name: 'segment',
+    table: 'segment',
+    erase: (em, subject, place) => cleanFilters(em, subject, SEGMENT_FILTERS, place),
+  },
   cleared('outbox_event', { data: 'json' }),
   cleared('webhook_delivery', { response_snippet: 'text', error: 'text', attempt_log: 'jsonb' }),
+  {
+    name: 'bulk_operation.filters',
+    table: 'bulk_operation',
+    erase: (em, subject, place) => cleanFilters(em, subject, OPERATION_FILTERS, place),
+  },
   {
     name: 'bulk_operation',
     table: 'bulk_operation',
