@@ -117,8 +117,8 @@ describe('one change of many contacts', () => {
     // The process is gone after its second step has written all, and before that is committed.
     const dying: OperationKind[] = kinds.map((one) => ({
       ...one,
-      async step(em, operation) {
-        const step = await one.step(em, operation);
+      async step(em, operation, resources) {
+        const step = await one.step(em, operation, resources);
         steps += 1;
         if (steps === 2) throw new Error('killed');
         return step;
@@ -129,7 +129,7 @@ describe('one change of many contacts', () => {
     const stopping = new AbortController();
     const leaving: OperationKind[] = kinds.map((one) => ({
       ...one,
-      step: (em, operation) => one.step(em, operation).finally(() => stopping.abort()),
+      step: (em, operation, resources) => one.step(em, operation, resources).finally(() => stopping.abort()),
     }));
     expect(await work(id, leaving, stopping.signal)).toMatchObject({ status: 'queued', done: 2000 });
     expect(await work(id)).toMatchObject({ status: 'completed', done: MANY, counts: { changed: MANY, unchanged: 0 } });
@@ -154,7 +154,7 @@ describe('one change of many contacts', () => {
     const stopping = new AbortController();
     const once: OperationKind[] = kinds.map((one) => ({
       ...one,
-      step: (em, operation) => one.step(em, operation).finally(() => stopping.abort()),
+      step: (em, operation, resources) => one.step(em, operation, resources).finally(() => stopping.abort()),
     }));
     expect(await work(id, once, stopping.signal)).toMatchObject({ status: 'queued', done: 1000 });
     expect((await call('POST', `/api/operations/${id}/cancel`)).statusCode).toBe(202);
