@@ -8,6 +8,7 @@ import { IdText, nameText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { mustSeeAll } from '#src/modules/contacts/contact-access.ts';
 import { Label } from '#src/modules/contacts/label.entity.ts';
 import { ensureLabels, lockLabels, placeLabels } from '#src/modules/contacts/labels.query.ts';
 import { crud, ownedView } from '#src/modules/crud.ts';
@@ -67,8 +68,8 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
     });
     app.post('/api/labels', labels.create);
     app.get('/api/labels/:id', labels.get);
-    app.patch('/api/labels/:id', labels.update);
-    app.delete('/api/labels/:id', labels.remove);
+    app.patch('/api/labels/:id', { ...labels.update, preHandler: mustSeeAll });
+    app.delete('/api/labels/:id', { ...labels.remove, preHandler: mustSeeAll });
 
     app.post('/api/labels/bulk', {
       config: { access: access.write },
@@ -113,6 +114,7 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
         body: LabelOrderBody,
         response: { 200: LabelOrderView },
       },
+      preHandler: mustSeeAll,
       handler: (request) => {
         const first = new Set(request.body.labelIds);
         if (first.size < request.body.labelIds.length) {

@@ -136,6 +136,19 @@ describe('segments', () => {
     });
   });
 
+  it('are changed by nobody who sees some contacts alone', async () => {
+    const beto = await aDeniedMember(test.rt, ana.workspace.id, ['contacts:all']);
+    const made = await call('POST', '/api/segments', { name: 'De todos', filter: bakers }, beto.headers);
+    expect(made.statusCode).toBe(201);
+    const url = `/api/segments/${made.json().id}`;
+    for (const [method, body] of [['PATCH', { name: 'Meu' }] as const, ['DELETE', undefined] as const]) {
+      const refused = (await call(method, url, body, beto.headers)).json();
+      expect(refused).toMatchObject({ status: 403, code: 'forbidden' });
+      expect(refused.detail).toContain('contacts:all');
+      expect((await call(method, url, body)).statusCode).toBe(200);
+    }
+  });
+
   it('tell a member who sees their own deals alone nothing of the others', async () => {
     const beto = await aDeniedMember(test.rt, ana.workspace.id, ['deals:all']);
     const owners = [ana.user.id, beto.user.id];

@@ -9,6 +9,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdParams, nameText } from '#src/http/fields.ts';
 import { decodeCursor, encodeCursor, pageOf, PageQuery } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { mustSeeAll } from '#src/modules/contacts/contact-access.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
 import { ContactView } from '#src/modules/contacts/contacts.schemas.ts';
@@ -125,8 +126,8 @@ export function segmentRoutes(rt: Pick<Runtime, 'orm'>) {
     app.get('/api/segments', segments.list);
     app.post('/api/segments', { ...segments.create, preHandler });
     app.get('/api/segments/:id', segments.get);
-    app.patch('/api/segments/:id', { ...segments.update, preHandler });
-    app.delete('/api/segments/:id', segments.remove);
+    app.patch('/api/segments/:id', { ...segments.update, preHandler: [mustSeeAll, preHandler] });
+    app.delete('/api/segments/:id', { ...segments.remove, preHandler: mustSeeAll });
 
     app.post('/api/segments/preview', {
       config: read,
