@@ -11,8 +11,8 @@ export interface Erased {
   place: string | null;
 }
 
-/** A column that may hold anything people write. */
-export type Texts = Record<string, 'text' | 'json' | 'jsonb'>;
+/** A column that may hold anything people write; `name`: one that no two rows may have alike, the only one of its table. */
+export type Texts = Record<string, 'text' | 'name' | 'json' | 'jsonb'>;
 
 const OWN = 'workspace_id = current_workspace()';
 // No text holds it.
@@ -21,11 +21,22 @@ const NOTHING = '(?!)';
 const anyOf = ({ words, digits }: Needles): string =>
   [words, digits].filter((one) => one !== null).join('|') || NOTHING;
 
+const ERASED = '[erased]';
+
 /** A column with what was found taken out. In JSON a number becomes 0, which is right with quotes and without. */
-function cleaned(column: string, type: Texts[string]): { sql: string; values: (needles: Needles) => string[] } {
-  const digits = type === 'text' ? '[erased]' : '0';
-  const sql = `${column} = regexp_replace(regexp_replace(${column}::text, ?, '[erased]', 'gi'), ?, '${digits}', 'gi')::${type}`;
-  return { sql, values: ({ words, digits: numbers }) => [words ?? NOTHING, numbers ?? NOTHING] };
+function cleaned(table: string, column: string, type: Texts[string]) {
+  const digits = type === 'text' || type === 'name' ? ERASED : '0';
+  const without = `regexp_replace(regexp_replace(${column}::text, ?, '${ERASED}', 'gi'), ?, '${digits}', 'gi')`;
+  // What stands for a short word is longer than it, and a varchar holds only so much; names are of at least 60 signs.
+  const room = `coalesce((select nullif(atttypmod, -1) - 4 from pg_attribute where attrelid = '${table}'::regclass and attname = '${column}'), 1000000000)`;
+  const value = {
+    text: `left(${without}, ${room})`,
+    name: `left(${without}, 47) || ' ' || right(id::text, 12)`,
+    json: `${without}::json`,
+    jsonb: `${without}::jsonb`,
+  }[type];
+  const values = ({ words, digits: numbers }: Needles): string[] => [words ?? NOTHING, numbers ?? NOTHING];
+  return { sql: `${column} = ${value}`, values };
 }
 
 /**
@@ -44,7 +55,7 @@ export async function cleanTexts(
   needles: Needles,
   place: string | null,
 ): Promise<Erased> {
-  const parts = Object.entries(columns).map(([column, type]) => cleaned(column, type));
+  const parts = Object.entries(columns).map(([column, type]) => cleaned(table, column, type));
   if (needles.words === null && needles.digits === null) return { count: 0, place: null };
   const any = anyOf(needles);
   const hits = Object.keys(columns).map((column) => `t.${column}::text ~* ?`);
