@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Needles } from '#src/modules/privacy/needles.ts';
 import type { Subject } from '#src/modules/privacy/person.query.ts';
+import { loose } from '#src/modules/privacy/spelling.ts';
 
 /** How many rows are looked at, or dropped, in one step. */
 const BATCH = 2000;
@@ -58,7 +59,7 @@ export async function cleanTexts(
   const parts = Object.entries(columns).map(([column, type]) => cleaned(table, column, type));
   if (needles.words === null && needles.digits === null) return { count: 0, place: null };
   const any = anyOf(needles);
-  const hits = Object.keys(columns).map((column) => `t.${column}::text ~* ?`);
+  const hits = Object.keys(columns).map((column) => `case when t.${column}::text ~* ? then t.${column}::text ~* ? end`);
   const [row] = await em.execute<[{ last: string | null; rows: number; count: number }]>(
     `with batch as materialized (select ${key} as key from ${table} where ${OWN} and ${where} and (?::text is null or ${key} > ?::uuid)
         order by ${key} limit ${BATCH}),
@@ -66,7 +67,13 @@ export async function cleanTexts(
         where t.${OWN} and t.${key} in (select key from batch) and (${hits.join(' or ')}) returning 1)
       select (select key from batch order by key desc limit 1)::text as last, (select count(*) from batch)::int as rows,
         (select count(*) from hit)::int as count`,
-    [...values, place, place, ...parts.flatMap((part) => part.values(needles)), ...hits.map(() => any)],
+    [
+      ...values,
+      place,
+      place,
+      ...parts.flatMap((part) => part.values(needles)),
+      ...hits.flatMap(() => [loose(any), any]),
+    ],
   );
   return { count: row.count, place: row.rows < BATCH ? null : row.last };
 }

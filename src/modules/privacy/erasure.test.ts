@@ -158,11 +158,11 @@ async function aKnownPerson(): Promise<string> {
     `sócia de ${EMAIL}`,
     { indicada: `${NAME}, (11) 97331-5577`, fone: 5_511_973_315_577 },
   ]);
-  for (const name of [NAME, `+55 (11) 97331-5577`, '11973315577', `${'x'.repeat(44)} ${NAME}`]) {
+  for (const name of [NAME, `+55 (11) 97331-5577`, '11973315577', `${'x'.repeat(43)} ${NAME}`]) {
     await send('POST', 'labels', { name, color: '#000000' });
     await send('POST', 'segments', { name, filter: { and: [] } });
   }
-  const texts = { name: `Para ${NAME}`, category: 'service', language: 'pt', body: `Oi {{name}}, aqui é ${NAME}` };
+  const texts = { name: `Para ${NAME}`, category: 'service', language: 'pt', body: `Oi, aqui é ${NAME}` };
   const template = (await send('POST', 'templates', texts)).body.id;
   await send('PATCH', `templates/${template}`, { body: `${PHONE} é o número` });
   return contactId;
@@ -245,7 +245,7 @@ describe('a person who is forgotten', () => {
         table,
       ).toBe(4);
     expect(await run('select body from message_template_version order by version')).toEqual([
-      { body: 'Oi {{name}}, aqui é [erased]' },
+      { body: 'Oi, aqui é [erased]' },
       { body: '[erased] é o número' },
     ]);
     expect((await send('GET', 'audit/verify')).body).toMatchObject({ ok: true });
