@@ -36,8 +36,7 @@ function cleaned(table: string, column: string, type: Texts[string]) {
     json: `${without}::json`,
     jsonb: `${without}::jsonb`,
   }[type];
-  const values = ({ words, digits: numbers }: Needles): string[] => [words ?? NOTHING, numbers ?? NOTHING];
-  return { sql: `${column} = ${value}`, values };
+  return `${column} = ${value}`;
 }
 
 /**
@@ -63,7 +62,7 @@ export async function cleanTexts(
   const [row] = await em.execute<[{ last: string | null; rows: number; count: number }]>(
     `with batch as materialized (select ${key} as key from ${table} where ${OWN} and ${where} and (?::text is null or ${key} > ?::uuid)
         order by ${key} limit ${BATCH}),
-      hit as (update ${table} t set ${parts.map(({ sql }) => sql).join(', ')}
+      hit as (update ${table} t set ${parts.join(', ')}
         where t.${OWN} and t.${key} in (select key from batch) and (${hits.join(' or ')}) returning 1)
       select (select key from batch order by key desc limit 1)::text as last, (select count(*) from batch)::int as rows,
         (select count(*) from hit)::int as count`,
@@ -71,7 +70,7 @@ export async function cleanTexts(
       ...values,
       place,
       place,
-      ...parts.flatMap((part) => part.values(needles)),
+      ...parts.flatMap(() => [needles.words ?? NOTHING, needles.digits ?? NOTHING]),
       ...hits.flatMap(() => [loose(any), any]),
     ],
   );

@@ -240,10 +240,7 @@ describe('a person who is forgotten', () => {
       },
     ]);
     for (const table of ['label', 'segment'])
-      expect(
-        (await run(`select name from ${table} where name like '%[erased]%' or name like 'xx%'`)).length,
-        table,
-      ).toBe(4);
+      expect(await run(`select name from ${table} where name like '%[erased]%' or name like 'xx%'`)).toHaveLength(4);
     expect(await run('select body from message_template_version order by version')).toEqual([
       { body: 'Oi, aqui é [erased]' },
       { body: '[erased] é o número' },
