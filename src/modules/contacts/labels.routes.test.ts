@@ -43,6 +43,13 @@ describe('a plain resource', () => {
       .map(({ action }: { action: string }) => action)
       .filter((action: string) => action.startsWith('label'));
     expect(actions).toEqual(['label.deleted', 'label.changed', 'label.created']);
+    // What is in the log stays for good, so it holds no words of anybody's.
+    const written = `select before, after from audit_log where target_id = $1 order by seq`;
+    expect((await test.rt.systemPool.query(written, [label.id])).rows).toEqual([
+      { before: null, after: { fields: ['name', 'color'] } },
+      { before: null, after: { fields: ['color'] } },
+      { before: null, after: null },
+    ]);
   });
 
   it('is changed by nobody who sees some contacts alone', async () => {

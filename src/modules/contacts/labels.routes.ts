@@ -86,11 +86,9 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
           if (rows.length < wanted.length)
             throw conflict('label_deleted', 'Somebody deleted one of them at the same moment. Try again.');
           const ids = new Set(wanted.map(({ id }) => id));
-          const made = new Map(
-            rows.filter(({ id }) => ids.has(id)).map(({ id, name, color }) => [id, { name, color }]),
-          );
-          const after = { labels: [...made].map(([id, label]) => ({ id, ...label })) };
-          if (made.size > 0) await appendAudit(em, actorOf(request), { action: 'labels.created', after });
+          const labelIds = rows.flatMap(({ id }) => (ids.delete(id) ? [id] : []));
+          const after = { labelIds };
+          if (labelIds.length > 0) await appendAudit(em, actorOf(request), { action: 'labels.created', after });
           return rows.map((row, at) => ({
             outcome: row.id === wanted[at]?.id ? ('created' as const) : ('existing' as const),
             label: {

@@ -51,7 +51,7 @@ it('a filter that names somebody who is forgotten is true of nobody new, and sta
   const segments: string[] = [];
   for (const [at, [filter]] of CASES.entries()) {
     const made = await call('POST', 'segments', { name: `Lista ${at}`, filter });
-    expect(made.status, JSON.stringify(filter)).toBe(201);
+    expect([filter, made.status]).toEqual([filter, 201]);
     segments.push(made.body.id);
   }
   const [done] = await run(

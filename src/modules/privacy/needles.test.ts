@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { cleanTexts } from '#src/modules/privacy/erase.query.ts';
 import { needlesOf } from '#src/modules/privacy/needles.ts';
+import { readSubject } from '#src/modules/privacy/person.query.ts';
+import { STORES } from '#src/modules/privacy/stores.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
@@ -73,6 +75,22 @@ it.each([
   expect(await left({ names: [withoutMarks(name)] }, [`1 ${name} 2`])).toEqual(isLeft(['1 [erased] 2']));
 });
 
+it('events of others are not looked through', async () => {
+  const contact = `insert into contact (workspace_id, id, name) values ($1, uuidv7(), 'Ermínia Quaresma') returning id`;
+  const [{ id }] = await run(contact, [ana.workspace.id]);
+  const write = `insert into outbox_event (workspace_id, id, type, data, subject_id)
+    select $1, uuidv7(), 'contact.updated', $2, coalesce($3, uuidv7()) from generate_series(1, $4::int)`;
+  const event = [ana.workspace.id, { changed: ['Erminia Quaresma'] }];
+  await run(write, [...event, null, 4100]);
+  await run(write, [...event, id, 3]);
+  const store = STORES.find(({ name }) => name === 'outbox_event');
+  const erased = await inWorkspaceTx(test.rt.orm, ana.auth, async (em) =>
+    store?.erase(em, await readSubject(em, id), null),
+  );
+  // In one step, however many others there are.
+  expect(erased).toEqual({ count: 3, place: null });
+});
+
 it('in what is theirs a single word of the name is found, also between quotes', async () => {
   const texts = ['a "Zeca" b', 'FERRAO', 'José Zeca Ferrão', 'o 철수 사장', '山口さん', 'de', '\nato'];
   const names = ['José "Zeca" Ferrão', '철수 박', '山口 がくと', 'Nato de Sá'];
@@ -84,6 +102,17 @@ it('in what is theirs a single word of the name is found, also between quotes', 
 it('a name of signs alone is nobody, and takes nothing apart', async () => {
   const texts = ['a "" b', '\\', '"""', 'x'];
   expect(await left({ names: ['"""', '\\', '(', ''] }, texts, true)).toEqual(isLeft(texts));
+});
+
+it('what stands for a short word is longer than it, and fits into its column', async () => {
+  await run(
+    `insert into contact_field (workspace_id, id, key, name, kind) values ($1, uuidv7(), 'k', repeat('x', 53) || ' Zé Ana', 'text')`,
+    [ana.workspace.id],
+  );
+  const field = { table: 'contact_field', key: 'id', columns: { name: 'text' } as const, where: 'true' };
+  const needles = needlesOf({ ...nobody, names: ['Zé Ana'] }, false);
+  await inWorkspaceTx(test.rt.orm, ana.auth, (em) => cleanTexts(em, field, needles, null));
+  expect(await run('select name from contact_field')).toEqual([{ name: `${'x'.repeat(53)} [erase` }]);
 });
 
 it('a number is found right after the end of a line', async () => {

@@ -1,5 +1,5 @@
 import { canonicalPhone, phoneForms, phoneOfWaId } from '#src/modules/contacts/phone.ts';
-import { isUnspaced, spelledWhole, trimmed } from '#src/modules/privacy/spelling.ts';
+import { apart, isUnspaced, spelledWhole, trimmed } from '#src/modules/privacy/spelling.ts';
 
 /** What is known of a person that could stand in a text. */
 export interface Person {
@@ -30,10 +30,6 @@ const either = (parts: readonly string[]): string | null => {
   return all.length === 0 ? null : `(?:${all.join('|')})`;
 };
 
-// As in words: what follows a backslash is JSON's, and so is the letter of a line's end before a number.
-const apart = (pattern: string | null): string | null =>
-  pattern === null ? null : String.raw`(?:(?<![0-9A-Za-z\\])|(?<=\\[nrtbf]))${pattern}(?![0-9A-Za-z])`;
-
 /** Whether a whole name is one person's: two words, or a long one; a short one is anybody's, but where names are written in one. */
 const isTelling = (name: string): boolean => /\S\s+\S|\S{6}/.test(name) || (isUnspaced(name) && name.length >= 3);
 
@@ -50,9 +46,10 @@ export function needlesOf({ names, emails, phones, handles }: Person, isTheirs: 
   const ids = handles.filter((one) => one.length >= 5);
   const numbers = phones.flatMap((phone) => phoneForms(canonicalPhone(phone))).map((phone) => phone.slice(1));
   const national = numbers.flatMap((digits) => (/^55\d{10,11}$/.test(digits) ? [digits.slice(2)] : []));
+  const digits = either([...[...numbers, ...national].map(dialled), ...ids.filter((one) => !/\D/.test(one))]);
   return {
     words: either([...whole, ...single, ...emails, ...ids.filter((one) => /\D/.test(one))].map(spelledWhole)),
-    digits: apart(either([...[...numbers, ...national].map(dialled), ...ids.filter((one) => !/\D/.test(one))])),
+    digits: digits === null ? null : apart(digits),
   };
 }
 

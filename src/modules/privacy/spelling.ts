@@ -96,6 +96,18 @@ export const isUnspaced = (text: string): boolean => UNSPACED.test(text);
 // In JSON a line may begin with \n, of which the n is no part of a word; and what follows a backslash is not to be taken apart.
 const START = String.raw`(?:(?<![\w\\])|(?<=\\[nrtbf]))`;
 const END = String.raw`(?!\w)`;
+const DIGITS_START = String.raw`(?:(?<![0-9A-Za-z\\])|(?<=\\[nrtbf]))`;
+const DIGITS_END = '(?![0-9A-Za-z])';
+
+/** A pattern of numbers, that are no part of a longer one or of an id. */
+export const apart = (pattern: string): string => DIGITS_START + pattern + DIGITS_END;
+
+/**
+ * A pattern without what must stand around it, which finds more. Postgres tells much sooner that it is not in a text, since looking around keeps
+ * it from reading the text just once: ask this first.
+ */
+export const loose = (pattern: string): string =>
+  [START, END, DIGITS_START, DIGITS_END].reduce((text, around) => text.replaceAll(around, ''), pattern);
 
 /** A name, an address or an id as a whole, words apart as they may be. Empty where there is nothing to look for. */
 export function spelledWhole(text: string): string {

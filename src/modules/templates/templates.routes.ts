@@ -10,7 +10,7 @@ import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import { findContactId } from '#src/modules/messages/messages.query.ts';
 import { parseTemplate, renderTemplate, variablesOf } from '#src/modules/templates/template.ts';
 import {
@@ -166,7 +166,7 @@ function addChanging(app: App, root: string, inTx: InTx): void {
         await insertTemplate(em, { id, ...rest });
         await insertVersion(em, id, 1, version);
         const target = { type: 'template', id };
-        await appendAudit(em, actorOf(request), { action: 'template.created', target, after: request.body });
+        await appendAudit(em, actorOf(request), { action: 'template.created', target, after: fieldsOf(request.body) });
         return toView(await find(em, id));
       });
       return reply.code(201).header('etag', etagOf(view)).send(view);
@@ -195,8 +195,8 @@ function addChanging(app: App, root: string, inTx: InTx): void {
         }
         await updateTemplate(em, { id: row.id, name, category, language, version });
         const target = { type: 'template', id: row.id };
-        const change = { before: toView(row), after: request.body };
-        await appendAudit(em, actorOf(request), { action: 'template.changed', target, ...change });
+        const after = { ...fieldsOf(request.body), version };
+        await appendAudit(em, actorOf(request), { action: 'template.changed', target, after });
         return toView(await find(em, row.id));
       });
       return reply.header('etag', etagOf(view)).send(view);
@@ -213,7 +213,7 @@ function addChanging(app: App, root: string, inTx: InTx): void {
         mustMatch(ifMatchOf(request), etagOf(toView(row)));
         await deleteTemplate(em, row.id);
         const target = { type: 'template', id: row.id };
-        await appendAudit(em, actorOf(request), { action: 'template.deleted', target, before: toView(row) });
+        await appendAudit(em, actorOf(request), { action: 'template.deleted', target });
         return { id: row.id, deleted: true as const };
       });
     },
@@ -233,7 +233,7 @@ function addUsing(app: App, root: string, inTx: InTx): void {
         await insertTemplate(em, { id, name: copy, category, language });
         await insertVersion(em, id, 1, { body, variables, createdBy: auth.userId });
         const target = { type: 'template', id };
-        const after = { name: copy, copyOf: request.params.id };
+        const after = { copyOf: request.params.id };
         await appendAudit(em, actorOf(request), { action: 'template.created', target, after });
         return toView(await find(em, id));
       });
