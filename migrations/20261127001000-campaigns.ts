@@ -141,7 +141,7 @@ export class Campaigns extends Migration {
       holdout_percent int not null default 0 constraint campaign_holdout_check check (holdout_percent between 0 and 50),
       audience jsonb not null,
       requires_consent boolean not null generated always as (coalesce((audience->>'requireConsent')::boolean, false)) stored,
-      owner_id uuid,
+      owner_id uuid, deal_owner_id uuid,
       status text not null default 'draft' constraint campaign_status_check check (status in ('draft', 'scheduled', 'preparing', 'running',
         'paused', 'completed', 'completed_with_unknown', 'cancelled', 'missed', 'failed')),
       pause_reason text,

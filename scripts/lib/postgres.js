@@ -20,7 +20,7 @@ const POLL_MS = 15;
 const BIND_TRIES = 3;
 const PREVIOUS_GRACE_MS = 10_000;
 const ENV = { PATH: '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
-/** What most of is read stays in Postgres's own memory, as its manual advises: a quarter of the machine's, which is only taken when it is used. */
+/** Postgres's own memory for what is read most, as its manual advises a quarter of the machine's; it is taken only as it is used. */
 const BUFFERS_MB = Math.min(1024, Math.floor(totalmem() / 4 / 1024 / 1024));
 const FAST = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off'];
 

@@ -1,5 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import { badRequest } from '#src/errors.ts';
+import { badRequest, type FieldError } from '#src/errors.ts';
 import type { People } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
@@ -21,29 +21,75 @@ const byIds = (ids: readonly string[]): Condition => ({
 });
 const byLabels = (labels: readonly string[]): Condition => ({
   sql: `exists (select from contact_label cl join label l on l.workspace_id = cl.workspace_id and l.id = cl.label_id
-    where cl.workspace_id = c.workspace_id and cl.contact_id = c.id
-      and exists (select from json_array_elements_text(?::json) v where lower(l.name) = lower(v) or l.id::text = lower(v)))`,
+    where cl.workspace_id = c.workspace_id and cl.contact_id = c.id and l.id in (select v::uuid from json_array_elements_text(?::json) v))`,
   params: [JSON.stringify(labels)],
 });
-/** What a segment says at this moment. @throws AppError 400 where there is none, 422 where it names what is gone */
-async function bySegment(em: EntityManager, segmentId: string): Promise<Condition> {
-  const segment = await em.findOne(Segment, { id: segmentId });
-  if (!segment) {
-    const message = 'there is no such segment';
-    throw badRequest('validation_failed', `segmentId: ${message}`, [{ path: 'segmentId', code: 'not_found', message }]);
-  }
-  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter));
+const missing = (path: string, what: string): FieldError => ({
+  path,
+  code: 'not_found',
+  message: `there is no such ${what}`,
+});
+function mustBeThere(errors: FieldError[]): void {
+  const [first] = errors;
+  if (first) throw badRequest('validation_failed', `${first.path}: ${first.message}`, errors);
 }
 
-async function conditionOf(em: EntityManager, { audience, exclude }: Pick<People, 'audience' | 'exclude'>) {
+/** Labels by id, so that whom they stand for is the same whatever they are called later. */
+async function pinLabels(em: EntityManager, labels: readonly string[], path: string) {
+  const rows = await em.execute<{ id: string | null }[]>(
+    `select (select l.id from label l where l.workspace_id = current_workspace() and (lower(l.name) = lower(v) or l.id::text = lower(v))
+        order by l.id::text = lower(v) desc limit 1) as id
+      from json_array_elements_text(?::json) with ordinality n (v, at) order by at`,
+    [JSON.stringify(labels)],
+  );
+  const errors = rows.flatMap(({ id }, at) => (id === null ? [missing(`${path}.${at}`, 'label')] : []));
+  return { ids: rows.flatMap(({ id }) => (id === null ? [] : [id])), errors };
+}
+
+/** Whom a campaign is for, as it is kept: of labels and segments that there are. @throws AppError 400 */
+export async function pinPeople(em: EntityManager, { audience, exclude, requireConsent }: People): Promise<People> {
+  const within = 'labels' in audience ? await pinLabels(em, audience.labels, 'audience.labels') : undefined;
+  const without = exclude.labels && (await pinLabels(em, exclude.labels, 'exclude.labels'));
+  const segments: [string, string | undefined][] = [
+    ['audience.segmentId', 'segmentId' in audience ? audience.segmentId : undefined],
+    ['exclude.segmentId', exclude.segmentId],
+  ];
+  const errors = [...(within?.errors ?? []), ...(without?.errors ?? [])];
+  for (const [path, id] of segments)
+    if (id !== undefined && !(await em.findOne(Segment, { id }))) errors.push(missing(path, 'segment'));
+  mustBeThere(errors);
+  return {
+    audience: within ? { labels: within.ids } : audience,
+    exclude: without ? { ...exclude, labels: without.ids } : exclude,
+    requireConsent,
+  };
+}
+
+/** Whose contacts, and whose deals, alone count, for who sees only their own. */
+export interface OnlyOf {
+  ownerId: string | null;
+  dealOwnerId: string | null;
+}
+
+/** What a segment says at this moment. @throws AppError 400 where there is none, 422 where it names what is gone */
+async function bySegment(em: EntityManager, id: string, { dealOwnerId }: OnlyOf): Promise<Condition> {
+  const segment = await em.findOne(Segment, { id });
+  if (!segment) {
+    const errors = [missing('segmentId', 'segment')];
+    throw badRequest('validation_failed', 'segmentId: there is no such segment', errors);
+  }
+  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter, dealOwnerId ?? undefined));
+}
+
+async function conditionOf(em: EntityManager, { audience, exclude }: People, only: OnlyOf) {
   const within: Condition[] = [];
   if ('contactIds' in audience) within.push(byIds(audience.contactIds));
   else if ('labels' in audience) within.push(byLabels(audience.labels));
-  else if ('segmentId' in audience) within.push(await bySegment(em, audience.segmentId));
+  else if ('segmentId' in audience) within.push(await bySegment(em, audience.segmentId, only));
   const without: Condition[] = [
     ...(exclude.contactIds ? [byIds(exclude.contactIds)] : []),
     ...(exclude.labels ? [byLabels(exclude.labels)] : []),
-    ...(exclude.segmentId === undefined ? [] : [await bySegment(em, exclude.segmentId)]),
+    ...(exclude.segmentId === undefined ? [] : [await bySegment(em, exclude.segmentId, only)]),
   ];
   const all = [...within.map(({ sql }) => `(${sql})`), ...without.map(({ sql }) => `(${sql}) is not true`)];
   return { sql: all.join(' and ') || 'true', params: [...within, ...without].flatMap(({ params }) => [...params]) };
@@ -60,13 +106,13 @@ async function judged(
   em: EntityManager,
   people: People,
   {
-    ownerId,
+    only,
     pads,
     holdout,
     capped,
-  }: { ownerId: string | null; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
+  }: { only: OnlyOf; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
 ): Promise<Condition> {
-  const where = await conditionOf(em, people);
+  const where = await conditionOf(em, people, only);
   return {
     sql: `chosen as materialized (
         select c.id, c.name, c.consent, campaign_address(c.phone, c.workspace_id, c.id) as address from contact c
@@ -81,8 +127,8 @@ async function judged(
           when ?::jsonb is not null and campaign_is_capped(current_workspace(), c.id, c.id, ?::jsonb) then 'frequency_cap' end as reason
         from chosen c)`,
     params: [
-      ownerId,
-      ownerId,
+      only.ownerId,
+      only.ownerId,
       ...where.params,
       people.requireConsent,
       pads.inner.toString('hex'),
@@ -106,11 +152,11 @@ export interface Parting {
 export async function previewAudience(
   em: EntityManager,
   people: People,
-  { ownerId, pads, pacing }: { ownerId: string | null; pads: Pads; pacing: object | null },
+  { only, pads, pacing }: { only: OnlyOf; pads: Pads; pacing: object | null },
 ): Promise<{ count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }> {
   const holdout = { percent: 0, seed: '' };
   const { sql, params } = await judged(em, people, {
-    ownerId,
+    only,
     pads,
     holdout,
     capped: pacing && JSON.stringify(pacing),
@@ -136,16 +182,16 @@ export async function freezeAudience(
   em: EntityManager,
   people: People,
   {
-    ownerId,
+    only,
     pads,
     channelId,
     awaitsTexts,
     parting,
-  }: { ownerId: string | null; pads: Pads; channelId: string; awaitsTexts: boolean; parting: Parting },
+  }: { only: OnlyOf; pads: Pads; channelId: string; awaitsTexts: boolean; parting: Parting },
 ): Promise<{ total: number; excluded: Record<string, number> }> {
   const { campaignId, holdoutPercent: percent, weights } = parting;
   const { sql, params } = await judged(em, people, {
-    ownerId,
+    only,
     pads,
     holdout: { percent, seed: campaignId },
     capped: null,

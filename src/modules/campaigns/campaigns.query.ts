@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { OnlyOf } from '#src/modules/campaigns/audience.query.ts';
 import type {
   CampaignAi,
   CampaignStatus,
@@ -16,6 +17,7 @@ export interface CampaignRow {
   holdout_percent: number;
   people: People;
   owner_id: string | null;
+  deal_owner_id: string | null;
   status: CampaignStatus;
   pause_reason: string | null;
   scheduled_at: string | null;
@@ -53,7 +55,7 @@ const COUNTED = [
 /** Kept in a few rows each, which are summed. */
 export const COUNTERS = `(select json_build_object(${COUNTED.map((name) => `'${name}', coalesce(sum(n.${name}), 0)`).join(', ')})
   from campaign_counter n where n.workspace_id = c.workspace_id and n.campaign_id = c.id)`;
-const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent, c.audience as people, c.owner_id, c.status, c.pause_reason,
+const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent, c.audience as people, c.owner_id, c.deal_owner_id, c.status, c.pause_reason,
     c.max_lateness_minutes, c.time_zone, c.windows, c.on_unknown, c.ai, c.ai_spent_nano::float8 / 1e9 as ai_spent_usd, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
     ${['scheduled_at', 'started_at', 'finished_at', 'created_at', 'updated_at'].map(at).join(', ')}
   from campaign c where c.workspace_id = current_workspace()`;
@@ -83,7 +85,7 @@ export interface NewCampaign {
   variants: readonly VariantView[];
   holdoutPercent: number;
   people: People;
-  ownerId: string | null;
+  only: OnlyOf;
   scheduledAt: string | null;
   maxLatenessMinutes: number;
   timeZone: string | null;
@@ -95,9 +97,9 @@ export interface NewCampaign {
 
 export async function insertCampaign(em: EntityManager, row: NewCampaign): Promise<void> {
   await em.execute(
-    `insert into campaign (workspace_id, id, name, channel_id, variants, holdout_percent, audience, owner_id, scheduled_at, max_lateness_minutes,
+    `insert into campaign (workspace_id, id, name, channel_id, variants, holdout_percent, audience, owner_id, deal_owner_id, scheduled_at, max_lateness_minutes,
         time_zone, windows, on_unknown, ai, created_by)
-      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::text, ?::jsonb, ?::uuid
+      select w.id, ?::uuid, ?::text, ?::uuid, ?::jsonb, ?::int, ?::jsonb, ?::uuid, ?::uuid, ?::timestamptz, ?::int, coalesce(?::text, w.time_zone), ?::jsonb, ?::text, ?::jsonb, ?::uuid
       from workspace w where w.id = current_workspace()`,
     [
       row.id,
@@ -106,7 +108,8 @@ export async function insertCampaign(em: EntityManager, row: NewCampaign): Promi
       JSON.stringify(row.variants),
       row.holdoutPercent,
       JSON.stringify(row.people),
-      row.ownerId,
+      row.only.ownerId,
+      row.only.dealOwnerId,
       row.scheduledAt,
       row.maxLatenessMinutes,
       row.timeZone,
@@ -122,7 +125,7 @@ export async function insertCampaign(em: EntityManager, row: NewCampaign): Promi
 export async function updateDraft(
   em: EntityManager,
   id: string,
-  row: Omit<NewCampaign, 'id' | 'ownerId' | 'createdBy' | 'timeZone'> & { timeZone: string },
+  row: Omit<NewCampaign, 'id' | 'only' | 'createdBy' | 'timeZone'> & { timeZone: string },
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `update campaign set name = ?, channel_id = ?::uuid, variants = ?::jsonb, holdout_percent = ?, audience = ?::jsonb, scheduled_at = ?::timestamptz,

@@ -9,7 +9,7 @@ import { onlyOwner } from '#src/http/permissions.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit } from '#src/modules/audit/audit.ts';
-import { previewAudience } from '#src/modules/campaigns/audience.query.ts';
+import { pinPeople, previewAudience, type OnlyOf } from '#src/modules/campaigns/audience.query.ts';
 import type { By } from '#src/modules/campaigns/by.ts';
 import {
   cancelItems,
@@ -98,7 +98,11 @@ function checkAi(ai: unknown, variants: readonly VariantView[]): void {
   throw badRequest('validation_failed', `ai: ${message}`, [{ path: 'ai', code: 'wrong_kind', message }]);
 }
 
-const peopleOf = ({ audience, exclude, requireConsent }: People): People => ({ audience, exclude, requireConsent });
+/** Whose contacts and deals alone a member's campaigns go by. */
+const onlyOf = (auth: Auth): OnlyOf => ({
+  ownerId: onlyOwner(auth, 'contacts') ?? null,
+  dealOwnerId: onlyOwner(auth, 'deals') ?? null,
+});
 /** Not its name, in which a person may stand: what is in the log is never changed. */
 const noted = (row: CampaignRow) => ({
   status: row.status,
@@ -126,8 +130,8 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       channelId: body.channelId,
       variants,
       holdoutPercent: body.holdoutPercent,
-      people: peopleOf(body),
-      ownerId: onlyOwner(auth, 'contacts') ?? null,
+      people: await pinPeople(em, body),
+      only: onlyOf(auth),
       scheduledAt: body.scheduledAt ?? null,
       maxLatenessMinutes: body.maxLatenessMinutes,
       timeZone: body.timeZone ?? null,
@@ -167,17 +171,20 @@ export function changeCampaign(
 ): Promise<CampaignRow> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
+    mustBeOwn(by.auth, row);
     mustMatch(ifMatch, tagOf(row));
     const isNewText = patch.content !== undefined || patch.variants !== undefined;
     const variants = isNewText ? await pinContent(em, patch) : row.variants;
     if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
     checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
+    const { audience, exclude, requireConsent } = { ...row.people, ...patch };
+    const people = { audience, exclude, requireConsent };
     const isChanged = await updateDraft(em, id, {
       name: patch.name ?? row.name,
       channelId: patch.channelId ?? row.channel_id,
       variants,
       holdoutPercent: patch.holdoutPercent ?? row.holdout_percent,
-      people: peopleOf({ ...row.people, ...patch }),
+      people: patch.audience || patch.exclude ? await pinPeople(em, people) : people,
       scheduledAt: patch.scheduledAt === undefined ? row.scheduled_at : patch.scheduledAt,
       maxLatenessMinutes: patch.maxLatenessMinutes ?? row.max_lateness_minutes,
       timeZone: patch.timeZone ?? row.time_zone,
@@ -196,6 +203,7 @@ export function changeCampaign(
 export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
+    mustBeOwn(by.auth, row);
     if (!(await deleteDraft(em, id))) throw wrongStatus(row, 'deleted');
     await audited(em, by, 'deleted', row);
   });
@@ -213,7 +221,7 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
       variants: row.variants,
       holdoutPercent: row.holdout_percent,
       people: row.people,
-      ownerId: onlyOwner(by.auth, 'contacts') ?? null,
+      only: onlyOf(by.auth),
       scheduledAt: null,
       maxLatenessMinutes: row.max_lateness_minutes,
       timeZone: row.time_zone,
@@ -249,7 +257,7 @@ export async function startCampaign(
     const row = await mustFindCampaign(em, id, true);
     const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
-    await mustBeOwn(by.auth, row);
+    mustBeOwn(by.auth, row);
     const isForLater =
       row.status === 'draft' && row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
@@ -274,9 +282,10 @@ function neededKey(key: string | null): string {
 }
 
 /** A member who sees only their own contacts starts nothing that goes to others'. */
-async function mustBeOwn(auth: Auth, row: CampaignRow): Promise<void> {
-  const owner = onlyOwner(auth, 'contacts');
-  if (owner !== undefined && row.owner_id !== owner) throw notFound('The campaign');
+function mustBeOwn(auth: Auth, row: CampaignRow): void {
+  const { ownerId, dealOwnerId } = onlyOf(auth);
+  const isOthers = ownerId !== null && row.owner_id !== ownerId;
+  if (isOthers || (dealOwnerId !== null && row.deal_owner_id !== dealOwnerId)) throw notFound('The campaign');
 }
 
 const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as const;
@@ -285,7 +294,7 @@ const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cance
 export async function turnCampaign(rt: Needs, by: By, id: string, move: 'pause' | 'resume' | 'cancel') {
   const row = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const before = await mustFindCampaign(em, id, true);
-    await mustBeOwn(by.auth, before);
+    mustBeOwn(by.auth, before);
     if (!(await moveCampaign(em, id, move satisfies Move))) throw wrongStatus(before, VERBS[move]);
     if (move === 'cancel') await cancelItems(em, id);
     const after = await mustFindCampaign(em, id);
@@ -311,7 +320,7 @@ export function scheduleCampaign(
   }
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
-    await mustBeOwn(by.auth, row);
+    mustBeOwn(by.auth, row);
     if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
     await updateDraft(em, id, {
       name: row.name,
@@ -336,7 +345,7 @@ export function scheduleCampaign(
 export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ retried: number }> {
   const { retried, row } = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const before = await mustFindCampaign(em, id, true);
-    await mustBeOwn(by.auth, before);
+    mustBeOwn(by.auth, before);
     if (!['running', 'paused', 'completed', 'completed_with_unknown'].includes(before.status))
       throw wrongStatus(before, 'tried again');
     const count = await retryFailed(em, id);
@@ -360,7 +369,7 @@ export function resolveUnknown(
 ): Promise<number> {
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, key.campaignId, true);
-    await mustBeOwn(by.auth, row);
+    mustBeOwn(by.auth, row);
     if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
     const resolved = await resolveItems(em, key, as);
     if (resolved === 0 && key.itemId !== null)
@@ -375,8 +384,8 @@ export function resolveUnknown(
 export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
   return inWorkspaceTx(orm, auth, async (em) => {
     const channel = people.channelId === undefined ? undefined : await findChannel(em, people.channelId);
-    return previewAudience(em, peopleOf(people), {
-      ownerId: onlyOwner(auth, 'contacts') ?? null,
+    return previewAudience(em, await pinPeople(em, people), {
+      only: onlyOf(auth),
       pads: suppressionPads(config.APP_SECRET, auth.workspaceId),
       pacing: channel?.pacing ?? null,
     });

@@ -20,7 +20,7 @@ export async function prepareCampaign(
       const row = await findCampaign(em, id, true);
       if (row?.status !== 'preparing') return;
       const frozen = await freezeAudience(em, row.people, {
-        ownerId: row.owner_id,
+        only: { ownerId: row.owner_id, dealOwnerId: row.deal_owner_id },
         pads: suppressionPads(config.APP_SECRET, workspaceId),
         channelId: row.channel_id,
         awaitsTexts: row.ai !== null,

@@ -7,7 +7,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { etagOf } from '#src/http/etag.ts';
 import { nameText } from '#src/http/fields.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import { ContactField, FIELD_KINDS } from '#src/modules/contacts/contact-field.entity.ts';
 import { crud, ownedView } from '#src/modules/crud.ts';
 import { lockWorkspaceRow } from '#src/modules/workspaces/lock.query.ts';
@@ -52,7 +52,7 @@ export function contactFieldRoutes(rt: Pick<Runtime, 'orm'>) {
       const field = em.create(ContactField, { workspace: workspaceId, createdAt: now, updatedAt: now, ...body });
       await em.flush();
       const target = { type: 'contact_field', id: field.id };
-      await appendAudit(em, actorOf(request), { action: 'contact_field.created', target, after: body });
+      await appendAudit(em, actorOf(request), { action: 'contact_field.created', target, after: fieldsOf(body) });
       return ContactFieldView.parse(JSON.parse(JSON.stringify(wrap(field).toPOJO())));
     }).catch((error: unknown) => {
       if (!(error instanceof UniqueConstraintViolationException)) throw error;

@@ -82,7 +82,7 @@ export function lookupsOf(known: Known): Identity[] {
 
 /** Who this is among people whose identities are known. */
 export function findPerson<One extends Pick<Person, 'phone'>>(
-  people: ReadonlyMap<PersonKey, One>,
+  people: Pick<ReadonlyMap<PersonKey, One>, 'get'>,
   known: Known,
 ): One | undefined {
   const phone = phoneOf(known);

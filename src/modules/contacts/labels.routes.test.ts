@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { labelIds } from '#src/modules/contacts/contact-labels.query.ts';
 import { Label } from '#src/modules/contacts/label.entity.ts';
-import { aUser, type TestUser } from '#test/factories.ts';
+import { aContact } from '#test/deals.ts';
+import { aDeniedMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 let test: TestApp;
@@ -42,6 +43,34 @@ describe('a plain resource', () => {
       .map(({ action }: { action: string }) => action)
       .filter((action: string) => action.startsWith('label'));
     expect(actions).toEqual(['label.deleted', 'label.changed', 'label.created']);
+    // What is in the log stays for good, so it holds no words of anybody's.
+    const written = `select before, after from audit_log where target_id = $1 order by seq`;
+    expect((await test.rt.systemPool.query(written, [label.id])).rows).toEqual([
+      { before: null, after: { fields: ['name', 'color'] } },
+      { before: null, after: { fields: ['color'] } },
+      { before: null, after: null },
+    ]);
+  });
+
+  it('is changed by nobody who sees some contacts alone', async () => {
+    const beto = await aDeniedMember(test.rt, ana.workspace.id, ['contacts:all']);
+    const made = await call('POST', '/api/labels', { ...VIP, name: 'De Beto' }, {}, beto);
+    expect(made.statusCode).toBe(201);
+    const { id } = made.json();
+    const contactId = await aContact(test.rt, ana);
+    await call('POST', `/api/contacts/${contactId}/labels`, { labels: ['De Beto'] });
+    const changes = [
+      ['PATCH', `/api/labels/${id}`, { name: 'Outro' }],
+      ['PATCH', '/api/labels/reorder', { labelIds: [id] }],
+      ['DELETE', `/api/labels/${id}`, undefined],
+    ] as const;
+    for (const [method, url, body] of changes) {
+      const refused = (await call(method, url, body, {}, beto)).json();
+      expect(refused).toMatchObject({ status: 403, code: 'forbidden' });
+      expect(refused.detail).toContain('contacts:all');
+    }
+    expect((await call('GET', `/api/contacts/${contactId}`)).json().labels).toMatchObject([{ id, name: 'De Beto' }]);
+    for (const [method, url, body] of changes) expect((await call(method, url, body)).statusCode).toBe(200);
   });
 
   it('refuses a name that is taken, in any case, and a change made on the ground of an older state', async () => {

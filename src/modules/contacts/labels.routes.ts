@@ -8,6 +8,7 @@ import { IdText, nameText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { mustSeeAll } from '#src/modules/contacts/contact-access.ts';
 import { Label } from '#src/modules/contacts/label.entity.ts';
 import { ensureLabels, lockLabels, placeLabels } from '#src/modules/contacts/labels.query.ts';
 import { crud, ownedView } from '#src/modules/crud.ts';
@@ -67,8 +68,8 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
     });
     app.post('/api/labels', labels.create);
     app.get('/api/labels/:id', labels.get);
-    app.patch('/api/labels/:id', labels.update);
-    app.delete('/api/labels/:id', labels.remove);
+    app.patch('/api/labels/:id', { ...labels.update, preHandler: mustSeeAll });
+    app.delete('/api/labels/:id', { ...labels.remove, preHandler: mustSeeAll });
 
     app.post('/api/labels/bulk', {
       config: { access: access.write },
@@ -85,11 +86,9 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
           if (rows.length < wanted.length)
             throw conflict('label_deleted', 'Somebody deleted one of them at the same moment. Try again.');
           const ids = new Set(wanted.map(({ id }) => id));
-          const made = new Map(
-            rows.filter(({ id }) => ids.has(id)).map(({ id, name, color }) => [id, { name, color }]),
-          );
-          const after = { labels: [...made].map(([id, label]) => ({ id, ...label })) };
-          if (made.size > 0) await appendAudit(em, actorOf(request), { action: 'labels.created', after });
+          const labelIds = rows.flatMap(({ id }) => (ids.delete(id) ? [id] : []));
+          const after = { labelIds };
+          if (labelIds.length > 0) await appendAudit(em, actorOf(request), { action: 'labels.created', after });
           return rows.map((row, at) => ({
             outcome: row.id === wanted[at]?.id ? ('created' as const) : ('existing' as const),
             label: {
@@ -113,6 +112,7 @@ export function labelRoutes(rt: Pick<Runtime, 'orm'>) {
         body: LabelOrderBody,
         response: { 200: LabelOrderView },
       },
+      preHandler: mustSeeAll,
       handler: (request) => {
         const first = new Set(request.body.labelIds);
         if (first.size < request.body.labelIds.length) {

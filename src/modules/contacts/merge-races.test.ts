@@ -154,7 +154,7 @@ describe('a merge in the same moment', () => {
   it('is waited for by an import', async () => {
     const [winner, loser] = [await aContact(), await aContact()];
     const identity = { kind: 'lid', value: loser.lid } as const;
-    const people = await duringMerge(winner.id, loser.id, () => tx((em) => findPeople(em, [identity])));
+    const people = await duringMerge(winner.id, loser.id, () => tx((em) => findPeople(em, [identity], [])));
     expect([...people.values()].map(({ id }) => id)).toEqual([winner.id]);
   });
 

@@ -34,6 +34,8 @@ import {
   type ConversationImage,
   type MergeRow,
 } from '#src/modules/contacts/merge.query.ts';
+import { suppressDenied } from '#src/modules/privacy/suppression.ts';
+import type { Runtime } from '#src/runtime.ts';
 
 /** What is asked for: choices are ids of the contacts, or `winner`. */
 export interface Merge {
@@ -92,10 +94,14 @@ async function lockAlive(em: EntityManager, auth: Auth, ids: readonly string[]):
  * what the winner does not know it takes from them. Their ids go on to lead to it. Kept for 30 days, to be undone.
  * @throws AppError 404 for a contact the caller does not see
  */
-export async function mergeContacts(orm: Orm, { auth, actor }: Asker, merge: Merge): Promise<Merged> {
+export async function mergeContacts(
+  rt: Pick<Runtime, 'orm' | 'config'>,
+  { auth, actor }: Asker,
+  merge: Merge,
+): Promise<Merged> {
   checkMerge(merge);
   const { winnerId, loserIds } = merge;
-  return inWorkspaceTx(orm, auth, async (em) => {
+  return inWorkspaceTx(rt.orm, auth, async (em) => {
     const images = await lockAlive(em, auth, [winnerId, ...loserIds]);
     const [winner, ...losers] = images;
     if (!winner) throw notFound('The contact');
@@ -109,6 +115,8 @@ export async function mergeContacts(orm: Orm, { auth, actor }: Asker, merge: Mer
     }
     await closeLosers(em, winnerId, loserIds);
     await saveWinner(em, winnerId, after);
+    const key = { appSecret: rt.config.APP_SECRET, workspaceId: auth.workspaceId };
+    if (after.consent === 'denied') await suppressDenied(em, key, [winnerId], auth.userId);
     const id = newId();
     const before = { winner, losers, conversations: [...joined.values()] };
     await insertMerge(em, { id, winnerId, loserIds, userId: auth.userId, before, after, moves });

@@ -116,14 +116,15 @@ async function begin({ orm }: Pick<Runtime, 'orm'>, request: FastifyRequest, bod
   const id = newId();
   return inWorkspaceTx(orm, auth, async (em) => {
     const selection = await selectionOf(em, body);
-    const now = new Date();
-    await conditionOf(em, selection, now);
+    const now = new Date().toISOString();
+    const onlyDealsOf = onlyOwner(auth, 'deals') ?? null;
+    await conditionOf(em, selection, { onlyDealsOf, now });
     const fields = await fieldsOf(em, body.fields);
     const { format } = body;
     if (!(await insertExport(em, { id, userId: auth.userId, format }, MAX_KEPT)))
       throw conflict('too_many_exports', `A workspace keeps ${MAX_KEPT} exports at most; old ones go by themselves.`);
     const onlyOwnerId = onlyOwner(auth, 'contacts') ?? null;
-    const input: ExportInput = { selection, fields, format, onlyOwnerId, now: now.toISOString() };
+    const input: ExportInput = { selection, fields, format, onlyOwnerId, onlyDealsOf, now };
     const state = { after: null, upTo: (await lastContactId(em)) ?? NOBODY, chunks: 0, bytes: 0 };
     await insertOperation(em, { id, userId: auth.userId, kind: EXPORT_KIND, input, state });
     const row = await exportOf(em, auth, id);

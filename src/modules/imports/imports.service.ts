@@ -116,7 +116,7 @@ async function keepFile(
 }
 
 const SEVERAL = new Set(['name', 'phone', 'labels']);
-const IDENTITIES = new Set(['phone', 'email', 'externalId']);
+const IDENTITIES = new Set(['id', 'phone', 'email', 'externalId']);
 
 /** Checks where columns go. @throws AppError 422 that names every column that cannot */
 function mapColumns(row: ImportRow, asked: StartBody['mapping'], fields: readonly CustomField[]) {
@@ -137,7 +137,7 @@ function mapColumns(row: ImportRow, asked: StartBody['mapping'], fields: readonl
     return [{ column, to, ...(field ? { field } : {}) }];
   });
   if (![...taken].some((to) => IDENTITIES.has(to)))
-    errors.push({ path: 'mapping', code: 'no_identity', message: 'no column is phone, email or externalId' });
+    errors.push({ path: 'mapping', code: 'no_identity', message: 'no column is phone, email, externalId or id' });
   const [first] = errors;
   if (first)
     throw new AppError(422, 'invalid_mapping', `${first.path}: ${first.message}.`, { errors: errors.slice(0, 20) });

@@ -1,6 +1,7 @@
 import type { CountryCode } from 'libphonenumber-js/max';
 import { z } from 'zod';
 import { EmailAddress, nameText } from '#src/http/fields.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import type { Known } from '#src/modules/contacts/identities.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { customKeyOf, foldHeader, type CustomField } from '#src/modules/imports/columns.ts';
@@ -19,6 +20,8 @@ export interface MappedColumn {
 /** What a row says of somebody. */
 export interface Draft {
   rowNo: number;
+  /** The platform's own id of the contact it is about. */
+  contactId?: string | undefined;
   known: Known;
   /** Beyond the first, which is in `known`. */
   otherPhones: string[];
@@ -46,12 +49,14 @@ class Refused extends Error {
 
 const Name = nameText(200);
 const Label = nameText(60);
+const ContactId = z.uuid().toLowerCase();
 const Url = z.url({ protocol: /^https?$/ }).max(2000);
 const IsoDay = z.iso.date();
-const MAX_LABELS = 20;
 const MAX_TEXT = 2000;
 const YES = new Set(['sim', 's', 'yes', 'y', 'true', 'verdadeiro', '1', 'x', 'aceito', 'granted', 'si']);
 const NO = new Set(['nao', 'n', 'no', 'false', 'falso', '0', 'denied', 'recusado']);
+/** Says nothing, as in the platform's own exports. */
+const UNSAID = new Set(['unknown', 'desconhecido', 'desconocido']);
 
 function read<Value>(schema: z.ZodType<Value>, text: string, reason: string): Value {
   const result = schema.safeParse(text);
@@ -127,8 +132,10 @@ function put(draft: Draft, { to, field }: MappedColumn, text: string, { country,
   else if (to === 'company' || to === 'position') draft[to] = read(Name, oneLine(text), `invalid_${to}`);
   else if (to === 'email') draft.known.email = read(EmailAddress, text, 'invalid_email');
   else if (to === 'externalId') draft.known.externalId = read(Name, text, 'invalid_external_id');
-  else if (to === 'consent') draft.consent = toBoolean(text) ? 'granted' : 'denied';
-  else if (to === 'labels') draft.labels.push(...toLabels(text));
+  else if (to === 'id') draft.contactId = read(ContactId, text, 'invalid_id');
+  else if (to === 'consent') {
+    if (!UNSAID.has(foldHeader(text))) draft.consent = toBoolean(text) ? 'granted' : 'denied';
+  } else if (to === 'labels') draft.labels.push(...toLabels(text));
   else if (to === 'phone') {
     const phone = parsePhone(text, country);
     if (phone === null) throw new Refused('invalid_phone');
@@ -136,6 +143,10 @@ function put(draft: Draft, { to, field }: MappedColumn, text: string, { country,
     else if (draft.known.phone !== phone) draft.otherPhones.push(phone);
   }
 }
+
+/** Whether a row says what its contact is found by, but for an id. */
+export const isSomebody = ({ known: { phone, email, externalId } }: Draft): boolean =>
+  phone !== undefined || email !== undefined || externalId !== undefined;
 
 /**
  * Reads a row of a file.
@@ -160,9 +171,7 @@ export function toDraft(
       return { reason: error.reason, columnNo: column.column };
     }
   }
-  const { phone, email, externalId } = draft.known;
-  if (phone === undefined && email === undefined && externalId === undefined)
-    return { reason: 'no_identity', columnNo: null };
+  if (draft.contactId === undefined && !isSomebody(draft)) return { reason: 'no_identity', columnNo: null };
   if (draft.labels.length > MAX_LABELS)
     return { reason: 'too_many_labels', columnNo: columns.find(({ to }) => to === 'labels')?.column ?? null };
   return draft;

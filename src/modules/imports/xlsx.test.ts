@@ -24,6 +24,12 @@ describe('a spreadsheet', () => {
     );
   });
 
+  it('gives whole numbers that are written as floats as whole ones', async () => {
+    const cells = ['5511960009000.0', '-7.00', '7.50', '100.'].map((value) => `<c><v>${value}</v></c>`).join('');
+    const sheet = `<worksheet><sheetData><row>${cells}<c t="str"><v>1.0</v></c></row></sheetData></worksheet>`;
+    expect(await read(book(sheet))).toBe('"5511960009000","-7","7.50","100","1.0"\n');
+  });
+
   it.each<[string, () => Buffer, string]>([
     ['a zip of something else', () => zip({ 'a.txt': 'x' }), 'not_a_spreadsheet'],
     ['XML that breaks off', () => book('<worksheet><sheetData><row><c'), 'not_a_spreadsheet'],

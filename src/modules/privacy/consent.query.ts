@@ -70,6 +70,34 @@ export async function insertConsent(
   return row.at;
 }
 
+/** Writes down what contacts decided that were made or changed with it. @param how all of them were recorded */
+export async function insertConsents(
+  em: EntityManager,
+  decisions: readonly { contactId: string; decision: 'granted' | 'denied' }[],
+  how: { proof: string | null; actorId: string },
+): Promise<void> {
+  if (decisions.length === 0) return;
+  await em.execute(
+    `insert into consent_event (workspace_id, id, contact_id, decision, legal_basis, proof, actor_id)
+      select current_workspace(), d.id, d."contactId", d.decision, 'consent', ?, ?::uuid
+      from json_to_recordset(?::json) as d (id uuid, "contactId" uuid, decision text)`,
+    [how.proof, how.actorId, JSON.stringify(decisions.map((one) => ({ id: newId(), ...one })))],
+  );
+}
+
+/** What those of some contacts are known by that want no marketing. */
+export async function findDenied(
+  em: EntityManager,
+  ids: readonly string[],
+): Promise<Pick<Consenting, 'phone' | 'known'>[]> {
+  return em.execute<Pick<Consenting, 'phone' | 'known'>[]>(
+    `select phone, (select coalesce(json_agg(json_build_object('kind', kind, 'value', value)), '[]')
+        from contact_identity i where i.${OWN} and i.contact_id = c.id and i.kind in ('phone', 'wa_id')) as known
+      from contact c where ${OWN} and id in (select k::uuid from json_array_elements_text(?::json) k) and consent = 'denied'`,
+    [JSON.stringify(ids)],
+  );
+}
+
 /** From the moment a contact is to be forgotten nothing new is written to them: who writes or is imported again is somebody new. */
 export async function closeContact(em: EntityManager, id: string): Promise<void> {
   await em.execute(

@@ -66,3 +66,61 @@ describe('who agrees after all', () => {
     expect((await post(bia, 'suppressions/import', again)).body).toMatchObject({ added: 0, alreadyThere: 1 });
   });
 });
+
+const eventsOf = async (id: string) =>
+  (
+    await test.rt.systemPool.query(
+      'select decision, legal_basis, proof, actor_id from consent_event where contact_id = $1 order by id',
+      [id],
+    )
+  ).rows;
+const patch = async (id: string, payload: object) =>
+  (await test.app.inject({ method: 'PATCH', url: `/api/contacts/${id}`, headers: ana.headers, payload })).statusCode;
+
+const idOf = ({ path }: { path: string }) => path.slice('contacts/'.length);
+
+describe('who said no', () => {
+  it('when they were written down is on the list, and the decision is kept', async () => {
+    const [said, phone] = [{ consent: 'denied' }, '+5511985010001'];
+    const { status, body } = await post(bia, 'contacts', { name: 'Não', phone, ...said });
+    expect([status, body.consent, await reasonOf(phone)]).toEqual([201, 'denied', 'opt_out']);
+    const kept = { legal_basis: 'consent', proof: null, actor_id: bia.user.id };
+    expect(await eventsOf(body.id)).toEqual([{ decision: 'denied', ...kept }]);
+    const agreed = (await post(bia, 'contacts', { name: 'Sim', phone: '+5511985010002', consent: 'granted' })).body;
+    expect(await eventsOf(agreed.id)).toEqual([{ decision: 'granted', ...kept }]);
+    const unasked = (await post(bia, 'contacts', { name: 'Quem', consent: 'unknown' })).body;
+    expect(await eventsOf(unasked.id)).toEqual([]);
+  });
+
+  it('does not say yes without proof by being written down again', async () => {
+    const { phone, path } = await aContact();
+    await post(bia, `${path}/opt-out`, {});
+    await test.app.inject({ method: 'DELETE', url: `/api/${path}`, headers: ana.headers });
+    for (const who of [ana, bia]) {
+      const again = await post(who, 'contacts', { name: 'De novo', phone, consent: 'granted' });
+      expect([again.status, again.body.code]).toEqual([409, 'suppressed']);
+    }
+    const made = await post(bia, 'contacts', { name: 'De novo', phone });
+    expect([made.status, made.body.consent, await reasonOf(phone)]).toEqual([201, 'unknown', 'opt_out']);
+  });
+
+  it('is on it with each number they get, and others are not', async () => {
+    const { phone, path } = await aContact();
+    await post(bia, `${path}/opt-out`, {});
+    const [id = ''] = path.split('/').slice(1);
+    expect(await patch(id, { phone: '+5511985020001' })).toBe(200);
+    expect(await Promise.all([phone, '+5511985020001'].map(reasonOf))).toEqual(['opt_out', 'opt_out']);
+    const other = await aContact();
+    expect(await patch(other.path.slice('contacts/'.length), { phone: '+5511985020002' })).toBe(200);
+    expect(await reasonOf('+5511985020002')).toBeUndefined();
+  });
+
+  it('is on it with the numbers of those they are one with', async () => {
+    const [denied, winner, friend] = [await aContact(), await aContact(), await aContact()];
+    await post(bia, `${denied.path}/opt-out`, {});
+    await post(ana, 'contacts/merge', { winnerId: idOf(winner), loserIds: [idOf(denied)] });
+    expect(await reasonOf(winner.phone)).toBe('opt_out');
+    await post(ana, 'contacts/merge', { winnerId: idOf(winner), loserIds: [idOf(friend)] });
+    expect(await reasonOf(friend.phone)).toBe('opt_out');
+  });
+});

@@ -56,7 +56,11 @@ it('what is written of a person while they are being forgotten is forgotten with
       [ws, contactId],
     );
     const stopping = new AbortController().signal;
-    const erased = runOperation({ orm: test.rt.orm, kinds, log: test.rt.log, stopping }, ws, operationId);
+    const erased = runOperation(
+      { orm: test.rt.orm, kinds, appSecret: test.config.APP_SECRET, log: test.rt.log, stopping },
+      ws,
+      operationId,
+    );
     const soon = new Promise<string>((resolve) => void setTimeout(() => resolve('waits'), 500));
     expect(await Promise.race([erased.then(() => 'over'), soon])).toBe('waits');
     await late.query('commit');

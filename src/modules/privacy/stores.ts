@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { eraseItems } from '#src/modules/campaigns/erase.query.ts';
+import { cleanFilters, OPERATION_FILTERS, SEGMENT_FILTERS } from '#src/modules/privacy/clean-filter.query.ts';
 import {
   cleanReminded,
   cleanReminders,
@@ -44,8 +45,8 @@ const WRITTEN = [
 ];
 
 /** Texts that are cleared of a person wherever they are named. A table's key is the workspace and `id`. */
-const cleared = (table: string, columns: Texts): Store => ({
-  name: table,
+const cleared = (table: string, columns: Texts, name = table): Store => ({
+  name,
   table,
   erase: (em, { anywhere }, place) => cleanTexts(em, { table, key: 'id', columns, where: 'true' }, anywhere, place),
 });
@@ -95,9 +96,37 @@ export const STORES: readonly Store[] = [
       ),
   },
   cleared('campaign', { name: 'text', variants: 'jsonb', ai: 'jsonb' }),
-  cleared('segment', { filter: 'json' }),
-  cleared('outbox_event', { data: 'json' }),
+  cleared('contact', { company: 'text', position: 'text', custom_fields: 'jsonb' }, 'contact.others'),
+  cleared('label', { name: 'name' }),
+  cleared('message_template', { name: 'name' }),
+  {
+    name: 'message_template_version',
+    table: 'message_template_version',
+    // All versions of a template are gone through at once.
+    erase: (em, { anywhere }, place) => {
+      const texts = { table: 'message_template_version', key: 'template_id', columns: { body: 'text' } as const };
+      return cleanTexts(em, { ...texts, where: 'true' }, anywhere, place);
+    },
+  },
+  cleared('segment', { name: 'name' }, 'segment.names'),
+  {
+    name: 'segment',
+    table: 'segment',
+    erase: (em, subject, place) => cleanFilters(em, subject, SEGMENT_FILTERS, place),
+  },
+  {
+    name: 'outbox_event',
+    table: 'outbox_event',
+    // Events carry ids, and say whom they are of: the others, of which there are most, are not looked through.
+    erase: (em, subject, place) =>
+      cleanTheirs(em, subject, { table: 'outbox_event', columns: { data: 'json' }, column: 'subject_id' }, place),
+  },
   cleared('webhook_delivery', { response_snippet: 'text', error: 'text', attempt_log: 'jsonb' }),
+  {
+    name: 'bulk_operation.filters',
+    table: 'bulk_operation',
+    erase: (em, subject, place) => cleanFilters(em, subject, OPERATION_FILTERS, place),
+  },
   {
     name: 'bulk_operation',
     table: 'bulk_operation',
