@@ -19,6 +19,7 @@ import {
   TestBody,
   TestView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
+import { retryCampaign, scheduleCampaign, startCampaign, turnCampaign } from '#src/modules/campaigns/campaign-moves.ts';
 import {
   changeCampaign,
   createCampaign,
@@ -27,11 +28,7 @@ import {
   previewPeople,
   readCampaign,
   removeCampaign,
-  retryCampaign,
-  scheduleCampaign,
-  startCampaign,
   tagOf,
-  turnCampaign,
   viewOf,
 } from '#src/modules/campaigns/campaigns.service.ts';
 import { testCampaign } from '#src/modules/campaigns/test-send.ts';

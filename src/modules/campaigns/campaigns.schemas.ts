@@ -50,7 +50,7 @@ export type Content = z.infer<typeof Content>;
 
 const Labels = z.array(z.string().trim().min(1).max(60)).min(1).max(50);
 const ContactIds = z.array(IdText).min(1).max(10_000);
-/** Whom it is for: one of these. Labels by name or id. */
+/** Whom it is for: one of these. Labels by name or id; they are kept by id. */
 export const Audience = z.union([
   z.strictObject({ contactIds: ContactIds }),
   z.strictObject({ labels: Labels }),

@@ -19,7 +19,8 @@ import {
   ResolveBody,
   ResolvedView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
-import { countersOf, mustFindCampaign, resolveUnknown } from '#src/modules/campaigns/campaigns.service.ts';
+import { resolveUnknown } from '#src/modules/campaigns/campaign-moves.ts';
+import { countersOf, mustFindCampaign } from '#src/modules/campaigns/campaigns.service.ts';
 import { findAttempts, findItem, findItems, readPace, readReport } from '#src/modules/campaigns/report.query.ts';
 import { etaSeconds, wilson } from '#src/modules/campaigns/report.ts';
 import type { Runtime } from '#src/runtime.ts';
