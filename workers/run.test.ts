@@ -127,8 +127,8 @@ describe('a reference', () => {
       },
       () => undefined,
     );
-    await expect.poll(async () => (await queue?.getFailedCount()) ?? 0, { timeout: 8000 }).toBe(forged.length);
-    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('completed');
+    await expect.poll(async () => (await queue?.getFailedCount()) ?? 0).toBe(forged.length);
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status).toBe('completed');
     expect(ran).toEqual([key.id]);
   });
 });
@@ -149,13 +149,13 @@ describe('a job given back for a retry', () => {
       },
     );
     const key = await accept();
-    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('completed');
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status).toBe('completed');
     expect(await findJob(test.rt.pool, key)).toMatchObject({ attempt: 2, result: { text: 'in the end' } });
   });
 });
 
 const ended = async (key: { workspaceId: string; id: string }) => {
-  await expect.poll(async () => (await findJob(test.rt.pool, key))?.status, { timeout: 8000 }).toBe('failed');
+  await expect.poll(async () => (await findJob(test.rt.pool, key))?.status).toBe('failed');
   const row = await findJob(test.rt.pool, key);
   return { row, tookMs: (row?.finished_at?.getTime() ?? NaN) - (row?.started_at?.getTime() ?? NaN) };
 };
@@ -256,6 +256,6 @@ describe('the sweep', () => {
       async () => ({ result: { text: 'after all' } }),
       () => undefined,
     );
-    await expect.poll(async () => (await findJob(pool, key))?.status, { timeout: 8000 }).toBe('completed');
+    await expect.poll(async () => (await findJob(pool, key))?.status).toBe('completed');
   });
 });

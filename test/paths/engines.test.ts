@@ -23,7 +23,7 @@ beforeAll(async () => {
   const client = new BackendClient({ baseUrl: api.url });
   ({ token } = await client.register({ email: 'ana@example.com', password: 'a long enough password', name: 'Ana' }));
   client.close();
-}, 180_000);
+});
 afterAll(async () => {
   await installation.close();
   await simulator.close();
@@ -152,7 +152,7 @@ describe('a batch', () => {
     expect(parent).toMatchObject({ status: 'cancelled', problem: { code: 'cancelled' } });
     expect(parent.result).toHaveLength(300);
     for (const item of parent.result) expect(item).toMatchObject({ ok: false, problem: { code: 'cancelled' } });
-    await vi.waitFor(async () => expect((await available()).held).toBe(0), { timeout: 5000 });
+    await vi.waitFor(async () => expect((await available()).held).toBe(0), 15_000);
   });
 
   it('loses nothing when its workers are killed', async () => {
@@ -165,5 +165,5 @@ describe('a batch', () => {
     const parent = await ended(body.jobId, 60_000);
     expect(parent.status).toBe('completed');
     expect(parent.result.every((item: { ok: boolean }) => item.ok)).toBe(true);
-  }, 90_000);
+  });
 });

@@ -28,7 +28,7 @@ beforeAll(async () => {
   [api] = await Promise.all([all.startApi(), all.startControl(), all.startWorker()]);
   const account = { email: 'dona@example.com', password: 'a long enough password', name: 'Dona' };
   token = (await call<{ token: string }>('POST', 'auth/register', account)).token;
-}, 120_000);
+});
 afterAll(async () => {
   await all?.close();
   await redis?.stop();

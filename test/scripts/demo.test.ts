@@ -53,7 +53,7 @@ function startDemo(root: string) {
   return { child, ended, output: () => output };
 }
 
-it('starts an instance in the DATA_DIR of .env, talks to it and stops it', { timeout: 180_000 }, async () => {
+it('starts an instance in the DATA_DIR of .env, talks to it and stops it', async () => {
   const root = checkout('DATA_DIR=elsewhere\n');
   const { ended, output } = startDemo(root);
   expect(await ended).toBe(0);

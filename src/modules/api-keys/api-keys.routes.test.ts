@@ -64,9 +64,9 @@ describe('an API key', () => {
     await inWorkspaceTx(test.rt.orm, scope, (em) =>
       em.nativeUpdate(Member, { user: admin.user.id }, { role: 'viewer' }),
     );
-    await vi.waitFor(async () => expect((await run()).statusCode).toBe(403), { timeout: 2000 });
+    await vi.waitFor(async () => expect((await run()).statusCode).toBe(403), 15_000);
     await inWorkspaceTx(test.rt.orm, scope, (em) => em.nativeDelete(Member, { user: admin.user.id }));
-    await vi.waitFor(async () => expect((await run()).statusCode).toBe(404), { timeout: 2000 });
+    await vi.waitFor(async () => expect((await run()).statusCode).toBe(404), 15_000);
   });
 
   it('stays in its workspace', async () => {
@@ -84,10 +84,10 @@ describe('an API key', () => {
     const key = await make();
     expect(await statusOf(key.secret)).toBe(200);
     expect((await send('DELETE', `api-keys/${key.id}`, owner.headers)).json()).toEqual({ id: key.id, deleted: true });
-    await vi.waitFor(async () => expect(await statusOf(key.secret)).toBe(401), { timeout: 2000 });
+    await vi.waitFor(async () => expect(await statusOf(key.secret)).toBe(401), 15_000);
     const brief = await make({ expiresAt: new Date(Date.now() + 700).toISOString() });
     expect(await statusOf(brief.secret)).toBe(200);
-    await vi.waitFor(async () => expect(await statusOf(brief.secret)).toBe(401), { timeout: 3000 });
+    await vi.waitFor(async () => expect(await statusOf(brief.secret)).toBe(401), 15_000);
   });
 
   it('is replaced by another while it goes on for a while', async () => {
@@ -97,7 +97,7 @@ describe('an API key', () => {
     expect([await statusOf(old.secret), await statusOf(fresh.secret)]).toEqual([200, 200]);
     const again = await send('POST', `api-keys/${old.id}/rotate`, owner.headers, {});
     expect([again.statusCode, again.json().code]).toEqual([409, 'key_rotated']);
-    await vi.waitFor(async () => expect(await statusOf(old.secret)).toBe(401), { timeout: 4000 });
+    await vi.waitFor(async () => expect(await statusOf(old.secret)).toBe(401), 15_000);
     expect(await statusOf(fresh.secret)).toBe(200);
     expect((await send('POST', `api-keys/${old.id}/rotate`, owner.headers, {})).statusCode).toBe(409);
   });

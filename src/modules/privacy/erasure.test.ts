@@ -269,7 +269,7 @@ describe('a person who is forgotten', () => {
     expect([...suppressed].toSorted((a, b) => a.localeCompare(b))).toEqual(
       phones.slice(0, 3).toSorted((a, b) => a.localeCompare(b)),
     );
-  }, 60_000);
+  });
 
   it('is looked for in every table that could hold them', async () => {
     // Tables with texts or contacts in which nothing of a contact can stand, each with its reason.
