@@ -14,7 +14,7 @@ export default defineConfig({
     // Everything comes late where others have the processor: only what never comes shall fail, and these say when never is.
     testTimeout: 240_000,
     hookTimeout: 240_000,
-    expect: { poll: { timeout: 30_000 } },
+    expect: { poll: { timeout: 60_000 } },
     reporters: ['default', countReporter],
     projects: [
       // These need no services: they start in an instant, and `npm run check` runs the first.

@@ -161,7 +161,7 @@ describe('a consumer', () => {
     const stop = lead(relayOf(consumer));
     try {
       for (const text of ['one', 'two']) await emit(text);
-      await expect.poll(() => seen.length, { timeout: 40_000 }).toBe(2);
+      await expect.poll(() => seen.length).toBe(2);
       expect(seen).toEqual([mark('one'), mark('two')]);
     } finally {
       await stop();
@@ -195,7 +195,8 @@ describe('a consumer', () => {
     }
   });
 
-  it('is woken by the commit, not by the timer', async () => {
+  // Again when the machine was busy: what broke would be late each time.
+  it('is woken by the commit, not by the timer', { retry: 3 }, async () => {
     const { consumer, seen } = await aConsumer();
     const stop = lead(relayOf(consumer));
     try {
