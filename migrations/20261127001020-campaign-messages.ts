@@ -40,12 +40,13 @@ begin
     return null;
   end if;
   if exists (select from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
-      where n.status in ('sent', 'delivered', 'read') and n.rendered is null and o.rendered is not null) then
+      where (n.status in ('sent', 'delivered', 'read') or n.outcome = 'refused') and n.rendered is null and o.rendered is not null) then
     with sent as materialized (
       select n.workspace_id, n.id as item_id, n.campaign_id, n.channel_id, n.contact_id, n.own_message_id, o.rendered, n.status, n.provider_message_id,
+          case when n.status = 'failed' then n.error_code end as error_code,
           uuid_extract_timestamp(n.own_message_id) as sent_at
         from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
-        where n.status in ('sent', 'delivered', 'read') and n.rendered is null and o.rendered is not null and n.own_message_id is not null
+        where (n.status in ('sent', 'delivered', 'read') or n.outcome = 'refused') and n.rendered is null and o.rendered is not null and n.own_message_id is not null
           and n.contact_id is not null
         order by n.contact_id offset 0),
     kept as materialized (select s.*, contact_kept(s.workspace_id, s.contact_id) as kept_id from sent s),
@@ -62,9 +63,9 @@ begin
           last_outbound_at = greatest(c.last_outbound_at, excluded.last_outbound_at)
         returning with (old as before) c.workspace_id, c.id, c.channel_id, c.contact_id, before.id is null as is_new),
     written as (
-      insert into message (workspace_id, id, conversation_id, contact_id, channel_id, direction, type, body, status, provider_id,
+      insert into message (workspace_id, id, conversation_id, contact_id, channel_id, direction, type, body, status, error_code, provider_id,
           campaign_item_id, sent_at)
-        select k.workspace_id, k.own_message_id, c.id, k.kept_id, k.channel_id, 'outbound', 'text', k.rendered, k.status, k.provider_message_id,
+        select k.workspace_id, k.own_message_id, c.id, k.kept_id, k.channel_id, 'outbound', 'text', k.rendered, k.status, k.error_code, k.provider_message_id,
             k.item_id, k.sent_at
           from kept k join opened c on c.workspace_id = k.workspace_id and c.channel_id = k.channel_id and c.contact_id = k.kept_id),
     begun as (
@@ -133,7 +134,7 @@ export class CampaignMessages extends Migration {
     );
     for (const sql of [PHONE_ACK, KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
     this.addSql(`create trigger cleared before update on campaign_item for each row
-      when (old.rendered is not null and new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled')) execute function campaign_item_cleared()`);
+      when (old.rendered is not null and (new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled') or new.outcome = 'refused')) execute function campaign_item_cleared()`);
     this
       .addSql(`create trigger written after update on campaign_item referencing old table as old_rows new table as now_rows
       for each statement execute function campaign_messages()`);

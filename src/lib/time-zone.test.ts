@@ -22,6 +22,8 @@ it.each([
   expect(momentIn(text, timeZone).toISOString()).toBe(moment);
 });
 
+const wall = (name: string, at: string) => wallTimeIn(new Date(at), name).replace('T', ' ');
+
 it('takes the names by which Postgres goes by the same clocks, and no others', async () => {
   const database = await createTestDatabase();
   const client = new Client({ connectionString: database.url });
@@ -53,7 +55,6 @@ it('takes the names by which Postgres goes by the same clocks, and no others', a
   const taken = [...new Set([...Intl.supportedValuesOf('timeZone'), ...clocks.keys()])].filter(isTimeZone);
   expect(taken.length).toBeGreaterThan(400);
   expect(Intl.supportedValuesOf('timeZone').filter((name) => !isTimeZone(name))).toEqual([]);
-  const wall = (name: string, at: string) => wallTimeIn(new Date(at), name).replace('T', ' ');
   const apart = taken.filter((name) => {
     const theirs = clocks.get(name);
     return theirs?.january !== wall(name, '2026-01-15T12:00Z') || theirs.july !== wall(name, '2026-07-15T12:00Z');

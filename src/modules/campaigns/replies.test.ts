@@ -75,6 +75,19 @@ describe('somebody who got a campaign', () => {
     expect(new Set(sentTo())).toEqual(new Set([ANA, BIA]));
   });
 
+  it('and said no days ago, on a telephone without a connection, gets no more; who agreed since does', async () => {
+    const [ana, bia] = await me.contacts(somePeople(2));
+    const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
+    expect(await me.call('POST', `/api/contacts/${bia}/opt-in`, { proof: 'Na loja' })).toMatchObject({ status: 200 });
+    for (const phone of [ANA, BIA]) await me.receives(phone, 'Sair', daysAgo(3));
+    await me.receives(ANA, 'quanto custa?', daysAgo(3));
+    expect(await eventsOf('message.received')).toBe(2);
+    expect((await me.call('GET', `/api/contacts/${ana}`)).body).toMatchObject({ consent: 'denied' });
+    expect((await me.call('GET', `/api/contacts/${bia}`)).body).toMatchObject({ consent: 'granted' });
+    await sendToAll();
+    expect(sentTo()).toEqual([BIA]);
+  });
+
   it('and says more than no is left to people', async () => {
     await me.contacts(somePeople(1));
     await sendToAll();
