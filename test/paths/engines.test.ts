@@ -18,7 +18,7 @@ beforeAll(async () => {
     JOB_LEASE_MS: '1500',
   });
   api = await installation.startApi();
-  workers = await Promise.all([installation.startWorker(), installation.startWorker()]);
+  workers = await Promise.all([startWorker(), startWorker()]);
   await installation.startControl();
   const client = new BackendClient({ baseUrl: api.url });
   ({ token } = await client.register({ email: 'ana@example.com', password: 'a long enough password', name: 'Ana' }));
@@ -29,6 +29,8 @@ afterAll(async () => {
   await simulator.close();
 });
 beforeEach(() => simulator.clear());
+
+const startWorker = () => installation.startWorker('ai-inference', 'sentiment', 'lead-scoring');
 
 interface Body {
   jobId: string;
@@ -158,7 +160,7 @@ describe('a batch', () => {
     const { body } = await call('POST', '/api/ai/batch', { engine: 'chat', items });
     await simulator.waitFor(() => true);
     await Promise.all(workers.map((worker) => worker.kill('SIGKILL')));
-    workers = [await installation.startWorker()];
+    workers = [await startWorker()];
     const parent = await ended(body.jobId, 60_000);
     expect(parent.status).toBe('completed');
     expect(parent.result.every((item: { ok: boolean }) => item.ok)).toBe(true);

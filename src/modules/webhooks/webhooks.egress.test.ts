@@ -36,15 +36,22 @@ beforeEach(async () => {
 const send = (method: 'GET' | 'POST' | 'PATCH', path: string, payload?: object) =>
   test.app.inject({ method, url: `/api/webhooks${path}`, headers: owner.headers, ...(payload && { payload }) });
 
-/** Puts an address where the check at the door would have refused it, as if it had been stored before there was one. */
-async function smuggle(url: string): Promise<void> {
-  await test.pool.query('update webhook set url = $2, revision = revision + 1 where id = $1', [id, url]);
-  await test.pool.query('update webhook_flow set failures = 0, open_until = null where webhook_id = $1', [id]);
+/** Puts each address where the check at the door would have refused it, as if it had been stored before there was one. @returns their webhooks */
+async function smuggle(): Promise<string[]> {
+  const make = () => send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] });
+  const made = await Promise.all(urls.slice(1).map(make));
+  const ids = [id, ...made.map((answer) => String(answer.json().id))];
+  await test.pool.query(
+    `update webhook set url = to_store.url, revision = revision + 1
+      from unnest($1::uuid[], $2::text[]) as to_store (id, url) where webhook.id = to_store.id`,
+    [ids, urls],
+  );
+  return ids;
 }
 async function errorsOf(cause: string): Promise<(string | null)[]> {
   const { rows } = await test.pool.query<{ error: string | null }>(
-    `select error from webhook_delivery where webhook_id = $1 and (cause = 'test') = $2 and status <> 'delivered' order by id`,
-    [id, cause === 'test'],
+    `select error from webhook_delivery where workspace_id = $1 and (cause = 'test') = $2 and status <> 'delivered' order by id`,
+    [owner.workspace.id, cause === 'test'],
   );
   return rows.map(({ error }) => error);
 }
@@ -74,32 +81,27 @@ describe('a webhook to an address inside', () => {
 
   it('is delivered to by none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    for (const url of urls) {
-      await smuggle(url);
-      await test.happen(owner.workspace.id, 'inside');
-      await test.flow();
-    }
+    await smuggle();
+    await test.happen(owner.workspace.id, 'inside');
+    await test.flow();
     const errors = await errorsOf('event');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
     expect(canary.count() - before).toBe(0);
     expect(test.receiver.received).toEqual([]);
-  }, 240_000);
+  });
 
   it('is tested with none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    for (const url of urls) {
-      await smuggle(url);
-      await send('POST', `/${id}/test`);
-      await test.flow();
-      await test.sweep();
-    }
+    for (const one of await smuggle()) await send('POST', `/${one}/test`);
+    await test.flow();
+    await test.sweep();
     const errors = await errorsOf('test');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
     expect(canary.count() - before).toBe(0);
     expect(test.receiver.received).toEqual([]);
-  }, 240_000);
+  });
 
   it('is not reached by a redirect of an address outside', async () => {
     const before = canary.count();
