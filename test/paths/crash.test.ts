@@ -6,7 +6,8 @@ import { BackendClient, type JobEvent } from '../../client/src/index.ts';
 import { createSimulator, type Simulator } from '../../simulator/server.ts';
 import { createInstallation, startRedis, type Installation, type Running } from '#test/processes.ts';
 
-const LEASE_MS = 1000;
+/** A worker that is starved for so long is taken for dead. */
+const LEASE_MS = 2000;
 const password = 'a long enough password';
 const ask = (content: string) => ({ messages: [{ role: 'user' as const, content }] });
 const answer = Array.from({ length: 30 }, (_, at) => `parte${at}`).join(' ');

@@ -36,17 +36,30 @@ beforeEach(async () => {
 const send = (method: 'GET' | 'POST' | 'PATCH', path: string, payload?: object) =>
   test.app.inject({ method, url: `/api/webhooks${path}`, headers: owner.headers, ...(payload && { payload }) });
 
-/** Puts each address where the check at the door would have refused it, as if it had been stored before there was one. @returns their webhooks */
-async function smuggle(): Promise<string[]> {
-  const make = () => send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] });
-  const made = await Promise.all(urls.slice(1).map(make));
-  const ids = [id, ...made.map((answer) => String(answer.json().id))];
-  await test.pool.query(
-    `update webhook set url = to_store.url, revision = revision + 1
-      from unnest($1::uuid[], $2::text[]) as to_store (id, url) where webhook.id = to_store.id`,
-    [ids, urls],
-  );
-  return ids;
+/** So many addresses are looked at together: what a workspace of the largest plan may have. */
+const AT_ONCE = 100;
+
+/**
+ * Puts addresses where the check at the door would have refused them, as if they had been stored before there was one.
+ * @param work gets the webhooks that have them
+ */
+async function smuggle(work: (ids: string[]) => Promise<void>): Promise<void> {
+  await test.pool.query(`update workspace set plan = 'business' where id = $1`, [owner.workspace.id]);
+  const ids = [id];
+  while (ids.length < AT_ONCE) {
+    ids.push((await send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] })).json().id);
+  }
+  for (let at = 0; at < urls.length; at += AT_ONCE) {
+    const some = urls.slice(at, at + AT_ONCE);
+    const { rowCount } = await test.pool.query(
+      `update webhook set url = to_store.url, revision = revision + 1
+        from unnest($1::uuid[], $2::text[]) as to_store (id, url) where webhook.id = to_store.id`,
+      [ids.slice(0, some.length), some],
+    );
+    expect(rowCount).toBe(some.length);
+    await test.pool.query('update webhook_flow set failures = 0, open_until = null');
+    await work(ids.slice(0, some.length));
+  }
 }
 async function errorsOf(cause: string): Promise<(string | null)[]> {
   const { rows } = await test.pool.query<{ error: string | null }>(
@@ -81,9 +94,14 @@ describe('a webhook to an address inside', () => {
 
   it('is delivered to by none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    await smuggle();
-    await test.happen(owner.workspace.id, 'inside');
-    await test.flow();
+    await smuggle(async (ids) => {
+      await test.pool.query('delete from webhook where workspace_id = $1 and id <> all ($2)', [
+        owner.workspace.id,
+        ids,
+      ]);
+      await test.happen(owner.workspace.id, 'inside');
+      await test.flow();
+    });
     const errors = await errorsOf('event');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
@@ -93,9 +111,11 @@ describe('a webhook to an address inside', () => {
 
   it('is tested with none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    for (const one of await smuggle()) await send('POST', `/${one}/test`);
-    await test.flow();
-    await test.sweep();
+    await smuggle(async (ids) => {
+      for (const one of ids) await send('POST', `/${one}/test`);
+      await test.flow();
+      await test.sweep();
+    });
     const errors = await errorsOf('test');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
