@@ -30,21 +30,27 @@ begin
   return next;
 end $$`;
 
-// Ends it. What wrote nothing (and so has no transaction id) leaves nothing behind: it may be done again.
+// Ends it. What wrote nothing (and so has no transaction id) leaves nothing behind: it may be done again. Whatever came between two
+// transactions of one request, the key has room for one of those who used it.
 const NOTE = `create function idempotency_note(
   own_workspace uuid, own_user uuid, own_route text, own_key text, own_hash bytea, own_id uuid)
-returns boolean language plpgsql as $$
+returns text language plpgsql as $$
 declare
   scope_workspace text := current_setting('app.workspace_id', true);
+  outcome text := 'noted';
 begin
   if pg_current_xact_id_if_assigned() is null then
-    return false;
+    return 'unchanged';
   end if;
   perform set_config('app.workspace_id', own_workspace::text, true);
   insert into idempotent_request (workspace_id, user_id, route, key, request_hash, id)
     values (own_workspace, own_user, own_route, own_key, own_hash, own_id) on conflict do nothing;
+  if not found and not exists (select from idempotent_request r where r.workspace_id = own_workspace and r.user_id = own_user
+    and r.route = own_route and r.key = own_key and r.id = own_id) then
+    outcome := 'taken';
+  end if;
   perform set_config('app.workspace_id', scope_workspace, true);
-  return true;
+  return outcome;
 end $$`;
 
 /** Requests that changed something under an Idempotency-Key, with what they were answered. */

@@ -63,11 +63,15 @@ export async function enterClaimed(
   throw new AnsweredError('An earlier request with the key was answered');
 }
 
-/** Notes the key in the transaction that changes something; where it changes nothing, it notes nothing. */
+/**
+ * Notes the key in the transaction that changes something; where it changes nothing, it notes nothing.
+ * @throws AppError 409 `idempotency_in_progress` where another request has noted it since this one looked
+ */
 export async function noteClaim(em: EntityManager, claim: Claim): Promise<void> {
-  const [noted] = await em.execute<{ is_noted: boolean }[]>(
-    `select idempotency_note(?::uuid, ?::uuid, ?, ?, decode(?, 'hex'), ?::uuid) as is_noted`,
+  const [noted] = await em.execute<{ outcome: 'unchanged' | 'noted' | 'taken' }[]>(
+    `select idempotency_note(?::uuid, ?::uuid, ?, ?, decode(?, 'hex'), ?::uuid) as outcome`,
     valuesOf(claim),
   );
-  claim.isNoted ||= noted?.is_noted === true;
+  if (noted?.outcome === 'taken') throw inProgress();
+  claim.isNoted ||= noted?.outcome === 'noted';
 }

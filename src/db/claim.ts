@@ -15,6 +15,8 @@ export interface Claim {
   readonly requestHash: () => Buffer;
   /** Its transactions that are under way. */
   inside: number;
+  /** Whether the first of these found the key free. */
+  entry: Promise<void>;
   /** Whether one of them changed something, and so noted the key with it. */
   isNoted: boolean;
   /** Whether it was answered: what goes on behind it is no part of it. */

@@ -74,18 +74,26 @@ async function inClaimedTx<Result>(
   work: (em: EntityManager) => Promise<Result>,
 ): Promise<Result> {
   checkScope(scope);
-  // Beside another one of the same request it would find the key taken by that.
   const isBeside = claim.inside > 0;
+  const entered = Promise.withResolvers<void>();
+  if (!isBeside) claim.entry = entered.promise;
+  entered.promise.catch(() => undefined);
   claim.inside += 1;
   try {
+    // Beside another one of the same request it would find the key taken by that, so it goes by what that found.
+    if (isBeside) await claim.entry;
     return await orm.em.fork().transactional(async (em) => {
       await (isBeside ? setScope(em, scope) : enterClaimed(em, scope, claim));
+      entered.resolve();
       em.setFilterParams('workspace', { workspaceId: scope.workspaceId });
       const result = await work(em);
       await em.flush();
       await noteClaim(em, claim);
       return result;
     });
+  } catch (error) {
+    entered.reject(error);
+    throw error;
   } finally {
     claim.inside -= 1;
   }

@@ -56,38 +56,48 @@ export function heedIdempotencyKeys(app: App, rt: Needs): void {
     route.preValidation = [claimKey(route.url), ...[route.preValidation ?? []].flat()];
     route.handler = function doOnce(request, reply) {
       const { claim } = request;
-      return claim ? answerOnce(rt, claim, handler.bind(this, request, reply), reply) : handler.call(this, request, reply);
+      return claim
+        ? answerOnce(rt, claim, handler.bind(this, request, reply), reply)
+        : handler.call(this, request, reply);
     };
     route.onSend = [...[route.onSend ?? []].flat(), keepAnswer(rt)];
   });
 }
 
 function isHeeded({ method, url, config }: RouteOptions): boolean {
-  if (method !== 'POST' || config?.idempotency !== undefined) return false;
-  return config?.access !== 'public' && config?.access !== 'ops' && !url.startsWith(OF_ACCOUNTS);
+  const { access, idempotency } = config ?? {};
+  if (method !== 'POST' || idempotency !== undefined || url.startsWith(OF_ACCOUNTS)) return false;
+  // What takes the right to read alone changes nothing: searches, previews.
+  return access !== undefined && access !== 'public' && access !== 'ops' && !access.endsWith(':read');
 }
 
-const claimKey = (url: string) => async (request: FastifyRequest): Promise<void> => {
-  const key = idempotencyKeyOf(request);
-  if (key === null) return;
-  const { workspaceId, userId } = authOf(request);
-  const { body, query } = request;
-  const [path] = request.url.split('?', 1);
-  let hash: Buffer | undefined;
-  request.claim = {
-    id: newId(),
-    workspaceId,
-    userId,
-    route: `POST ${url}`,
-    key,
-    // As it was sent: what a schema makes of it may change with the version.
-    requestHash: () => (hash ??= createHash('sha256').update(canonicalJson([path, query, body])).digest()),
-    inside: 0,
-    isNoted: false,
-    isOver: false,
-    earlier: undefined,
+const claimKey =
+  (url: string) =>
+  async (request: FastifyRequest): Promise<void> => {
+    const key = idempotencyKeyOf(request);
+    if (key === null) return;
+    const { workspaceId, userId } = authOf(request);
+    const { body, query } = request;
+    const [path] = request.url.split('?', 1);
+    let hash: Buffer | undefined;
+    request.claim = {
+      id: newId(),
+      workspaceId,
+      userId,
+      route: `POST ${url}`,
+      key,
+      // As it was sent: what a schema makes of it may change with the version.
+      requestHash: () =>
+        (hash ??= createHash('sha256')
+          .update(canonicalJson([path, query, body]))
+          .digest()),
+      inside: 0,
+      entry: Promise.resolve(),
+      isNoted: false,
+      isOver: false,
+      earlier: undefined,
+    };
   };
-};
 
 const placeOf = ({ workspaceId }: Claim, rowId: string): Place => ({
   table: 'idempotent_request',
