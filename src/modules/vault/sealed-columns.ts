@@ -10,4 +10,5 @@ export const SEALED_COLUMNS: readonly SealedColumn[] = [
   { table: 'workspace_setting', column: 'sealed', id: 'key' },
   { table: 'webhook', column: 'secrets', id: 'id' },
   { table: 'idempotent_request', column: 'answer', id: 'id' },
+  { table: 'channel', column: 'secrets', id: 'id' },
 ];
