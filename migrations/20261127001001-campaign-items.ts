@@ -182,6 +182,7 @@ begin
   return json_build_object('items', items, 'againAt', case when taken > 0 then flow.not_before when passed > 0 then now() end);
 end $$`;
 
+// What is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written.
 const BEGIN = `create function campaign_begin(asked json, lease_ms int) returns setof uuid language plpgsql as $$
 declare
   begun uuid[];
@@ -190,10 +191,11 @@ begin
     order by h.id for share;
   ${SHARE(PLACE_OF('campaign_id'))};
   with mine as materialized (
-    select i.id from ${ASKED(AN_ATTEMPT)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
+    select i.id, a.text from ${ASKED(`${AN_ATTEMPT}, text text`)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
         and i.next_attempt_at <= clock_timestamp() + interval '1 second'`)}),
   moved as (
     update campaign_item i set status = 'dispatching', attempt_no = i.attempt_no + 1, dispatch_started_at = clock_timestamp(),
+        own_message_id = case when m.text is not null then uuidv7() end, rendered = m.text,
         lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', updated_at = now()
       from mine m, campaign c, channel h where i.workspace_id = current_workspace() and i.id = m.id
         and c.workspace_id = i.workspace_id and c.id = i.campaign_id and c.status = 'running'

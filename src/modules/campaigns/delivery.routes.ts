@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, unauthenticated } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
@@ -8,6 +9,7 @@ import { createDelivery } from '#src/modules/campaigns/delivery.ts';
 import { createItems } from '#src/modules/campaigns/items.query.ts';
 import { isSigned, openKey } from '#src/modules/channels/channel-keys.ts';
 import { findAnyTarget } from '#src/modules/channels/channels.query.ts';
+import { raiseKnown } from '#src/modules/messages/raise.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const MAX_CALLBACK_BYTES = 65_536;
@@ -128,7 +130,16 @@ export function deliveryRoutes(rt: Runtime) {
           const itemId = 'itemId' in data ? data.itemId : null;
           const one = { itemId, messageId: data.messageId ?? null, status: data.status };
           const changed = await items.status(channel.workspaceId, id, [one]);
-          return { changed: changed.size > 0 };
+          if (changed.size > 0) return { changed: true };
+          // A message that tried a campaign out is no item's.
+          const code = data.status === 'failed' ? 'channel' : null;
+          const keys = [
+            ...(itemId === null ? [] : [{ kind: 'client' as const, value: itemId }]),
+            ...(one.messageId === null ? [] : [{ kind: 'provider' as const, value: one.messageId }]),
+          ];
+          const told = keys.map((key) => ({ key, status: data.status, errorCode: code }));
+          const risen = await inWorkspaceTx(rt.orm, channel, (em) => raiseKnown(em, id, told));
+          return { changed: risen > 0 };
         },
       });
     });

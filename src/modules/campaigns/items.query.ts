@@ -102,17 +102,20 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       );
       return row?.claimed ?? { items: [], againAt: null };
     },
-    /** Notes that attempts are about to have an effect. @returns the items that may be sent now; the others must not be */
-    begin: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
+    /**
+     * Notes that attempts are about to have an effect. What has a `text` stands in its contact's conversation once it is sent.
+     * @returns the items that may be sent now; the others must not be
+     */
+    begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> =>
       ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
     /**
      * Notes how attempts ended; each item once in a call. May be repeated, and come late.
-     * @param by `cloud_ack` where a refusal may have overtaken the acceptance
+     * @param by `cloud_ack` where a refusal may have overtaken the acceptance, `phone_ack` where the messages themselves come by a sync
      */
     async ack(
       workspaceId: string,
       acks: readonly Ack[],
-      by: 'campaign_ack' | 'cloud_ack' = 'campaign_ack',
+      by: 'campaign_ack' | 'cloud_ack' | 'phone_ack' = 'campaign_ack',
     ): Promise<Acked[]> {
       const asked = acks.map(
         ({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({

@@ -12,6 +12,7 @@ import { follow, optOut } from '#src/modules/cloud-api/consequences.ts';
 import { meaningOf } from '#src/modules/cloud-api/errors.ts';
 import type { Told } from '#src/modules/cloud-api/webhook.ts';
 import { MAX_BATCH } from '#src/modules/messages/messages.schemas.ts';
+import { raiseKnown } from '#src/modules/messages/raise.ts';
 import { storeMessages } from '#src/modules/messages/sync.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -47,6 +48,15 @@ export async function takeIn(rt: Needs, channel: Channel, told: Told): Promise<v
 async function takeStatuses(em: EntityManager, rt: Needs, channel: Channel, said: Told['statuses']): Promise<void> {
   const { workspaceId, id: channelId } = channel;
   const changed = await noteStatuses(em, channelId, said);
+  // What is no item's is known by an id of its own; an item raises its message itself.
+  const told = said
+    .filter(({ item_id: itemId }) => itemId === null)
+    .map(({ tryId, message_id: messageId, status, code: errorCode }) => ({
+      key: tryId === null ? ({ kind: 'provider', value: messageId } as const) : ({ kind: 'client', value: tryId } as const),
+      status,
+      errorCode,
+    }));
+  await raiseKnown(em, channelId, told);
   const failed = new Map(said.flatMap((one) => (one.errorCode === null ? [] : [[one.item_id ?? one.message_id, one]])));
   for (const { item_id: itemId, campaign_id: campaignId, contact_id: contactId, message_id, status } of changed) {
     const code = status === 'failed' ? (failed.get(itemId) ?? failed.get(message_id))?.errorCode : undefined;

@@ -47,8 +47,11 @@ const TemplateUpdate = z.object({
   message_template_language: z.string(),
 });
 
-/** A status, and Meta's error code where it says that a message failed. */
-export type Said = StatusRow & { errorCode: number | null };
+/** What stands before the id of a message that tries a campaign out, in what comes back with its statuses. */
+export const OF_TEST = 'test';
+
+/** A status, and Meta's error code where it says that a message failed; `tryId` of a message that tried a campaign out. */
+export type Said = StatusRow & { errorCode: number | null; tryId: string | null };
 
 /** What a webhook tells of one number. */
 export interface Told {
@@ -81,6 +84,7 @@ function readStatus(value: unknown): Said | null {
     code: data.status === 'failed' ? (errorCode === null ? 'cloud' : codeText(errorCode)) : null,
     at: data.timestamp.toISOString(),
     errorCode,
+    tryId: itemId === OF_TEST && isUuid(attemptId) ? attemptId : null,
   };
 }
 
