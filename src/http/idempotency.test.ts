@@ -36,6 +36,12 @@ const contacts = async (workspaceId = ana.workspace.id): Promise<number> =>
   (await run('select count(*)::int as n from contact where workspace_id = $1', [workspaceId]))[0].n;
 const kept = () =>
   run('select route, key, answer, is_over from idempotent_request where workspace_id = $1', [ana.workspace.id]);
+/** Makes the requests of ana's workspace as old as that. */
+const age = (seconds: number) =>
+  run(`update idempotent_request set created_at = now() - $2 * interval '1 second' where workspace_id = $1`, [
+    ana.workspace.id,
+    seconds,
+  ]);
 const BIA = { name: 'Bia', phone: '(11) 98765-4321' };
 
 describe('a POST with an Idempotency-Key', () => {
@@ -82,7 +88,7 @@ describe('a POST with an Idempotency-Key', () => {
       await make({ name: 'Bia' }, 'k', his),
       await make({ name: 'Bia' }, 'k', eve.headers),
     ];
-    expect(made.map(({ status, replayed }) => [status, replayed])).toEqual(Array(3).fill([201, undefined]));
+    for (const one of made) expect(one).toMatchObject({ status: 201, replayed: undefined });
     expect(new Set(made.map(({ body }) => body.id)).size).toBe(3);
     expect([await contacts(), await contacts(eve.workspace.id)]).toEqual([2, 1]);
     expect((await make({ name: 'Bia' }, 'k', his)).body.id).toBe(made[1]?.body.id);
@@ -199,15 +205,10 @@ describe('what a request was answered', () => {
 
   it('is kept for a day', async () => {
     const first = await make({ name: 'Bia' }, 'k');
-    const age = (hours: number) =>
-      run(`update idempotent_request set created_at = now() - $2 * interval '1 hour' where workspace_id = $1`, [
-        ana.workspace.id,
-        hours,
-      ]);
-    await age(23);
+    await age(23 * 3600);
     await purge(test.rt.systemPool, 3600);
     expect((await make({ name: 'Bia' }, 'k')).body.id).toBe(first.body.id);
-    await age(25);
+    await age(25 * 3600);
     await purge(test.rt.systemPool, 3600);
     expect(await kept()).toEqual([]);
     expect(await make({ name: 'Bia' }, 'k')).toMatchObject({ status: 201, replayed: undefined });
@@ -226,7 +227,7 @@ describe('what a request was answered', () => {
       { status: 'completed' },
     ]);
     const rows = await kept();
-    expect(rows.map(({ key }) => key).toSorted()).toEqual(['erase', 'k', 'other']);
+    expect(new Set(rows.map(({ key }) => key))).toEqual(new Set(['erase', 'k', 'other']));
     for (const row of rows) expect(row).toMatchObject({ answer: null, is_over: true });
     const unknown = { status: 409, body: { code: 'idempotency_result_unknown' } };
     expect(await make(BIA, 'k')).toMatchObject(unknown);
@@ -236,18 +237,16 @@ describe('what a request was answered', () => {
 
   it('is not known where the process died with it: still at work for a minute, then unknown', async () => {
     await make(BIA, 'k');
-    const lose = (seconds: number) =>
-      run(
-        `update idempotent_request set answer = null, is_over = false, created_at = now() - $2 * interval '1 second' where workspace_id = $1`,
-        [ana.workspace.id, seconds],
-      );
-    await lose(10);
+    await run('update idempotent_request set answer = null, is_over = false where workspace_id = $1', [
+      ana.workspace.id,
+    ]);
+    await age(10);
     expect(await make(BIA, 'k')).toMatchObject({
       status: 409,
       body: { code: 'idempotency_in_progress' },
       retryAfter: '1',
     });
-    await lose(70);
+    await age(70);
     expect(await make(BIA, 'k')).toMatchObject({
       status: 409,
       body: { code: 'idempotency_result_unknown' },
