@@ -333,7 +333,8 @@ export class CreditLedger extends Migration {
 
   override down(): void {
     for (const row of ['new', 'old']) this.addSql(`drop trigger credits_${row} on workspace_setting`);
-    this.addSql(`drop function credit_settings, credit_reap, credit_lapse, credit_redeem, credit_refund, credit_grant, credit_resolve,
+    this
+      .addSql(`drop function credit_settings, credit_reap, credit_lapse, credit_redeem, credit_refund, credit_grant, credit_resolve,
       credit_spend_lots, credit_tell, credit_exhausted, credit_member_left`);
     this.addSql(`drop table ${TENANT_TABLES.join()}, topup_code`);
     this.addSql('drop function credit_append_only');

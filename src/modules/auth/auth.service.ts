@@ -43,7 +43,8 @@ export async function createUser(
     if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
     const microCredits = Math.round(rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT);
-    if (microCredits > 0) await grantCredits(em, { workspaceId: workspace.id, microCredits, referenceId: workspace.id });
+    if (microCredits > 0)
+      await grantCredits(em, { workspaceId: workspace.id, microCredits, referenceId: workspace.id });
     return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner'), passwordHash };
   });
   return made.catch((error: unknown) => {

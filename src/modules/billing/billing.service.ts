@@ -12,13 +12,7 @@ import {
   type TopupCodesView,
   type TopupView,
 } from '#src/modules/billing/billing.schemas.ts';
-import {
-  grantCredits,
-  insertCodes,
-  redeemCode,
-  refundJob,
-  wasRedeemedBy,
-} from '#src/modules/billing/credits.query.ts';
+import { grantCredits, insertCodes, redeemCode, refundJob, wasRedeemedBy } from '#src/modules/billing/credits.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { INSTALLATION } from '#src/modules/settings/settings.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -110,8 +104,15 @@ export function refundByOperator(
     const microCredits = credits === undefined ? null : toMicroCredits(credits);
     const balance = await refundJob(em, { workspaceId, jobId, microCredits });
     if (balance === null)
-      throw conflict('credits_not_moved', 'The job was charged nothing, or was refunded before, or is not of this workspace.');
-    await appendAudit(em, actor, { action: 'credits.refunded', target: { type: 'job', id: jobId }, after: { credits } });
+      throw conflict(
+        'credits_not_moved',
+        'The job was charged nothing, or was refunded before, or is not of this workspace.',
+      );
+    await appendAudit(em, actor, {
+      action: 'credits.refunded',
+      target: { type: 'job', id: jobId },
+      after: { credits },
+    });
     return { balance: toCredits(balance) };
   });
 }

@@ -14,9 +14,6 @@ export function newCode(): string {
 
 /** What is stored of a code, however it was typed: case, blanks and dashes do not count, and misread letters are mended. A code has enough bits for a bare digest. */
 export function hashOf(code: string): Buffer {
-  const typed = code
-    .toUpperCase()
-    .replaceAll(/[\s-]/g, '')
-    .replace(/^WH/, '');
+  const typed = code.toUpperCase().replaceAll(/[\s-]/g, '').replace(/^WH/, '');
   return sha256(`topup.v1:${typed.replaceAll('O', '0').replaceAll(/[IL]/g, '1')}`);
 }
