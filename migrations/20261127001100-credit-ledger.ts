@@ -62,7 +62,7 @@ const TABLES = [
     primary key (workspace_id, reservation_id),
     check (captured <= amount and (kind = 'capture') = (captured > 0))
   )`,
-  // What each member has spent in a month (UTC), for their budgets.
+  // What each member has spent in a month (UTC), in workspaces that give members budgets.
   `create table credit_month (
     workspace_id uuid not null,
     user_id uuid not null,
@@ -125,14 +125,21 @@ const FUNCTIONS = [
     end if;
   end $$`,
 
-  `create function credit_spend_lots(workspace uuid, spent bigint) returns void language sql
-  begin atomic
-    update credit_lot l set remaining = l.remaining - least(l.remaining, spent - o.before),
-      emptied_at = case when l.remaining <= spent - o.before then now() end
-    from (select id, (sum(remaining) over (order by priority, expires_at nulls last, id))::bigint - remaining as before
-      from credit_lot where workspace_id = workspace and emptied_at is null) o
-    where l.workspace_id = workspace and l.id = o.id and o.before < spent;
-  end`,
+  // Mostly the first lot pays for all, and needs no look at the others.
+  `create function credit_spend_lots(workspace uuid, spent bigint) returns void language plpgsql as $$
+  begin
+    update credit_lot l set remaining = l.remaining - spent
+    where l.workspace_id = workspace and l.remaining > spent and l.id = (
+      select o.id from credit_lot o where o.workspace_id = workspace and o.emptied_at is null
+      order by o.priority, o.expires_at nulls last, o.id limit 1);
+    if not found then
+      update credit_lot l set remaining = l.remaining - least(l.remaining, spent - o.before),
+        emptied_at = case when l.remaining <= spent - o.before then now() end
+      from (select id, (sum(remaining) over (order by priority, expires_at nulls last, id))::bigint - remaining as before
+        from credit_lot where workspace_id = workspace and emptied_at is null) o
+      where l.workspace_id = workspace and l.id = o.id and o.before < spent;
+    end if;
+  end $$`,
 
   // Ends reservations, each once: what was captured is spent, the rest is free again. Those that are resolved already are passed over.
   // One account, one statement for all of them: a hot workspace costs what a quiet one does.
@@ -154,10 +161,6 @@ const FUNCTIONS = [
       select workspace, acc.last_entry + row_number() over w, 'capture', g.captured, 'credits', 'spent',
         acc.balance + acc.held - (sum(g.captured) over w)::bigint, g.id, g.user_id
       from gone g where g.captured > 0 window w as (order by g.id rows unbounded preceding)
-    ), monthly as (
-      insert into credit_month as m (workspace_id, user_id, month, spent)
-      select workspace, g.user_id, ${THIS_MONTH}, sum(g.captured)::bigint from gone g where g.captured > 0 group by g.user_id
-      on conflict (workspace_id, user_id, month) do update set spent = m.spent + excluded.spent
     )
     select count(*)::int as count, coalesce(sum(g.amount), 0)::bigint as amount, coalesce(sum(g.captured), 0)::bigint as captured,
       count(*) filter (where g.captured > 0) as captures into sums from gone g;
@@ -168,6 +171,12 @@ const FUNCTIONS = [
       last_entry = a.last_entry + sums.captures, month = ${THIS_MONTH},
       month_spent = sums.captured + case when a.month = ${THIS_MONTH} then a.month_spent else 0 end
     where a.workspace_id = workspace;
+    if sums.captured > 0 and acc.member_budget is not null then
+      insert into credit_month as m (workspace_id, user_id, month, spent)
+      select workspace, e.user_id, ${THIS_MONTH}, sum(e.amount)::bigint from credit_entry e
+      where e.workspace_id = workspace and e.seq > acc.last_entry and e.user_id is not null group by e.user_id
+      on conflict (workspace_id, user_id, month) do update set spent = m.spent + excluded.spent;
+    end if;
     if sums.captured > 0 then
       perform credit_spend_lots(workspace, sums.captured);
       perform credit_tell(acc, acc.balance + acc.held, acc.balance + acc.held - sums.captured);
@@ -282,7 +291,14 @@ const FUNCTIONS = [
       when 'credits.lowAt' then
         update credit_account a set low_at = coalesce(micro, 100000000) where a.workspace_id = workspace;
       when 'credits.monthlyBudget' then update credit_account a set monthly_budget = micro where a.workspace_id = workspace;
-      when 'credits.memberBudget' then update credit_account a set member_budget = micro where a.workspace_id = workspace;
+      when 'credits.memberBudget' then
+        -- Kept for who has such a budget alone; now, with the account's row taken, what was spent so far is looked up.
+        update credit_account a set member_budget = micro where a.workspace_id = workspace;
+        insert into credit_month (workspace_id, user_id, month, spent)
+        select workspace, e.user_id, ${THIS_MONTH}, sum(e.amount)::bigint from credit_entry e
+        where e.workspace_id = workspace and e.kind = 'capture' and e.user_id is not null
+          and e.created_at >= date_trunc('month', now(), 'UTC') group by e.user_id
+        on conflict (workspace_id, user_id, month) do update set spent = excluded.spent;
     end case;
     return null;
   end $$`,

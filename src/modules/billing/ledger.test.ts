@@ -154,8 +154,9 @@ describe('budgets', () => {
 
   it('stop each member, and nobody else, also when many come at once', async () => {
     const user = await aUser(test.rt);
+    await run(user, 2 * CREDIT);
     await set(user, { 'credits.memberBudget': 10 });
-    await run(user, 3 * CREDIT);
+    await run(user, CREDIT);
     const door = createAccept(test.rt.pool);
     const settled = await Promise.allSettled(Array.from({ length: 20 }, () => door(aJob(user))));
     expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(7);
