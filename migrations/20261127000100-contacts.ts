@@ -5,6 +5,17 @@ import { tenantTable } from '#src/db/tenant-table.ts';
 const FOLD = `create function fold(words text) returns text language sql immutable parallel safe strict
   return lower(public.unaccent('public.unaccent'::regdictionary, words))`;
 
+// A Brazilian mobile is also found without its ninth digit, as WhatsApp knows older accounts (src/modules/contacts/phone.ts).
+const OLD_PHONE = String.raw`regexp_replace(phone, '^\+55([1-9]\d)9([6-9]\d{7})$', '+55\1\2')`;
+
+// What a contact in the bin was known by, another may take; one that went into another goes on to lead there.
+const RELEASE = `create function contact_release() returns trigger language plpgsql as $$
+begin
+  update contact_identity set released_at = now()
+    where workspace_id = new.workspace_id and contact_id = new.id and released_at is null;
+  return null;
+end $$`;
+
 const OWN = `workspace_id uuid not null`;
 const DATES = `created_at timestamptz not null default now(), updated_at timestamptz not null default now()`;
 const ofContact = (table: string, onDelete = 'cascade') =>
@@ -12,7 +23,8 @@ const ofContact = (table: string, onDelete = 'cascade') =>
 
 /**
  * People a workspace talks to. A contact is not their phone number: `contact_identity` holds what they are known by. Nothing that is sorted
- * by is null in its index, so that pages can go on by key.
+ * by is null, so that pages can go on by key; and it is a column, since behind a table's wall an index on an expression is not
+ * asked for a place to go on from.
  */
 export class Contacts extends Migration {
   override up(): void {
@@ -25,11 +37,13 @@ export class Contacts extends Migration {
       ${DATES},
       version int not null default 1,
       name text not null,
+      source text not null default 'manual' constraint contact_source_check check (source in ('manual', 'import', 'message')),
       phone text,
       email text,
       company text,
       position text,
       owner_id uuid,
+      created_by uuid,
       custom_fields jsonb not null default '{}',
       lead_score int,
       score_version text,
@@ -41,8 +55,11 @@ export class Contacts extends Migration {
       deleted_at timestamptz,
       erased_at timestamptz,
       merged_into uuid,
-      search text not null generated always as (fold(name || ' ' || coalesce(company, '') || ' ' || coalesce(email, '') || ' ' ||
-        coalesce(phone, ''))) stored,
+      search text not null generated always as (fold(' ' || name || ' ' || coalesce(company, '') || ' ' || coalesce(email, '') || ' ' ||
+        coalesce(phone, '') || ' ' || coalesce(nullif(${OLD_PHONE}, phone), ''))) stored,
+      sort_name text collate "C" not null generated always as (fold(name)) stored,
+      sort_inbound timestamptz not null generated always as (coalesce(last_inbound_at, '-infinity'::timestamptz)) stored,
+      sort_score int not null generated always as (coalesce(lead_score, -1)) stored,
       primary key (workspace_id, id),
       constraint contact_owner_foreign foreign key (workspace_id, owner_id) references member (workspace_id, user_id)
         on delete set null (owner_id),
@@ -52,12 +69,9 @@ export class Contacts extends Migration {
     this.addSql(`create unique index contact_phone on contact (workspace_id, phone) ${alive}`);
     this.addSql(`create index contact_email on contact (workspace_id, lower(email)) ${alive} and email is not null`);
     this.addSql(`create index contact_created on contact (workspace_id, created_at desc, id desc) ${alive}`);
-    this.addSql(`create index contact_inbound on contact
-      (workspace_id, (coalesce(last_inbound_at, '-infinity'::timestamptz)) desc, id desc) ${alive}`);
-    this.addSql(
-      `create index contact_score on contact (workspace_id, (coalesce(lead_score, -1)) desc, id desc) ${alive}`,
-    );
-    this.addSql(`create index contact_name on contact (workspace_id, (fold(name)) collate "C", id) ${alive}`);
+    this.addSql(`create index contact_inbound on contact (workspace_id, sort_inbound desc, id desc) ${alive}`);
+    this.addSql(`create index contact_score on contact (workspace_id, sort_score desc, id desc) ${alive}`);
+    this.addSql(`create index contact_name on contact (workspace_id, sort_name, id) ${alive}`);
     this.addSql(`create index contact_owner on contact (workspace_id, owner_id, created_at desc, id desc) ${alive}`);
     this.addSql(`create index contact_search on contact using gin (workspace_id, search gin_trgm_ops) ${alive}`);
     this.addSql(
@@ -72,11 +86,14 @@ export class Contacts extends Migration {
       primary key (workspace_id, id),
       ${ofContact('contact_identity')}
     )`);
-    // What a contact in the bin was known by, another may take.
     this.addSql(
       'create unique index contact_identity_value on contact_identity (workspace_id, kind, value) where released_at is null',
     );
     this.addSql('create index contact_identity_contact on contact_identity (workspace_id, contact_id)');
+    this.addSql(RELEASE);
+    this.addSql(`create trigger released after update of deleted_at on contact for each row
+      when (old.deleted_at is null and new.deleted_at is not null and new.merged_into is null)
+      execute function contact_release()`);
     this.addSql(`create table label (
       ${OWN} constraint label_workspace_id_foreign references workspace (id) on delete cascade,
       id uuid not null,
@@ -129,7 +146,7 @@ export class Contacts extends Migration {
 
   override down(): void {
     this.addSql('drop table activity, contact_field, contact_label, label, contact_identity, contact');
-    this.addSql('drop function fold');
+    this.addSql('drop function contact_release, fold');
     for (const name of ['btree_gin', 'unaccent', 'pg_trgm']) this.addSql(`drop extension ${name}`);
   }
 }

@@ -25,7 +25,10 @@ import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { purgeMerges } from '#src/modules/contacts/merge.query.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
+import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
+import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
@@ -113,8 +116,9 @@ async function main(): Promise<void> {
   };
   const purgeStep = async () => {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool));
-    return told + files + (await purgeAccounts(pool)) + (await purgeMails(pool));
+    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
+    const lists = (await purgeImports(pool)) + (await purgeContactExports(pool));
+    return told + files + lists + (await purgeAccounts(pool)) + (await purgeMails(pool));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);

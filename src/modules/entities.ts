@@ -6,8 +6,11 @@ import {
 } from '#src/modules/auth/one-time-token.entity.ts';
 import { SessionSchema } from '#src/modules/auth/session.entity.ts';
 import { UserSchema } from '#src/modules/auth/user.entity.ts';
+import { ContactFieldSchema } from '#src/modules/contacts/contact-field.entity.ts';
 import { LabelSchema } from '#src/modules/contacts/label.entity.ts';
 import { OutgoingMailSchema } from '#src/modules/mail/outgoing-mail.entity.ts';
+import { PipelineSchema } from '#src/modules/pipelines/pipeline.entity.ts';
+import { SegmentSchema } from '#src/modules/segments/segment.entity.ts';
 import { CreditAccountSchema } from '#src/modules/workspaces/credit-account.entity.ts';
 import { InviteSchema } from '#src/modules/workspaces/invite.entity.ts';
 import { MemberSchema } from '#src/modules/workspaces/member.entity.ts';
@@ -27,4 +30,7 @@ export const entities = [
   ApiKeySchema,
   InviteSchema,
   LabelSchema,
+  SegmentSchema,
+  ContactFieldSchema,
+  PipelineSchema,
 ];

@@ -74,7 +74,7 @@ describe.each([
   afterAll(() => test.close());
 
   async function ask(operation: Operation, headers: Record<string, string>): Promise<Answer> {
-    const { params, query, body } = entryOf(operation);
+    const { params, query, body, headers: more } = entryOf(operation);
     const named = (await params?.(world)) ?? {};
     const url = operation.url.replaceAll(/:(\w+)/g, (_all, name: string) => named[name] ?? 'missing');
     const payload = body?.(world);
@@ -82,7 +82,7 @@ describe.each([
     const answer = await test.app.inject({
       method: operation.method as 'GET',
       url,
-      headers,
+      headers: { ...headers, ...more },
       ...(query ? { query } : {}),
       ...(payload ? { payload } : {}),
     });
@@ -133,7 +133,7 @@ describe.each([
 
   async function askAimed(
     { method, url }: Operation,
-    { query, body }: Entry,
+    { query, body, headers: more }: Entry,
     headers: Record<string, string>,
   ): Promise<Answer> {
     const payload = body?.(world);
@@ -141,7 +141,7 @@ describe.each([
     const request = {
       method: method as 'GET',
       url,
-      headers,
+      headers: { ...headers, ...more },
       ...(query ? { query } : {}),
       ...(payload ? { payload } : {}),
     };

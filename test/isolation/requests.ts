@@ -1,4 +1,4 @@
-import type { World } from '#test/isolation/world.ts';
+import { CANARY, type World } from '#test/isolation/world.ts';
 import { engines } from '#src/ai/engines/index.ts';
 
 /** One good request to a route, as a member of the world who may would send it. */
@@ -7,7 +7,9 @@ export interface Entry {
   /** Its parameters choose among things that every workspace has. */
   namesNoRow?: true;
   query?: Record<string, string>;
-  body?: (world: World) => object;
+  /** A text goes as it is, under the content type that `headers` says. */
+  body?: (world: World) => object | string;
+  headers?: Record<string, string>;
   /** Answers of a caller who may; by default any 2xx. */
   ok?: number[];
   /** It ends its caller's sessions: each request gets a new member to send it. */
@@ -17,6 +19,29 @@ export interface Entry {
 }
 
 const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
+const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
+const someContact = async (world: World) => ({
+  id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
+});
+const someField = async (world: World) => ({ id: await world.create('/api/contact-fields', aField()) });
+const aPipeline = () => ({ name: `p-${crypto.randomUUID()}` });
+const somePipeline = async (world: World) => ({ id: (await world.pipeline()).id });
+const newPipeline = async (world: World) => ({ id: await world.create('/api/pipelines', aPipeline()) });
+const newStage = async (world: World) => {
+  const { id } = await world.pipeline();
+  return { id, stageId: await world.create(`/api/pipelines/${id}/stages`, { name: 's' }) };
+};
+const someDeal = async (world: World) => ({ id: await world.deal() });
+const someDeletedDeal = async (world: World) => ({ id: await world.deal(true) });
+const anImport = async (world: World) => ({ id: await world.contactImport() });
+const anExport = async (world: World) => ({ id: await world.create('/api/exports', {}) });
+const everybody = { and: [] };
+const aSegment = () => ({ name: `s-${crypto.randomUUID()}`, filter: everybody });
+const someSegment = async (world: World) => ({ id: await world.create('/api/segments', aSegment()) });
+const someMerge = async (world: World) => {
+  const [winner, loser] = [await someContact(world), await someContact(world)];
+  return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
+};
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -132,6 +157,7 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
   'GET /api/analytics/team': nothing,
+  'GET /api/analytics/deals': { query: { groupBy: 'user' } },
   'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
   // Without `usage:all` there is no export of everybody's figures.
   'GET /api/analytics/exports/:id': {
@@ -142,6 +168,26 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.analyticsExport() }),
     ok: [404, 409],
   },
+  'GET /api/contacts': nothing,
+  'POST /api/contacts': { body: () => ({ name: 'Ana' }) },
+  'POST /api/contacts/lookup': { body: () => ({ phones: ['11 98765-4321'] }) },
+  'GET /api/contacts/:id': { params: someContact },
+  'PATCH /api/contacts/:id': { params: someContact, body: () => ({ company: 'Outra' }) },
+  'DELETE /api/contacts/:id': { params: someContact },
+  'POST /api/contacts/:id/restore': { params: someContact, ok: [404] },
+  'PUT /api/contacts/:id/labels': { params: someContact, body: () => ({ labels: ['Novo'] }) },
+  'POST /api/contacts/:id/labels': { params: someContact, body: () => ({ labels: ['Novo'] }) },
+  'DELETE /api/contacts/:id/labels/:labelId': {
+    params: async (world) => ({ ...(await someContact(world)), labelId: unlikely }),
+    ok: [404],
+  },
+  'GET /api/contacts/:id/timeline': { params: someContact },
+  'POST /api/contacts/:id/notes': { params: someContact, body: () => ({ text: 'Ligar' }) },
+  'GET /api/contact-fields': nothing,
+  'POST /api/contact-fields': { body: () => aField() },
+  'GET /api/contact-fields/:id': { params: someField },
+  'PATCH /api/contact-fields/:id': { params: someField, body: () => ({ name: 'Outro' }) },
+  'DELETE /api/contact-fields/:id': { params: someField },
   'GET /api/labels': nothing,
   'POST /api/labels': { body: () => aLabel() },
   'GET /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
@@ -150,6 +196,60 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'GET /api/pipelines': nothing,
+  'POST /api/pipelines': { body: aPipeline },
+  'GET /api/pipelines/:id': { params: somePipeline },
+  'PATCH /api/pipelines/:id': { params: somePipeline, body: aPipeline },
+  'DELETE /api/pipelines/:id': { params: newPipeline },
+  'POST /api/pipelines/:id/default': { params: somePipeline },
+  'GET /api/pipelines/:id/board': { params: somePipeline },
+  'GET /api/pipelines/:id/stages': { params: somePipeline },
+  'POST /api/pipelines/:id/stages': { params: somePipeline, body: () => ({ name: 's' }) },
+  'PATCH /api/pipelines/:id/stages/reorder': {
+    params: somePipeline,
+    body: () => ({ stageIds: [unlikely] }),
+    ok: [400],
+  },
+  'PATCH /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline(), body: () => ({ name: 's' }) },
+  'DELETE /api/pipelines/:id/stages/:stageId': { params: newStage },
+  'GET /api/deals': nothing,
+  'GET /api/deals/forecast': nothing,
+  // Whose contact it is to be is another workspace's for a stranger, and nobody's here.
+  'POST /api/deals': { body: () => ({ title: 'd', contactId: unlikely }), ok: [404] },
+  'GET /api/deals/:id': { params: someDeal },
+  'PATCH /api/deals/:id': { params: someDeal, body: () => ({ title: 'd' }) },
+  'DELETE /api/deals/:id': { params: someDeal },
+  'POST /api/deals/:id/restore': { params: someDeletedDeal },
+  'POST /api/deals/:id/move': { params: someDeal, body: () => ({ stageId: unlikely }), ok: [404] },
+  'POST /api/deals/:id/won': { params: someDeal },
+  'POST /api/deals/:id/lost': { params: someDeal, body: () => ({ reason: 'Caro' }) },
+  'POST /api/deals/:id/reopen': { params: someDeal, ok: [409] },
+  'GET /api/deals/:id/history': { params: someDeal },
+  'GET /api/activities': { query: { contactId: unlikely }, ok: [404] },
+  'POST /api/activities': { body: () => ({ type: 'note', text: 'n', contactId: unlikely }), ok: [404] },
+  'GET /api/imports': nothing,
+  'POST /api/imports': { body: () => 'nome,telefone\nAna,11987654321\n', headers: { 'content-type': 'text/csv' } },
+  'GET /api/imports/:id': { params: anImport },
+  'POST /api/imports/:id/start': { params: anImport, body: () => ({ mode: 'skip' }) },
+  'POST /api/imports/:id/cancel': { params: anImport, ok: [409] },
+  'GET /api/imports/:id/rows': { params: anImport },
+  'GET /api/imports/:id/rejected.csv': { params: anImport },
+  'POST /api/exports': { body: () => ({ format: 'ndjson' }) },
+  'GET /api/exports/:id': { params: anExport },
+  // Nobody writes it here.
+  'GET /api/exports/:id/download': { params: anExport, ok: [409] },
+  'GET /api/segments': nothing,
+  'POST /api/segments': { body: () => aSegment() },
+  'GET /api/segments/:id': { params: someSegment },
+  'PATCH /api/segments/:id': { params: someSegment, body: () => ({ filter: { not: everybody } }) },
+  'DELETE /api/segments/:id': { params: someSegment },
+  'POST /api/segments/preview': { body: () => ({ filter: everybody }) },
+  'GET /api/segments/:id/contacts': { params: someSegment },
+  'POST /api/contacts/search': { body: () => ({ filter: everybody }) },
+  'GET /api/contacts/duplicates': nothing,
+  'POST /api/contacts/bulk': { body: () => ({ action: 'archive', ids: [unlikely] }) },
+  'POST /api/contacts/merge': { body: () => ({ winnerId: unlikely, loserIds: [crypto.randomUUID()] }), ok: [404] },
+  'POST /api/contacts/merges/:id/undo': { params: someMerge },
   'GET /api/operations': nothing,
   // There is none here: what makes one has its own line.
   'GET /api/operations/:id': { params: async () => ({ id: crypto.randomUUID() }), ok: [404] },

@@ -35,8 +35,13 @@ export interface World {
   notification(): Promise<string>;
   /** A file of the whole workspace's figures, which nobody writes here. */
   analyticsExport(): Promise<string>;
+  /** A file of contacts that is not imported. */
+  contactImport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** The one every workspace has, and its first stage. */
+  pipeline(): Promise<{ id: string; stageId: string }>;
+  deal(isDeleted?: boolean): Promise<string>;
   /** What the owner makes by a POST; its id. */
   create(url: string, payload: object): Promise<string>;
 }
@@ -70,6 +75,11 @@ export async function makeWorld(test: TestApp): Promise<World> {
       const request = { method: 'POST', url: '/api/analytics/export', headers: owner.headers } as const;
       return (await test.app.inject({ ...request, payload: { report: 'calls' } })).json().id;
     },
+    async contactImport() {
+      const headers = { ...owner.headers, 'content-type': 'text/csv' };
+      const payload = `nome,telefone\n${CANARY},11987654321\n`;
+      return (await test.app.inject({ method: 'POST', url: '/api/imports', headers, payload })).json().id;
+    },
     async apiKey(scopes) {
       const keyId = randomUUID();
       const { text, prefix, secretHash } = makeApiKey(id, keyId);
@@ -88,6 +98,26 @@ export async function makeWorld(test: TestApp): Promise<World> {
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
       return made.json().id;
+    },
+    async pipeline() {
+      const { rows } = await rt.systemPool.query<{ id: string; stageId: string }>(
+        `select pipeline_id as id, s.id as "stageId" from pipeline_stage s join pipeline p on p.workspace_id = s.workspace_id
+          and p.id = s.pipeline_id where p.is_default and p.workspace_id = $1 order by s.position limit 1`,
+        [id],
+      );
+      return rows[0] ?? { id: '', stageId: '' };
+    },
+    async deal(isDeleted = false) {
+      const contact = { id: newId(), ...marked('contact') };
+      await rt.systemPool.query('insert into contact (workspace_id, id, name) values ($1, $2, $3)', [
+        id,
+        contact.id,
+        contact.name,
+      ]);
+      const dealId = await world.create('/api/deals', { title: `${CANARY} deal`, contactId: contact.id });
+      const request = { method: 'DELETE', url: `/api/deals/${dealId}`, headers: owner.headers } as const;
+      if (isDeleted) await test.app.inject(request);
+      return dealId;
     },
     async invite() {
       const inviteId = randomUUID();
@@ -142,7 +172,7 @@ export async function makeWorld(test: TestApp): Promise<World> {
     },
   };
   const rest = [world.reminder(), world.notification(), world.webhook()];
-  await Promise.all([world.job(), world.invite(), world.apiKey(['*']), ...rest]);
+  await Promise.all([world.job(), world.deal(), world.invite(), world.apiKey(['*']), ...rest]);
   const settings = { 'ai.tone': 'friendly' };
   await test.app.inject({ method: 'PATCH', url: '/api/settings/workspace', headers: owner.headers, payload: settings });
   return world;

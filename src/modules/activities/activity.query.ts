@@ -14,17 +14,21 @@ export interface NewActivity {
   occurredAt?: Date;
 }
 
-/** Appends to the timelines, in the transaction that makes the change (`inWorkspaceTx`). Nothing in them is ever changed. */
-export async function addActivities(em: EntityManager, activities: readonly NewActivity[]): Promise<void> {
-  if (activities.length === 0) return;
+/**
+ * Appends to the timelines, in the transaction that makes the change (`inWorkspaceTx`). Nothing in them is ever changed.
+ * @returns their ids
+ */
+export async function addActivities(em: EntityManager, activities: readonly NewActivity[]): Promise<string[]> {
+  if (activities.length === 0) return [];
+  const ids = activities.map(() => newId());
   await em.execute(
     `insert into activity (workspace_id, id, type, contact_id, deal_id, actor_id, payload, occurred_at)
       select current_workspace(), a.id, a.type, a.contact_id, a.deal_id, a.actor_id, a.payload, coalesce(a.occurred_at, now())
       from json_to_recordset(?::json) as a (id uuid, type text, contact_id uuid, deal_id uuid, actor_id uuid, payload json, occurred_at timestamptz)`,
     [
       JSON.stringify(
-        activities.map((one) => ({
-          id: newId(),
+        activities.map((one, at) => ({
+          id: ids[at],
           type: one.type,
           contact_id: one.contactId,
           deal_id: one.dealId,
@@ -35,4 +39,5 @@ export async function addActivities(em: EntityManager, activities: readonly NewA
       ),
     ],
   );
+  return ids;
 }

@@ -46,17 +46,17 @@ export async function readPeriod(
   return rows[0];
 }
 
-/** What figures are added up by. */
-export type Grouping = 'day' | Dimension | 'provider/model';
+/** What figures are added up by; amounts of money never without their currency. */
+export type Grouping = 'day' | Dimension | 'provider/model' | `${'day' | Dimension}/currency`;
 
 function keyOf(source: FactSource, grouping: Grouping): string {
-  const place = (dimension: Dimension): string => {
-    const at = source.dimensions.indexOf(dimension);
-    if (at < 0) throw new Error(`${source.name} is not known by ${dimension}`);
+  const parts = grouping.split('/').map((part) => {
+    if (part === 'day') return 'day::text';
+    const at = source.dimensions.findIndex((dimension) => dimension === part);
+    if (at < 0) throw new Error(`${source.name} is not known by ${part}`);
     return `dimensions[${at + 1}]`;
-  };
-  if (grouping === 'day') return 'day::text';
-  return grouping === 'provider/model' ? `${place('provider')} || '/' || ${place('model')}` : place(grouping);
+  });
+  return parts.join(` || '/' || `);
 }
 
 /** Of whose figures: of everybody's, or of one member's. */

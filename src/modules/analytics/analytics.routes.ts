@@ -4,12 +4,15 @@ import {
   AiQuery,
   AiView,
   DashboardView,
+  DealsQuery,
+  DealsView,
   PeriodQuery,
   TeamView,
   TimeseriesQuery,
   TimeseriesView,
 } from '#src/modules/analytics/analytics.schemas.ts';
 import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
+import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -48,6 +51,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: AiView },
       },
       handler: (request) => readAi(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/deals', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Deals made, won and lost, and what they are worth, by currency and day, pipeline or owner',
+        querystring: DealsQuery,
+        response: { 200: DealsView },
+      },
+      handler: (request) => readDealFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

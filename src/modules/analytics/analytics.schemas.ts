@@ -18,6 +18,7 @@ export const TimeseriesQuery = PeriodQuery.extend({
   bucket: z.enum(['hour', 'day']).default('day'),
 });
 export const AiQuery = PeriodQuery.extend({ groupBy: z.enum(['engine', 'provider', 'model']).default('model') });
+export const DealsQuery = PeriodQuery.extend({ groupBy: z.enum(['day', 'pipeline', 'user']).default('pipeline') });
 
 const reading = {
   timeZone: z.string(),
@@ -95,6 +96,30 @@ export const AiView = z
     data: z.array(AiFigures.extend({ key: z.string() })),
   })
   .meta({ id: 'AnalyticsAi' });
+
+const DealFigures = z.object({
+  currency: z.string(),
+  /** By when they were made, and by when they ended. */
+  created: z.int(),
+  won: z.int(),
+  lost: z.int(),
+  createdMinor: z.number(),
+  wonMinor: z.number(),
+  lostMinor: z.number(),
+  /** Of the deals that ended, how many were won: 0 to 1. */
+  winRate: z.number().nullable(),
+});
+export type DealFigures = z.output<typeof DealFigures>;
+export const DealsView = z
+  .object({
+    ...reading,
+    ...period,
+    groupBy: z.string(),
+    total: z.array(DealFigures),
+    /** The key is a day, a pipeline's id, or that of who looks after the deals; null where nobody does. */
+    data: z.array(DealFigures.extend({ key: z.string().nullable() })),
+  })
+  .meta({ id: 'AnalyticsDeals' });
 
 export const TeamView = z
   .object({

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { badRequest, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { may } from '#src/http/permissions.ts';
+import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
 import {
   readMembers,
   readPeriod,
@@ -24,6 +24,7 @@ import type {
 } from '#src/modules/analytics/analytics.schemas.ts';
 import { METRICS, valueOf } from '#src/modules/analytics/metrics.ts';
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
+import { deals } from '#src/modules/analytics/sources/deals.query.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 import { LATENCY_MEASURES, latencyQuantile } from '#src/modules/analytics/sources/latency.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -39,6 +40,16 @@ export const whoseOf = (auth: Auth): Whose => ({
   workspaceId: auth.workspaceId,
   userId: may(auth, 'usage:all') ? undefined : auth.userId,
 });
+
+/**
+ * Whose deals' figures a caller may see: what the member may counts, also for a key of theirs, whose scope is the figures'.
+ * @throws AppError 403 for a member who may not see deals
+ */
+export function whoseDealsOf(auth: Auth): Whose {
+  const member = { ...auth, scopes: null };
+  mustHave(member, 'deals:read');
+  return { workspaceId: auth.workspaceId, userId: onlyOwner(member, 'deals') };
+}
 
 /** @throws AppError 400 for a period that is none or longer than `maxDays` */
 export async function periodOf(
@@ -56,16 +67,19 @@ export async function periodOf(
   throw badRequest('validation_failed', `from ${message}.`, [{ path: 'query.from', code: 'invalid_period', message }]);
 }
 
-const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
+/** What every answer says of how it was read. */
+export const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
   timeZone,
   asOf: asOf.toISOString(),
   scope: userId === undefined ? ('workspace' as const) : ('own' as const),
 });
-const spanOf = ({ starts, ends }: Period) => ({ from: starts.toISOString(), to: ends.toISOString() });
+/** The moments a period is between. */
+export const spanOf = ({ starts, ends }: Period) => ({ from: starts.toISOString(), to: ends.toISOString() });
 
 const histogramOf = (amounts: readonly number[]): readonly number[] => amounts.slice(-LATENCY_MEASURES.length);
 
-function add(sums: readonly (readonly number[])[], width: number): number[] {
+/** Adds up amounts place by place. */
+export function addSums(sums: readonly (readonly number[])[], width: number): number[] {
   return Array.from({ length: width }, (_, at) => sums.reduce((sum, amounts) => sum + (amounts[at] ?? 0), 0));
 }
 
@@ -116,7 +130,7 @@ export async function readDashboard({ pool }: Reader, auth: Auth): Promise<z.inp
   const between = (from: string, to: string) => {
     const pick = (sums: typeof calls) =>
       sums.filter(({ key }) => key >= from && key < to).map(({ amounts }) => amounts);
-    return kpisOf(add(pick(calls), aiCalls.measures.length), add(pick(ended), jobs.measures.length));
+    return kpisOf(addSums(pick(calls), aiCalls.measures.length), addSums(pick(ended), jobs.measures.length));
   };
   const over = (days: number): PeriodKpis => {
     const from = dayAfter(endDay, -days);
@@ -148,7 +162,7 @@ export async function readTimeseries(
   auth: Auth,
   { metric, bucket, ...asked }: z.output<typeof TimeseriesQuery>,
 ): Promise<z.input<typeof TimeseriesView>> {
-  const whose = whoseOf(auth);
+  const whose = METRICS[metric].source === deals ? whoseDealsOf(auth) : whoseOf(auth);
   const period = await periodOf({ pool }, auth.workspaceId, asked, bucket === 'hour' ? MAX_DAYS_BY_HOUR : MAX_DAYS);
   const points = await readSeries(pool, whose, METRICS[metric], bucket, period);
   const data = points.map(({ at, local, hours, value }) => ({
@@ -170,7 +184,7 @@ export async function readAi(
   const period = await periodOf({ pool }, auth.workspaceId, asked);
   const sums = await readSums(pool, whose, aiCalls, groupBy === 'model' ? 'provider/model' : groupBy, period);
   const total = aiFiguresOf(
-    add(
+    addSums(
       sums.map(({ amounts }) => amounts),
       aiCalls.measures.length,
     ),

@@ -1,4 +1,5 @@
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
+import { deals } from '#src/modules/analytics/sources/deals.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 
@@ -36,6 +37,9 @@ export const METRICS = {
   'ai.costUsd': metric(aiCalls, 'costNano', NANO),
   'ai.ownKeyCostUsd': metric(aiCalls, 'ownKeyCostNano', NANO),
   'ai.credits': metric(aiCalls, 'microCredits', MICRO),
+  'deals.created': metric(deals, 'created'),
+  'deals.won': metric(deals, 'won'),
+  'deals.lost': metric(deals, 'lost'),
 } as const satisfies Record<string, Metric>;
 
 export type MetricName = keyof typeof METRICS;

@@ -36,17 +36,20 @@ export interface OperationKind<Input = unknown, State = unknown> {
    * @throws AppError to end the operation with that problem; anything else is tried again, five times
    */
   step(em: EntityManager, operation: Operation<Input, State>): Promise<Step<State>>;
+  /** Told in the transaction that ends an operation before it is done; what its steps did stays. */
+  cutShort?(em: EntityManager, operation: Operation<Input, State>, status: 'failed' | 'cancelled'): Promise<void>;
 }
 
 /** Keeps a kind's own types, and lets it stand in the list of all. */
 export function defineOperation<Input, State>(kind: OperationKind<Input, State>): OperationKind {
+  const typed = (operation: Operation<unknown, unknown>): Operation<Input, State> => ({
+    ...operation,
+    input: kind.input.parse(operation.input),
+    state: kind.state.parse(operation.state),
+  });
   return {
     ...kind,
-    step: (em, operation) =>
-      kind.step(em, {
-        ...operation,
-        input: kind.input.parse(operation.input),
-        state: kind.state.parse(operation.state),
-      }),
+    step: (em, operation) => kind.step(em, typed(operation)),
+    cutShort: async (em, operation, status) => kind.cutShort?.(em, typed(operation), status),
   };
 }

@@ -123,15 +123,15 @@ export async function postponeOperation(
   );
 }
 
-/** Asks an operation to end before its next step; one that has not begun ends at once. @returns whether there was one to end */
-export async function requestCancel(em: EntityManager, id: string): Promise<boolean> {
-  const rows = await em.execute<unknown[]>(
+/** Asks an operation to end before its next step; one that has not begun ends at once. @returns it as it is then, or undefined where there was none to end */
+export async function requestCancel(em: EntityManager, id: string): Promise<OperationRow | undefined> {
+  const rows = await em.execute<OperationRow[]>(
     `update bulk_operation set is_cancel_requested = true, status = case when status = 'queued' then 'cancelled' else status end,
         due_at = case when status = 'queued' then null else due_at end, finished_at = case when status = 'queued' then now() end
-      where workspace_id = current_workspace() and id = ?::uuid and status in ('queued', 'active') returning id`,
+      where workspace_id = current_workspace() and id = ?::uuid and status in ('queued', 'active') returning ${COLUMNS}`,
     [id],
   );
-  return rows.length > 0;
+  return rows[0];
 }
 
 /** Operations to be handed to a worker, as the system; also those whose worker is gone. */

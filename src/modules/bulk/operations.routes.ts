@@ -1,14 +1,15 @@
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { conflict, forbidden, notFound } from '#src/errors.ts';
+import { notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
-import { may, onlyOwner } from '#src/http/permissions.ts';
+import { onlyOwner } from '#src/http/permissions.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
-import { findOperation, listOperations, requestCancel, type OperationRow } from '#src/modules/bulk/operations.query.ts';
+import { cancelOperation } from '#src/modules/bulk/cancel.ts';
+import { findOperation, listOperations, type OperationRow } from '#src/modules/bulk/operations.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 export const OperationView = z
@@ -89,10 +90,7 @@ export function operationRoutes({ orm }: Pick<Runtime, 'orm'>) {
       handler: async (request, reply) => {
         const auth = authOf(request);
         const row = await find(auth, request.params.id);
-        if (row.user_id !== auth.userId && !may(auth, 'contacts:export'))
-          throw forbidden('Only who began it, or an administrator, can cancel it.');
-        const isCancelled = await inWorkspaceTx(orm, auth, (em) => requestCancel(em, row.id));
-        if (!isCancelled) throw conflict('operation_over', `The operation is ${row.status}.`);
+        await inWorkspaceTx(orm, auth, (em) => cancelOperation(em, auth, row));
         return reply.code(202).send(toOperationView(await find(auth, row.id)));
       },
     });

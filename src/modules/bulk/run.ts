@@ -37,6 +37,20 @@ export async function tellProgress(em: EntityManager, row: Row): Promise<void> {
   await emitEvent(em, { type: 'operation.progressed', data, subjectId: null, actorId: userId });
 }
 
+/** Ends an operation before it is done, and tells its kind and those who watch. */
+export async function cutShort(
+  em: EntityManager,
+  kinds: readonly OperationKind[],
+  { workspaceId, row }: { workspaceId: string; row: OperationRow },
+  end: { status: 'failed' | 'cancelled'; problem: object | null },
+): Promise<void> {
+  const { id, user_id: userId, input, state, counts, done } = row;
+  const kind = kinds.find(({ name }) => name === row.kind);
+  await endOperation(em, id, end.status, end.problem);
+  await kind?.cutShort?.(em, { workspaceId, id, userId, input, state, counts, done }, end.status);
+  await tellProgress(em, { ...row, status: end.status });
+}
+
 /** Does one step. @returns whether there is another for this attempt */
 async function doStep(
   rt: OperationResources,
@@ -48,8 +62,7 @@ async function doStep(
     const row = await lockOperation(em, id, attempt);
     if (!row) return false;
     if (row.is_cancel_requested) {
-      await endOperation(em, id, 'cancelled', null);
-      await tellProgress(em, { ...row, status: 'cancelled' });
+      await cutShort(em, rt.kinds, { workspaceId, row }, { status: 'cancelled', problem: null });
       return false;
     }
     const kind = rt.kinds.find(({ name }) => name === row.kind);
@@ -91,8 +104,7 @@ export async function runOperation(rt: OperationResources, workspaceId: string, 
       const row = await lockOperation(em, id, attempt);
       if (!row) return;
       if (error instanceof AppError || row.failures >= TRIES) {
-        await endOperation(em, id, 'failed', toProblem(error));
-        await tellProgress(em, { ...row, status: 'failed' });
+        await cutShort(em, rt.kinds, { workspaceId, row }, { status: 'failed', problem: toProblem(error) });
       } else
         await postponeOperation(em, id, { attempt, waitMs: RETRY_BASE_MS * 2 ** (row.failures - 1), isFailure: true });
     });

@@ -18,9 +18,12 @@ const BRAZIL_WITH_NINTH = /^(\+55)([1-9]\d)9([6-9]\d{7})$/;
 export function parsePhone(text: string, country: CountryCode = DEFAULT_COUNTRY): string | null {
   const parsed = parsePhoneNumberFromString(text.slice(0, 60), country);
   if (!parsed) return null;
-  const number = parsed.number.replace(BRAZIL_WITHOUT_NINTH, '$1$29$3');
+  const number = canonicalPhone(parsed.number);
   return parsePhoneNumberFromString(number)?.isValid() ? number : null;
 }
+
+/** @returns the one form of a number in E.164 that is stored: a Brazilian mobile with its ninth digit */
+export const canonicalPhone = (phone: string): string => phone.replace(BRAZIL_WITHOUT_NINTH, '$1$29$3');
 
 /**
  * The forms under which one number is known: itself, and for a Brazilian mobile the form without the ninth digit, under which WhatsApp knows

@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { IdText } from '#src/http/fields.ts';
+import {
+  CHOICES,
+  FIELDS,
+  FilterOp,
+  FilterValue,
+  readValue,
+  type FilterField,
+} from '#src/modules/segments/filter-values.ts';
+
+const MAX_DEPTH = 8;
+const MAX_NODES = 100;
+
+const names = (Object.keys as (fields: typeof FIELDS) => FilterField[])(FIELDS);
+
+const FieldNode = z
+  .strictObject({ field: z.enum(names), op: FilterOp, value: FilterValue })
+  .superRefine(({ field, op, value }, context) => {
+    const read = readValue(FIELDS[field], CHOICES[field] ?? [], op, value);
+    if ('at' in read) context.addIssue({ code: 'custom', path: [read.at], message: read.message });
+  });
+/** What its value must be only the workspace's definition of the field says. */
+const CustomNode = z.strictObject({ custom: z.string().min(1).max(40), op: FilterOp, value: FilterValue });
+const LabelNode = z.strictObject({ hasLabel: IdText });
+
+export type FieldNode = z.output<typeof FieldNode>;
+export type CustomNode = z.output<typeof CustomNode>;
+
+/**
+ * What contacts a list is of. A question about something a contact does not have is answered no; `neq` and `not` turn an answer round, so
+ * they are true of who does not have it. An empty `and` is true of everybody.
+ */
+export type SegmentFilter =
+  | { and: SegmentFilter[] }
+  | { or: SegmentFilter[] }
+  | { not: SegmentFilter }
+  | FieldNode
+  | CustomNode
+  | z.output<typeof LabelNode>;
+
+const Node: z.ZodType<SegmentFilter> = z
+  .lazy(() =>
+    z.union([
+      z.strictObject({ and: z.array(Node).max(MAX_NODES) }),
+      z.strictObject({ or: z.array(Node).min(1).max(MAX_NODES) }),
+      z.strictObject({ not: Node }),
+      FieldNode,
+      CustomNode,
+      LabelNode,
+    ]),
+  )
+  .meta({ id: 'SegmentNode' });
+
+/** Where a node of a filter is, as in its JSON. */
+export type NodePath = readonly (string | number)[];
+
+/** The nodes right under one. */
+export function childrenOf(node: SegmentFilter, path: NodePath): { node: SegmentFilter; path: NodePath }[] {
+  if ('not' in node) return [{ node: node.not, path: [...path, 'not'] }];
+  const [key, nodes] =
+    'and' in node ? (['and', node.and] as const) : 'or' in node ? (['or', node.or] as const) : (['', []] as const);
+  return nodes.map((child, index) => ({ node: child, path: [...path, key, index] }));
+}
+
+/** A filter, of at most 100 nodes, 8 deep. */
+export const SegmentFilter = Node.superRefine((filter, context) => {
+  let count = 0;
+  const visit = (node: SegmentFilter, path: NodePath, depth: number): boolean => {
+    count += 1;
+    const message =
+      depth > MAX_DEPTH
+        ? `must not be nested deeper than ${MAX_DEPTH} levels`
+        : count > MAX_NODES && `must not be one of more than ${MAX_NODES} conditions`;
+    if (message) context.addIssue({ code: 'custom', path: [...path], message });
+    return !message && childrenOf(node, path).every((child) => visit(child.node, child.path, depth + 1));
+  };
+  visit(filter, [], 1);
+});
