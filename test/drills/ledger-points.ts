@@ -78,12 +78,19 @@ const exists = async ({ installation }: Field, sql: string, values: unknown[] = 
 const isJob = (field: Field, id: string, status: string) =>
   until(`a job that is ${status}`, () => exists(field, 'select from job where id = $1 and status = $2', [id, status]));
 
-/** Keeps the ledger's lock while somebody runs into it and is dealt with. */
-async function whileLocked(field: Field, statement: string, blow: () => Promise<void>): Promise<void> {
+/** Keeps the ledger's lock while somebody runs into it and is dealt with. @param start what will run into it, not waited for */
+async function whileLocked(
+  field: Field,
+  statement: string,
+  start: () => Promise<unknown>,
+  blow: () => Promise<void>,
+): Promise<void> {
   const client = await field.installation.pool.connect();
   try {
     await client.query('begin');
     await client.query('select from credit_account for update');
+    // Whoever asks is cut off with the one who is killed.
+    void start().catch(() => undefined);
     const waits = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like $1`;
     await until(`a ${statement} that waits`, () => exists(field, waits, [`%${statement}%`]));
     await blow();
@@ -105,10 +112,13 @@ async function killWorker(field: Field): Promise<void> {
 
 /** Where somebody dies, by name. Each brings it about and starts again who was killed. */
 export const POINTS: Record<string, (field: Field) => Promise<void>> = {
-  'the API in its accept': async (field) => {
-    const locked = whileLocked(field, 'job_accept', () => killApi(field));
-    await Promise.all([locked, sleep(100).then(() => ask(field).catch(() => undefined))]);
-  },
+  'the API in its accept': (field) =>
+    whileLocked(
+      field,
+      'job_accept',
+      () => ask(field),
+      () => killApi(field),
+    ),
   'the API right after its 202': async (field) => {
     await ask(field);
     await killApi(field);
@@ -125,8 +135,14 @@ export const POINTS: Record<string, (field: Field) => Promise<void>> = {
     await killWorker(field);
   },
   'the worker in its finish': async (field) => {
-    await isJob(field, await askSlowly(field), 'active');
-    await whileLocked(field, 'job_finish', () => killWorker(field));
+    field.simulator.script({ firstMs: 2000 });
+    await isJob(field, await ask(field), 'active');
+    await whileLocked(
+      field,
+      'job_finish',
+      async () => undefined,
+      () => killWorker(field),
+    );
   },
   'the worker right after its finish': async (field) => {
     await isJob(field, await ask(field), 'completed');
@@ -135,29 +151,31 @@ export const POINTS: Record<string, (field: Field) => Promise<void>> = {
   'the API in a cancel': async (field) => {
     await field.worker.kill('SIGKILL');
     const id = await ask(field);
-    const locked = whileLocked(field, 'credit_resolve', () => killApi(field));
-    await Promise.all([locked, sleep(100).then(() => post(field, `/api/jobs/${id}/cancel`).catch(() => undefined))]);
+    await whileLocked(
+      field,
+      'credit_resolve',
+      () => post(field, `/api/jobs/${id}/cancel`),
+      () => killApi(field),
+    );
     field.worker = await field.installation.startWorker('ai-inference');
   },
 };
-
-async function askSlowly(field: Field): Promise<string> {
-  field.simulator.script({ chunkMs: 20 });
-  return ask(field);
-}
 
 /** Waits for quiet and reads the books. @returns what is wrong with them, one line each, and how many jobs there were */
 export async function checkLedger(field: Field): Promise<{ problems: string[]; jobs: number }> {
   const { pool } = field.installation;
   field.simulator.clear();
-  await until('quiet', async () => !(await exists(field, 'select from job where finished_at is null')));
+  // What waited for the lock goes on though nobody listens any more.
+  const busy = `select from job where finished_at is null union all
+    select from pg_stat_activity where datname = current_database() and state = 'active' and query ~ 'from job_(accept|finish)\\(|credit_resolve'  and pid <> pg_backend_pid()`;
+  await until('quiet', async () => !(await exists(field, busy)));
   const broken = await findBroken(pool, WHOLE_LIFE_SECONDS);
   const problems = broken.map((one) => JSON.stringify(one));
   const { rows } = await pool.query<{ jobs: number; even: boolean; open: number; once: boolean }>(
     `select (select count(*)::int from job) as jobs, (select count(*)::int from credit_reservation) as open,
        (select sum(case when to_account = 'credits' then amount else -amount end) from credit_entry)
          = (select sum(balance + held) from credit_account)
-       and (select coalesce(sum(amount), 0) from credit_entry where kind = 'capture') = (select sum(credit_charged) from job) as even,
+       and (select coalesce(sum(amount), 0) from credit_entry where kind = 'capture') = (select coalesce(sum(credit_charged), 0) from job) as even,
        (select count(*) from credit_resolution) = (select count(*) from job where credit_held > 0) as once`,
   );
   const books = rows[0];
