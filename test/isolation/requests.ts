@@ -156,6 +156,7 @@ export const REQUESTS: Record<string, Entry> = {
     query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
   },
   'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
+  'GET /api/analytics/contacts': nothing,
   'GET /api/analytics/team': nothing,
   'GET /api/analytics/deals': { query: { groupBy: 'user' } },
   'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },

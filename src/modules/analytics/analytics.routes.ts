@@ -13,6 +13,7 @@ import {
 } from '#src/modules/analytics/analytics.schemas.ts';
 import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
 import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
+import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['analytics'], security: [{ bearer: [] }] };
@@ -62,6 +63,15 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: DealsView },
       },
       handler: (request) => readDealFigures(rt, authOf(request), request.query),
+    app.get('/api/analytics/contacts', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'New contacts, by where they came from and by day',
+        querystring: PeriodQuery,
+        response: { 200: ContactFiguresView },
+      },
+      handler: (request) => readContactFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

@@ -20,14 +20,14 @@ export const TimeseriesQuery = PeriodQuery.extend({
 export const AiQuery = PeriodQuery.extend({ groupBy: z.enum(['engine', 'provider', 'model']).default('model') });
 export const DealsQuery = PeriodQuery.extend({ groupBy: z.enum(['day', 'pipeline', 'user']).default('pipeline') });
 
-const reading = {
+export const reading = {
   timeZone: z.string(),
   /** Everything that happened before is in these figures. */
   asOf: z.iso.datetime(),
   /** `own`: only the caller's work, since they may not see that of others. */
   scope: z.enum(['workspace', 'own']),
 };
-const period = { from: z.iso.datetime(), to: z.iso.datetime() };
+export const period = { from: z.iso.datetime(), to: z.iso.datetime() };
 
 const Kpi = z.object({ value: z.number().nullable(), previous: z.number().nullable() });
 export const KPI_NAMES = [

@@ -68,6 +68,7 @@ export async function periodOf(
 }
 
 /** What every answer says of how it was read. */
+/** What every answer says of itself. */
 export const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
   timeZone,
   asOf: asOf.toISOString(),

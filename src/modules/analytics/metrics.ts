@@ -1,5 +1,6 @@
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
 import { deals } from '#src/modules/analytics/sources/deals.query.ts';
+import { contacts } from '#src/modules/analytics/sources/contacts.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 
@@ -28,6 +29,7 @@ export const METRICS = {
   'jobs.completed': metric(jobs, 'completed'),
   'jobs.failed': metric(jobs, 'failed'),
   'jobs.cancelled': metric(jobs, 'cancelled'),
+  'contacts.created': metric(contacts, 'created'),
   'ai.calls': metric(aiCalls, 'calls'),
   'ai.failures': metric(aiCalls, 'failures'),
   'ai.inputTokens': metric(aiCalls, 'inputTokens'),

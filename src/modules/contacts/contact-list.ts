@@ -28,7 +28,7 @@ const hashOf = (asked: object): string =>
 export async function listContacts(orm: Orm, auth: Auth, { limit, cursor, sort, ...filters }: ContactQuery) {
   const isDescending = sort.startsWith('-');
   const name = SORTS.find((one) => sort.endsWith(one)) ?? 'createdAt';
-  const hash = hashOf([sort, Object.entries(filters).toSorted()]);
+  const hash = hashOf([sort, Object.entries(filters).toSorted(([a], [b]) => (a < b ? -1 : 1))]);
   const place = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.literal(hash), KEYS[name], z.uuid()]));
   const rows = await inWorkspaceTx(orm, auth, (em) =>
     findContactPage(em, {

@@ -11,22 +11,14 @@ export type CustomFields = z.output<typeof CustomFields>;
 
 type Definition = Pick<ContactField, 'key' | 'kind' | 'options'>;
 
-function schemaOf({ kind, options }: Definition): z.ZodType {
-  switch (kind) {
-    case 'text':
-      return z.string().max(2000);
-    case 'number':
-      return z.number();
-    case 'date':
-      return z.iso.date('must be a date like 2026-03-01');
-    case 'boolean':
-      return z.boolean();
-    case 'select':
-      return z.string().refine((text) => options.includes(text), `must be one of: ${options.join(', ')}`);
-    case 'url':
-      return z.url({ protocol: /^https?$/, error: 'must be an address like https://example.com' });
-  }
-}
+const SCHEMAS: Record<ContactField['kind'], (options: readonly string[]) => z.ZodType> = {
+  text: () => z.string().max(2000),
+  number: () => z.number(),
+  date: () => z.iso.date('must be a date like 2026-03-01'),
+  boolean: () => z.boolean(),
+  select: (options) => z.string().refine((text) => options.includes(text), `must be one of: ${options.join(', ')}`),
+  url: () => z.url({ protocol: /^https?$/, error: 'must be an address like https://example.com' }),
+};
 
 /**
  * Changes custom fields.
@@ -47,7 +39,7 @@ export function changeCustomFields(
     if (value === null) after.delete(key);
     else if (!definition) errors.push({ path, code: 'unknown_field', message: 'is not a field of this workspace' });
     else {
-      const problem = schemaOf(definition).safeParse(value).error?.issues[0];
+      const problem = SCHEMAS[definition.kind](definition.options).safeParse(value).error?.issues[0];
       if (problem) errors.push({ path, code: 'invalid_value', message: problem.message });
       after.set(key, value);
     }

@@ -47,7 +47,8 @@ export async function importOf(em: EntityManager, auth: Auth, id: string, forUpd
 async function* bytesOf(body: Readable): AsyncGenerator<Buffer> {
   try {
     // Not destroyed with the iterator: the connection would go, and the answer that says what is wrong with it.
-    for await (const bytes of body.iterator({ destroyOnReturn: false })) yield bytes as Buffer;
+    const parts: AsyncIterable<Buffer> = body.iterator({ destroyOnReturn: false });
+    for await (const bytes of parts) yield bytes;
   } catch (error) {
     if (body.destroyed && !body.readableEnded)
       throw new AppError(499, 'upload_cut', 'The file did not arrive whole.', { cause: error });

@@ -105,8 +105,9 @@ function toCustom({ kind, options }: CustomField, text: string): CustomValue {
       return chosen;
     }
     case 'text':
-      return text;
+      break;
   }
+  return text;
 }
 
 const toLabels = (text: string): string[] =>

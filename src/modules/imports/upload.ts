@@ -39,22 +39,22 @@ function createChunkWriter(pool: Pool, file: FilePart) {
   let waitingBytes = 0;
   let chunkNo = 0;
   let total = 0;
-  const flush = async (size: number): Promise<void> => {
-    const all = Buffer.concat(waiting);
-    await insertChunk(pool, file, chunkNo++, all.subarray(0, size));
-    waiting = [all.subarray(size)];
-    waitingBytes = all.length - size;
-  };
   return {
     async write(bytes: Buffer): Promise<void> {
       total += bytes.length;
       waiting.push(bytes);
       waitingBytes += bytes.length;
-      while (waitingBytes >= CHUNK_BYTES) await flush(CHUNK_BYTES);
+      if (waitingBytes < CHUNK_BYTES) return;
+      const all = Buffer.concat(waiting);
+      let from = 0;
+      for (; all.length - from >= CHUNK_BYTES; from += CHUNK_BYTES)
+        await insertChunk(pool, file, chunkNo++, all.subarray(from, from + CHUNK_BYTES));
+      waiting = [Buffer.from(all.subarray(from))];
+      waitingBytes = all.length - from;
     },
     /** @returns how many bytes there were */
     async end(): Promise<number> {
-      if (waitingBytes > 0) await flush(waitingBytes);
+      if (waitingBytes > 0) await insertChunk(pool, file, chunkNo, Buffer.concat(waiting));
       return total;
     },
   };

@@ -53,16 +53,17 @@ async function* walk(book: Book, path: string, handler: Handler): AsyncGenerator
   if (!entry) throw broken(`it has no ${path}`);
   const { uncompressedSize, compressedSize } = entry;
   if (uncompressedSize > MIN_BOMB_BYTES && uncompressedSize > compressedSize * MAX_RATIO) throw tooLarge();
-  const parser = sax.parser(true, {});
   let failure: Error | undefined;
-  parser.onerror = (error) => (failure ??= error);
-  parser.onopentag = ({ name, attributes }) => {
-    const plain = Object.entries(attributes).map(([key, value]) => [localName(key), String(value)] as const);
-    handler.open?.(localName(name), Object.fromEntries(plain));
-  };
-  parser.ontext = (text) => handler.text?.(text);
-  parser.oncdata = (text) => handler.text?.(text);
-  parser.onclosetag = (name) => handler.close?.(localName(name));
+  const parser = Object.assign(sax.parser(true, {}), {
+    onerror: (error: Error) => void (failure ??= error),
+    onopentag({ name, attributes }: sax.Tag | sax.QualifiedTag) {
+      const plain = Object.entries(attributes).map(([key, value]) => [localName(key), String(value)] as const);
+      handler.open?.(localName(name), Object.fromEntries(plain));
+    },
+    ontext: (text: string) => handler.text?.(text),
+    oncdata: (text: string) => handler.text?.(text),
+    onclosetag: (name: string) => handler.close?.(localName(name)),
+  });
   const decoder = new StringDecoder('utf8');
   const stream = await book.zip.openReadStreamPromise(entry);
   try {

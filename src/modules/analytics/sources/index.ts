@@ -1,7 +1,9 @@
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
 import { deals } from '#src/modules/analytics/sources/deals.query.ts';
+import { contacts } from '#src/modules/analytics/sources/contacts.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
 
 /** All facts that are counted. */
 export const SOURCES: readonly FactSource[] = [aiCalls, jobs, deals];
+export const SOURCES: readonly FactSource[] = [aiCalls, jobs, contacts];
