@@ -55,7 +55,9 @@ export class Lists extends Migration {
       ['contact_email_key', 'email_key', 'id'],
       ['contact_phone_tail', 'phone_tail', 'id'],
     ])
-      this.addSql(`create index ${name} on contact (workspace_id, ${column}, ${rest}) where deleted_at is null and ${column} is not null`);
+      this.addSql(
+        `create index ${name} on contact (workspace_id, ${column}, ${rest}) where deleted_at is null and ${column} is not null`,
+      );
     this.addSql(`create index contact_identity_phone_key on contact_identity (workspace_id, phone_key, contact_id)
       where released_at is null and phone_key is not null`);
   }

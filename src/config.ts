@@ -105,6 +105,8 @@ const Env = z.object({
   AI_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).max(86_400).default(300),
   /** Calls of AI are kept for so many whole months; figures made of them for good. */
   AI_USAGE_KEEP_MONTHS: z.coerce.number().int().min(2).max(120).default(13),
+  /** How long a contact must be quiet until AI looks at what they wrote, so that a burst of messages is one job. */
+  AUTO_AI_QUIET_MS: z.coerce.number().int().min(0).max(600_000).default(10_000),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),

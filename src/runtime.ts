@@ -17,6 +17,7 @@ import { createAiService } from '#src/modules/ai/ai.service.ts';
 import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
+import { createKnowLeads } from '#src/modules/contact-ai/features.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createThrottle } from '#src/modules/auth/throttle.ts';
 import { createJobs } from '#src/modules/jobs/jobs.service.ts';
@@ -103,7 +104,13 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     jobs,
     reader,
     events,
-    ai: createAiService({ router, providers, embedder, readWorkspaceAi: createWorkspaceAi(pool, vault) }),
+    ai: createAiService({
+      router,
+      providers,
+      embedder,
+      readWorkspaceAi: createWorkspaceAi(pool, vault),
+      knowLeads: createKnowLeads(pool),
+    }),
     models,
     tokenizer,
     accessTokens,

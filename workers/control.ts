@@ -30,6 +30,10 @@ import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
 import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
 import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
+import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
+import { openContactAi } from '#src/modules/contact-ai/start.ts';
+import { purgeMessages } from '#src/modules/messages/purge.query.ts';
+import { SETTINGS } from '#src/modules/settings/registry.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
 import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
@@ -48,6 +52,9 @@ const RELAY_LOCK = 7_203_001;
 const EVENTS_LOCK = 7_203_002;
 const LEDGER_LOCK = 7_203_011;
 
+/** Of workspaces that chose nothing. */
+const KEEP_MESSAGES_DAYS = SETTINGS['privacy.retentionDays'].byDefault;
+
 /** People wait for their mail. */
 const MAIL_EVERY_MS = 250;
 const REMIND_EVERY_MS = 500;
@@ -61,6 +68,7 @@ const FIGURES_EVERY_MS = 2000;
 const PARTITIONS_EVERY_MS = 600_000;
 /** Somebody watches a bar that does not move yet. */
 const OPERATIONS_EVERY_MS = 500;
+const CONTACT_AI_EVERY_MS = 500;
 /** A retry comes so much later than planned at most. */
 const WEBHOOKS_EVERY_MS = 1000;
 
@@ -94,6 +102,7 @@ async function main(): Promise<void> {
     createWebhookConsumer(producer),
     createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
     createNotificationConsumer(config.APP_SECRET),
+    createContactAiConsumer(config.AUTO_AI_QUIET_MS),
   ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
@@ -118,7 +127,8 @@ async function main(): Promise<void> {
     const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
     const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
     const lists = (await purgeImports(pool)) + (await purgeContactExports(pool));
-    return told + files + lists + (await purgeAccounts(pool)) + (await purgeMails(pool));
+    const old = (await purgeMails(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
+    return told + files + lists + old + (await purgeAccounts(pool));
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);
@@ -130,8 +140,13 @@ async function main(): Promise<void> {
   };
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the next sweep');
   const master = createSecretKey(deriveKey(config.APP_SECRET, STREAM_KEY, 32));
-  const tellEnd = createTellEnd({ emit: createEmit(redis), prefix, master, onError });
+  const emit = createEmit(redis);
+  const tellEnd = createTellEnd({ emit, prefix, master, onError });
   const batches = createBatches({ pool, redis, prefix, tellEnd, onError });
+  const contactAi = openContactAi({ config, log, metrics, pool, redis, producer, emit, master, vault });
+  const lookAtContacts = async () => {
+    while (!stopping.signal.aborted && (await contactAi.start()) > 0);
+  };
   const orm = openOrm(config, entities, { role: 'wh_app', log });
   anchorWith(orm, createAnchor(config));
   const sweepWebhooks = async () => {
@@ -156,6 +171,7 @@ async function main(): Promise<void> {
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(FIGURES_EVERY_MS, 'handing out figures to count', () => scheduleAnalytics(figures), stopping.signal, log),
+    every(CONTACT_AI_EVERY_MS, 'having AI look at contacts', lookAtContacts, stopping.signal, log),
     every(OPERATIONS_EVERY_MS, 'handing out operations', handOutOperations, stopping.signal, log),
     every(PARTITIONS_EVERY_MS, 'having the partitions tended', tendPartitions, stopping.signal, log),
     every(PURGE_EVERY_MS, 'dropping what has expired', purge, stopping.signal, log),
@@ -164,6 +180,7 @@ async function main(): Promise<void> {
     stopping.abort();
     await leading;
     await Promise.all(chores);
+    await contactAi.close();
     await stopMetrics();
     if (queueRedis.status === 'ready') await producer.close();
     for (const connection of [redis, queueRedis]) connection.disconnect();

@@ -278,7 +278,7 @@ export interface EngineInputs {
   'extract-entities': { text: string };
   summarize: { messages: (ConversationMessage & { at?: string })[]; maxLength?: number };
   translate: { text: string; targetLanguage: string; sourceLanguage?: string };
-  'score-lead': { features: Record<string, string | number | boolean> };
+  'score-lead': { features: Record<string, string | number | boolean> } | { contactId: string };
 }
 
 export type EngineInput<Engine extends string> = Engine extends keyof EngineInputs

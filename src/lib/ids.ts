@@ -30,6 +30,19 @@ export function newId(): string {
   return v7({ random, msecs: lastMs, seq: sequence });
 }
 
+const MAX_SEQUENCE = 0xffff_ffff;
+
+/**
+ * A UUID v7 for something that happened at a moment of its own: such ids sort by that moment. Those of one millisecond sort by when they
+ * were made, since clocks of others often count whole seconds.
+ * @param atMs milliseconds since 1970, not negative
+ * @param place among those made at once
+ */
+export function idAt(atMs: number, place: number): string {
+  const sinceMs = Math.max(0, Date.now() - atMs);
+  return v7({ random: takeRandom(), msecs: atMs, seq: Math.min(MAX_SEQUENCE - 1000, sinceMs) + place });
+}
+
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Whether Postgres would read this text as a uuid in its usual spelling; asking it with anything else is an error 500. */

@@ -19,6 +19,22 @@ export interface Entry {
 }
 
 const aLabel = () => ({ name: `l-${crypto.randomUUID()}`, color: '#25d366' });
+const aTemplate = () => ({ name: `t-${crypto.randomUUID()}`, body: 'Oi, {{contact.first_name|"amigo"}}' });
+const someTemplate = async (world: World) => ({ id: await world.create('/api/templates', aTemplate()) });
+const aBatch = () => ({
+  channel: { externalId: '5511900000000' },
+  messages: [
+    {
+      clientId: crypto.randomUUID(),
+      chat: { waId: '5511987654321' },
+      direction: 'inbound',
+      body: 'CANARIO',
+      sentAt: new Date().toISOString(),
+    },
+  ],
+});
+const someMessage = async (world: World) => ({ id: (await world.message()).id });
+const someConversation = async (world: World) => ({ id: (await world.message()).conversationId });
 const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
 const someContact = async (world: World) => ({
   id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
@@ -197,6 +213,32 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'POST /api/messages/sync': { body: () => aBatch() },
+  // Names no row of theirs: the contact is nobody's.
+  'GET /api/messages': { query: { contactId: unlikely }, ok: [404] },
+  'GET /api/messages/search': { query: { q: 'canario' } },
+  'GET /api/messages/:id': { params: someMessage },
+  'PATCH /api/messages/:id/status': { params: someMessage, body: () => ({ status: 'read' }) },
+  'GET /api/contacts/:id/messages': { params: someContact },
+  'GET /api/contacts/:id/score': { params: someContact },
+  'GET /api/conversations': nothing,
+  'GET /api/conversations/:id': { params: someConversation },
+  'GET /api/conversations/:id/messages': { params: someConversation },
+  'PATCH /api/conversations/:id': { params: someConversation, body: () => ({ status: 'closed' }) },
+  ...Object.fromEntries(
+    ['/api/templates', '/api/messages/templates'].flatMap((root): [string, Entry][] => [
+      [`GET ${root}`, nothing],
+      [`POST ${root}`, { body: () => aTemplate() }],
+      [`GET ${root}/:id`, { params: someTemplate }],
+      [`GET ${root}/:id/versions`, { params: someTemplate }],
+      [`PATCH ${root}/:id`, { params: someTemplate, body: () => ({ body: 'Oi' }) }],
+      [`DELETE ${root}/:id`, { params: someTemplate }],
+      [`POST ${root}/:id/duplicate`, { params: someTemplate }],
+      // A contact there is not.
+      [`POST ${root}/:id/preview`, { params: someTemplate, body: () => ({ contactId: unlikely }), ok: [404] }],
+    ]),
+  ),
+  'GET /api/analytics/messages': nothing,
   'GET /api/pipelines': nothing,
   'POST /api/pipelines': { body: aPipeline },
   'GET /api/pipelines/:id': { params: somePipeline },

@@ -39,6 +39,8 @@ export interface World {
   contactImport(): Promise<string>;
   /** One with a delivery. */
   webhook(): Promise<{ id: string; deliveryId: string }>;
+  /** One that a contact of the workspace wrote. */
+  message(): Promise<{ id: string; conversationId: string; contactId: string }>;
   /** The one every workspace has, and its first stage. */
   pipeline(): Promise<{ id: string; stageId: string }>;
   deal(isDeleted?: boolean): Promise<string>;
@@ -94,6 +96,20 @@ export async function makeWorld(test: TestApp): Promise<World> {
       };
       await inWorkspaceTx(rt.orm, { workspaceId: id }, (em) => em.insert(ApiKey, fields));
       return { id: keyId, secret: text };
+    },
+    async message() {
+      const chat = { waId: '5511987654321' };
+      const one = {
+        clientId: randomUUID(),
+        chat,
+        direction: 'inbound',
+        body: CANARY,
+        sentAt: new Date().toISOString(),
+      };
+      const payload = { channel: { externalId: '5511900000000' }, messages: [one] };
+      const request = { method: 'POST', url: '/api/messages/sync', headers: owner.headers, payload } as const;
+      const [{ messageId }] = (await test.app.inject(request)).json().results;
+      return (await test.app.inject({ url: `/api/messages/${messageId}`, headers: owner.headers })).json();
     },
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });

@@ -35,7 +35,7 @@ it('gives a score that is the sum of the points cut to 0…100, with its grade, 
       const sum = contributions.reduce((total, one) => total + one.points, 0);
       expect(score).toBeCloseTo(Math.min(100, Math.max(0, sum)), 6);
       expect(grade).toBe(gradeOf(score));
-      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features).toSorted());
+      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features ?? {}).toSorted());
     }),
   );
 });
@@ -67,9 +67,11 @@ it.each([
   expect(() => read(answer)).toThrow(hint);
 });
 
-it('takes no contact: what is known of a lead comes as features', () => {
-  const { error } = ScoreLeadInput.safeParse({ contactId: '01900000-0000-7000-8000-000000000000' });
-  expect(JSON.stringify(error?.issues)).toContain('contactId');
+it('takes a contact, whose features are looked up, or features', () => {
+  const contactId = '01900000-0000-7000-8000-000000000001';
+  expect(ScoreLeadInput.safeParse({ contactId }).success).toBe(true);
+  for (const wrong of [{}, { contactId: 'x' }])
+    expect(ScoreLeadInput.safeParse(wrong).success).toBe(false);
 });
 
 it('asks for a number for each feature, in the language of their names', () => {
@@ -77,7 +79,7 @@ it('asks for a number for each feature, in the language of their names', () => {
   expect(asked.messages[0]?.content).toMatch(/^Avalie um lead/);
   expect(asked.messages[1]?.content).toContain('"origem": "indicação"');
   expect(asked.responseSchema?.schema).toMatchObject({
-    properties: { points: { required: Object.keys(input.features) } },
+    properties: { points: { required: Object.keys(input.features ?? {}) } },
   });
 });
 

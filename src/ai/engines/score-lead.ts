@@ -12,16 +12,24 @@ const MAX_FEATURES = 50;
 const NAME = 'names must be a letter and up to 59 letters, digits, spaces, dots, dashes or underscores';
 
 /** What is known of a lead, by name: numbers, yes or no, and short texts. */
-export const ScoreLeadInput = z.strictObject({
-  features: z
-    .record(
-      z.string().regex(/^\p{L}[\p{L}\p{N}_ .-]{0,59}$/u, NAME),
-      z.union([z.number(), z.boolean(), textField(500)]),
-    )
-    .refine((features) => Object.keys(features).length > 0, 'must name at least one feature')
-    .refine((features) => Object.keys(features).length <= MAX_FEATURES, `must name at most ${MAX_FEATURES} features`),
-});
+export const LeadFeatures = z
+  .record(z.string().regex(/^\p{L}[\p{L}\p{N}_ .-]{0,59}$/u, NAME), z.union([z.number(), z.boolean(), textField(500)]))
+  .refine((features) => Object.keys(features).length > 0, 'must name at least one feature')
+  .refine((features) => Object.keys(features).length <= MAX_FEATURES, `must name at most ${MAX_FEATURES} features`);
+export type LeadFeatures = z.infer<typeof LeadFeatures>;
+
+/** A contact, or features. The features of a contact are looked up before the job is accepted, and the worker gets both. */
+export const ScoreLeadInput = z
+  .strictObject({ contactId: z.uuid().toLowerCase().optional(), features: LeadFeatures.optional() })
+  .refine(({ contactId, features }) => contactId !== undefined || features !== undefined, {
+    path: ['features'],
+    message: 'give a contactId or features',
+  });
 export type ScoreLeadInput = z.infer<typeof ScoreLeadInput>;
+
+/** An input whose features are known; `contactId` says whose they are, where a contact was asked for. */
+export const KnownLead = z.strictObject({ contactId: z.uuid().optional(), features: LeadFeatures });
+export type KnownLead = z.infer<typeof KnownLead>;
 
 export const GRADES = ['A', 'B', 'C', 'D', 'E'] as const;
 
@@ -54,7 +62,7 @@ const tenth = (points: number): number => Math.round(points * 10) / 10 || 0;
 
 /** The result that follows from points: rounded to a tenth each, added up, cut to 0…100. */
 function scored(
-  { features }: ScoreLeadInput,
+  { features = {} }: ScoreLeadInput,
   points: Map<string, number>,
 ): Omit<ScoreLeadResult, 'recommendation' | 'modelVersion'> {
   const contributions = Object.entries(features)
@@ -75,7 +83,7 @@ function readScore(input: ScoreLeadInput): AnswerReader<ScoreLeadResult> {
     end({ finishReason }) {
       const written = checked(ScoreLeadAnswer, requireJson(storable(answer), finishReason));
       const points = new Map(Object.entries(written.points));
-      const missing = Object.keys(input.features).filter((feature) => !points.has(feature));
+      const missing = Object.keys(input.features ?? {}).filter((feature) => !points.has(feature));
       if (missing.length > 0) {
         throw new AnswerError(`points: give a number for every feature; missing: ${JSON.stringify(missing)}.`);
       }
@@ -85,7 +93,7 @@ function readScore(input: ScoreLeadInput): AnswerReader<ScoreLeadResult> {
   };
 }
 
-function leadLanguage({ features }: ScoreLeadInput): Language {
+function leadLanguage({ features = {} }: ScoreLeadInput): Language {
   const words = Object.entries(features).map(([name, value]) => `${name} ${typeof value === 'string' ? value : ''}`);
   return detectLanguage(words.join('\n').replaceAll(/[_.]/gu, ' '));
 }
@@ -102,9 +110,9 @@ export const scoreLead = defineEngine<ScoreLeadInput, ScoreLeadResult>({
   prompt: scoreLeadPrompt,
   deterministic: true,
   language: leadLanguage,
-  maxOutputTokens: (input) => 250 + 40 * Object.keys(input.features).length,
+  maxOutputTokens: (input) => 250 + 40 * Object.keys(input.features ?? {}).length,
   ask(input, own) {
-    const lines = Object.entries(input.features).map(
+    const lines = Object.entries(input.features ?? {}).map(
       ([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`,
     );
     const { mark, fenced } = fence(lines.join('\n'));
@@ -113,7 +121,7 @@ export const scoreLead = defineEngine<ScoreLeadInput, ScoreLeadResult>({
         { role: 'system', content: renderPrompt(scoreLeadPrompt, leadLanguage(input), { mark }, own) },
         { role: 'user', content: fenced },
       ],
-      responseSchema: { name: 'lead_score', schema: pointsSchema(Object.keys(input.features)) },
+      responseSchema: { name: 'lead_score', schema: pointsSchema(Object.keys(input.features ?? {})) },
     };
   },
   read: readScore,

@@ -2,7 +2,7 @@ import { CopilotInput, copilotLanguage, talkOf } from '#src/ai/engines/copilot.t
 import { contextText } from '#src/ai/engines/fields.ts';
 import { ExtractEntitiesInput } from '#src/ai/engines/extract-entities.ts';
 import { IntentInput } from '#src/ai/engines/intent.ts';
-import { scoreLead, ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
+import { KnownLead, scoreLead } from '#src/ai/engines/score-lead.ts';
 import { SentimentInput } from '#src/ai/engines/sentiment.ts';
 import { repliesLanguage, SmartRepliesInput } from '#src/ai/engines/smart-replies.ts';
 import { SummarizeInput } from '#src/ai/engines/summarize.ts';
@@ -60,7 +60,7 @@ function summaryPieces(input: SummarizeInput): string[] {
   return [...inWords(summary), `\n${SUMMARY_SEPARATOR}\n`, JSON.stringify(lists)];
 }
 
-function leadPieces(input: ScoreLeadInput): string[] {
+function leadPieces(input: KnownLead): string[] {
   return [JSON.stringify(scoreOfLead(input.features, scoreLead.language?.(input) ?? 'pt'))];
 }
 
@@ -84,7 +84,7 @@ const DOES: Partial<Record<EngineName, (input: unknown, clock: LocalClock) => st
     JSON.stringify({ entities: entitiesOf(ExtractEntitiesInput.parse(input).text, { now: now(), timeZone }) }),
   ],
   summarize: (input) => summaryPieces(SummarizeInput.parse(input)),
-  'score-lead': (input) => leadPieces(ScoreLeadInput.parse(input)),
+  'score-lead': (input) => leadPieces(KnownLead.parse(input)),
 };
 
 function piecesOf({ engine, input }: ChatRequest['task'], clock: LocalClock): string[] {

@@ -1,4 +1,6 @@
+import { z } from 'zod';
 import { engines } from '#src/ai/engines/index.ts';
+import { ScoreLeadInput, type KnownLead } from '#src/ai/engines/score-lead.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { isUsable } from '#src/ai/candidates.ts';
 import { isHidden } from '#src/ai/catalog.ts';
@@ -78,6 +80,8 @@ export interface AiResources {
   providers: readonly Provider[];
   embedder: Embedder;
   readWorkspaceAi: ReadWorkspaceAi;
+  /** Puts the features of contacts into inputs that name them. @throws AppError 404 for one the caller may not see */
+  knowLeads(auth: Auth, inputs: readonly ScoreLeadInput[]): Promise<KnownLead[]>;
 }
 
 /** Whether a policy can refuse a job for its text. Only then is the prompt written before the job is accepted. */
@@ -90,8 +94,11 @@ function refuseByWorkspace(engine: Engine, input: unknown, workspace: WorkspaceA
   refuseByPolicy(engine.name, bound.engine.ask(bound.input), workspace.privacy, workspace.safety);
 }
 
-export function createAiService({ router, providers, embedder, readWorkspaceAi }: AiResources): AiService {
+export function createAiService({ router, providers, embedder, readWorkspaceAi, knowLeads }: AiResources): AiService {
   const usable = providers.filter(isUsable);
+  /** The inputs as the worker gets them. */
+  const complete = async (auth: Auth, engine: Engine, inputs: readonly unknown[]): Promise<readonly unknown[]> =>
+    engine.name === 'score-lead' ? knowLeads(auth, z.array(ScoreLeadInput).parse(inputs)) : inputs;
   const holdOf = (engine: Engine, input: unknown, options: JobOptions, workspace: WorkspaceAi): number => {
     const bound = bindTo(engine, input, workspace);
     return budgetOf(
@@ -121,17 +128,21 @@ export function createAiService({ router, providers, embedder, readWorkspaceAi }
       const errors = fieldErrors(error?.issues ?? [], '');
       throw badRequest('validation_failed', `${errors[0]?.path}: ${errors[0]?.message}`, errors);
     },
-    async prepare(auth, engine, input, options, origin) {
+    async prepare(auth, engine, asked, options, origin) {
       mustHave(auth, 'ai:run');
+      const [input] = await complete(auth, engine, [asked]);
       const workspace = await readWorkspaceAi(auth.workspaceId);
       refuseByWorkspace(engine, input, workspace);
-      return submissionOf(auth, engine, input, options, origin, holdOf(engine, input, options, workspace));
+      const hold = holdOf(engine, input, options, workspace);
+      return { ...submissionOf(auth, engine, input, options, origin, hold), asked };
     },
-    async prepareBatch(auth, engine, inputs, options, origin) {
+    async prepareBatch(auth, engine, asked, options, origin) {
       mustHave(auth, 'ai:run');
+      const inputs = await complete(auth, engine, asked);
       const workspace = await readWorkspaceAi(auth.workspaceId);
       const items = inputs.map((input) => ({ input, hold: holdOf(engine, input, options, workspace) }));
-      return { submission: submissionOf(auth, engine, null, options, origin, 0), items };
+      const submission = submissionOf(auth, engine, null, options, origin, 0);
+      return { submission: { ...submission, asked: [engine.name, asked] }, items };
     },
     async prepareEmbeddings(auth, input, origin) {
       mustHave(auth, 'ai:run');

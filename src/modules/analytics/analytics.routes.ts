@@ -4,6 +4,7 @@ import {
   AiQuery,
   AiView,
   DashboardView,
+  MessagesView,
   DealsQuery,
   DealsView,
   PeriodQuery,
@@ -11,7 +12,13 @@ import {
   TimeseriesQuery,
   TimeseriesView,
 } from '#src/modules/analytics/analytics.schemas.ts';
-import { readAi, readDashboard, readTeam, readTimeseries } from '#src/modules/analytics/analytics.service.ts';
+import {
+  readAi,
+  readDashboard,
+  readMessages,
+  readTeam,
+  readTimeseries,
+} from '#src/modules/analytics/analytics.service.ts';
 import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
 import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -54,6 +61,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
       handler: (request) => readAi(rt, authOf(request), request.query),
     });
 
+    app.get('/api/analytics/messages', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'Messages written and answered: in all, by who looks after the contacts, and by day',
+        querystring: PeriodQuery,
+        response: { 200: MessagesView },
+      },
+      handler: (request) => readMessages(rt, authOf(request), request.query),
+    });
+
     app.get('/api/analytics/deals', {
       config,
       schema: {
@@ -63,6 +81,8 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: DealsView },
       },
       handler: (request) => readDealFigures(rt, authOf(request), request.query),
+    });
+
     app.get('/api/analytics/contacts', {
       config,
       schema: {

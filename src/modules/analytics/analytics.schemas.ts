@@ -140,3 +140,26 @@ export const TeamView = z
     ),
   })
   .meta({ id: 'AnalyticsTeam' });
+
+const MessageFigures = z.object({
+  inbound: z.int(),
+  outbound: z.int(),
+  delivered: z.int(),
+  read: z.int(),
+  failed: z.int(),
+  /** Outbound messages that answered inbound ones. */
+  responses: z.int(),
+  /** From the first message that waited until it was answered, on average; null where none was. */
+  responseSeconds: z.number().nullable(),
+});
+export type MessageFigures = z.output<typeof MessageFigures>;
+export const MessagesView = z
+  .object({
+    ...reading,
+    ...period,
+    total: MessageFigures,
+    /** By who looks after the contacts; null: nobody. */
+    users: z.array(MessageFigures.extend({ userId: z.uuid().nullable() })),
+    days: z.array(MessageFigures.extend({ day: z.iso.date() })),
+  })
+  .meta({ id: 'AnalyticsMessages' });

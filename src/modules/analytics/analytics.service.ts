@@ -16,6 +16,8 @@ import type {
   AiView,
   DashboardView,
   KpiName,
+  MessageFigures,
+  MessagesView,
   PeriodKpis,
   PeriodQuery,
   TeamView,
@@ -26,6 +28,7 @@ import { METRICS, valueOf } from '#src/modules/analytics/metrics.ts';
 import { aiCalls } from '#src/modules/analytics/sources/ai-calls.query.ts';
 import { deals } from '#src/modules/analytics/sources/deals.query.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
+import { messages } from '#src/modules/analytics/sources/messages.query.ts';
 import { LATENCY_MEASURES, latencyQuantile } from '#src/modules/analytics/sources/latency.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -67,7 +70,6 @@ export async function periodOf(
   throw badRequest('validation_failed', `from ${message}.`, [{ path: 'query.from', code: 'invalid_period', message }]);
 }
 
-/** What every answer says of how it was read. */
 /** What every answer says of itself. */
 export const readingOf = ({ userId }: Whose, { timeZone, asOf }: Period) => ({
   timeZone,
@@ -225,4 +227,48 @@ export async function readTeam(
   }));
   data.sort((a, b) => b.jobsCompleted - a.jobsCompleted);
   return { ...readingOf(whose, period), ...spanOf(period), data };
+}
+
+function messageFiguresOf(amounts: readonly number[]): MessageFigures {
+  const responses = valueOf('messages.responses', amounts);
+  return {
+    inbound: valueOf('messages.inbound', amounts),
+    outbound: valueOf('messages.outbound', amounts),
+    delivered: valueOf('messages.delivered', amounts),
+    read: valueOf('messages.read', amounts),
+    failed: valueOf('messages.failed', amounts),
+    responses,
+    responseSeconds: responses === 0 ? null : valueOf('messages.responseSeconds', amounts) / responses,
+  };
+}
+
+/** Whose messages a caller may see figures of: everybody's, or those of the contacts they look after. */
+export const whoseMessagesOf = (auth: Auth): Whose => ({
+  workspaceId: auth.workspaceId,
+  userId: may(auth, 'usage:all') && may({ ...auth, scopes: null }, 'contacts:all') ? undefined : auth.userId,
+});
+
+/** How much was written and answered: in all, by who looks after the contacts, and by day. */
+export async function readMessages(
+  { pool }: Reader,
+  auth: Auth,
+  asked: z.output<typeof PeriodQuery>,
+): Promise<z.input<typeof MessagesView>> {
+  const whose = whoseMessagesOf(auth);
+  const period = await periodOf({ pool }, auth.workspaceId, asked);
+  const [users, days] = await Promise.all([
+    readSums(pool, whose, messages, 'user', period),
+    readSums(pool, whose, messages, 'day', period),
+  ]);
+  const all = addSums(
+    users.map(({ amounts }) => amounts),
+    messages.measures.length,
+  );
+  return {
+    ...readingOf(whose, period),
+    ...spanOf(period),
+    total: messageFiguresOf(all),
+    users: users.map(({ key, amounts }) => ({ userId: key === '' ? null : key, ...messageFiguresOf(amounts) })),
+    days: days.map(({ key, amounts }) => ({ day: key, ...messageFiguresOf(amounts) })),
+  };
 }

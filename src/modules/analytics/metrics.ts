@@ -3,6 +3,7 @@ import { deals } from '#src/modules/analytics/sources/deals.query.ts';
 import { contacts } from '#src/modules/analytics/sources/contacts.query.ts';
 import type { FactSource } from '#src/modules/analytics/sources/define.ts';
 import { jobs } from '#src/modules/analytics/sources/jobs.query.ts';
+import { messages } from '#src/modules/analytics/sources/messages.query.ts';
 
 const NANO = 1e9;
 const MICRO = 1e6;
@@ -39,6 +40,13 @@ export const METRICS = {
   'ai.costUsd': metric(aiCalls, 'costNano', NANO),
   'ai.ownKeyCostUsd': metric(aiCalls, 'ownKeyCostNano', NANO),
   'ai.credits': metric(aiCalls, 'microCredits', MICRO),
+  'messages.inbound': metric(messages, 'inbound'),
+  'messages.outbound': metric(messages, 'outbound'),
+  'messages.delivered': metric(messages, 'delivered'),
+  'messages.read': metric(messages, 'read'),
+  'messages.failed': metric(messages, 'failed'),
+  'messages.responses': metric(messages, 'responses'),
+  'messages.responseSeconds': metric(messages, 'responseSeconds'),
   'deals.created': metric(deals, 'created'),
   'deals.won': metric(deals, 'won'),
   'deals.lost': metric(deals, 'lost'),

@@ -15,6 +15,8 @@ export const retentions = (usageKeepMonths: number): Retention[] => [
   { table: 'outbox_event', keepDays: 30 },
   { table: 'webhook_delivery', keepDays: 30 },
   { table: 'ai_usage_log', keepMonths: usageKeepMonths },
+  // Longer than any workspace may ask for; what each keeps is purged by itself (src/modules/messages/purge.query.ts).
+  { table: 'message', keepMonths: 122 },
 ];
 
 /** The first moment of the UTC month that is `offset` months from `now`'s. */

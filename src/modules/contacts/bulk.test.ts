@@ -76,7 +76,7 @@ describe('one change of many contacts', () => {
     expect(await done({ action: 'unarchive', filter: everyone })).toMatchObject({
       counts: { changed: 2, unchanged: 1 },
     });
-    const changed = (await told('contact.updated')).map((data) => data.changed[0]);
+    const changed: string[] = (await told('contact.updated')).map((data) => data.changed[0]);
     expect(changed.toSorted()).toEqual([
       ...Array.from({ length: 4 }, () => 'isArchived'),
       ...Array.from({ length: 6 }, () => 'labels'),

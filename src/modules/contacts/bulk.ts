@@ -68,24 +68,16 @@ export async function conditionOf(em: EntityManager, selection: Selection, now: 
   return compileFilter(selection.filter, await loadFilterFields(em, selection.filter, now));
 }
 
+const PLAIN = { archive: archiveContacts, unarchive: unarchiveContacts, delete: binContacts } as const;
+
 /** @returns those that were not so already */
 async function apply(em: EntityManager, ids: readonly string[], change: ContactChange): Promise<ChangedContact[]> {
-  switch (change.action) {
-    case 'addLabels':
-      return labelContacts(em, ids, change.labelIds);
-    case 'removeLabels':
-      return unlabelContacts(em, ids, change.labelIds);
-    case 'setOwner':
-      if (change.ownerId !== null && !(await isMemberHere(em, change.ownerId)))
-        throw new AppError(409, 'owner_gone', 'Who was to look after them is no longer a member.');
-      return assignContacts(em, ids, change.ownerId);
-    case 'archive':
-      return archiveContacts(em, ids);
-    case 'unarchive':
-      return unarchiveContacts(em, ids);
-    case 'delete':
-      return binContacts(em, ids);
-  }
+  if (change.action === 'addLabels') return labelContacts(em, ids, change.labelIds);
+  if (change.action === 'removeLabels') return unlabelContacts(em, ids, change.labelIds);
+  if (change.action !== 'setOwner') return PLAIN[change.action](em, ids);
+  if (change.ownerId !== null && !(await isMemberHere(em, change.ownerId)))
+    throw new AppError(409, 'owner_gone', 'Who was to look after them is no longer a member.');
+  return assignContacts(em, ids, change.ownerId);
 }
 
 async function tell(

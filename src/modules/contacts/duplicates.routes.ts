@@ -41,7 +41,9 @@ export function duplicateRoutes({ orm }: Pick<Runtime, 'orm'>) {
           const views = new Map(rows.map((row) => [row.id, presentContact(row)]));
           const data = pairs.flatMap((pair) => {
             const [first, second] = [views.get(pair.a), views.get(pair.b)];
-            return first && second ? [{ contacts: [first, second] as [ContactView, ContactView], reasons: pair.reasons }] : [];
+            return first && second
+              ? [{ contacts: [first, second] as [ContactView, ContactView], reasons: pair.reasons }]
+              : [];
           });
           const nextCursor = next && encodeCursor([next.a, next.b]);
           return { data, page: { nextCursor, hasMore: nextCursor !== null } };

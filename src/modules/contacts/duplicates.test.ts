@@ -30,7 +30,10 @@ async function person(fields: Record<string, string | null>, identities: [kind: 
     [ws(), name, phone, email, company, owner_id],
   );
   for (const [kind, value] of identities)
-    await run(`insert into contact_identity (workspace_id, id, contact_id, kind, value) values ($1, uuidv7(), $2, $3, $4)`, [ws(), id, kind, value]);
+    await run(
+      `insert into contact_identity (workspace_id, id, contact_id, kind, value) values ($1, uuidv7(), $2, $3, $4)`,
+      [ws(), id, kind, value],
+    );
   return id;
 }
 
@@ -40,7 +43,8 @@ interface Page {
 }
 const page = async (query = '', headers: Record<string, string> = ana.headers): Promise<Page> =>
   (await test.app.inject({ method: 'GET', url: `/api/contacts/duplicates${query}`, headers })).json();
-const pairsOf = ({ data }: Page) => data.map(({ contacts, reasons }) => [contacts.map(({ id }) => id), reasons.toSorted()]);
+const pairsOf = ({ data }: Page) =>
+  data.map(({ contacts, reasons }) => [contacts.map(({ id }) => id), reasons.toSorted()]);
 
 describe('contacts that may be one', () => {
   it('are found by either form of a phone, an address in any case, and names that are spelt alike', async () => {
@@ -76,16 +80,28 @@ describe('contacts that may be one', () => {
       all.push(...pairsOf(got));
       cursor = got.page.nextCursor === null ? '' : `&cursor=${got.page.nextCursor}`;
     } while (cursor !== '');
-    const expected = ids.flatMap((a, at) => ids.slice(at + 1).map((b) => [[a, b], ['email', 'name_and_company']]));
+    const expected = ids.flatMap((a, at) =>
+      ids.slice(at + 1).map((b) => [
+        [a, b],
+        ['email', 'name_and_company'],
+      ]),
+    );
     expect(all).toEqual(expected);
-    const wrong = await test.app.inject({ method: 'GET', url: '/api/contacts/duplicates?cursor=x', headers: ana.headers });
+    const wrong = await test.app.inject({
+      method: 'GET',
+      url: '/api/contacts/duplicates?cursor=x',
+      headers: ana.headers,
+    });
     expect(wrong.statusCode).toBe(400);
   });
 
   it('are only one’s own for a member who sees their own alone', async () => {
     const someone = await aUser(test.rt);
     await aMember(test.rt, ws(), someone.user.id, 'member');
-    await run(`update member set denies = '{contacts:all}' where workspace_id = $1 and user_id = $2`, [ws(), someone.user.id]);
+    await run(`update member set denies = '{contacts:all}' where workspace_id = $1 and user_id = $2`, [
+      ws(),
+      someone.user.id,
+    ]);
     const own = { email: 'a@x.com', owner_id: someone.user.id };
     const [a, b] = [await person({ name: 'Um', ...own }), await person({ name: 'Dois', ...own })];
     await person({ name: 'Três', email: 'a@x.com' });

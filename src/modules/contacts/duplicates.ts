@@ -16,7 +16,12 @@ interface Found {
 export async function nextPairs(
   em: EntityManager,
   start: { a: string; b: string },
-  { limit, ownerId, scan = SCAN, maxScan = MAX_SCAN }: { limit: number; ownerId: string | null; scan?: number; maxScan?: number },
+  {
+    limit,
+    ownerId,
+    scan = SCAN,
+    maxScan = MAX_SCAN,
+  }: { limit: number; ownerId: string | null; scan?: number; maxScan?: number },
 ): Promise<Found> {
   const pairs: DuplicatePair[] = [];
   let after = start;

@@ -48,7 +48,7 @@ type MergedColumn = (typeof MERGED_COLUMNS)[number];
 export type MergedValues = Pick<ContactImage, MergedColumn>;
 
 /** What a person would notice; the rest goes on by itself and keeps what it came to. */
-const BY_HAND: readonly MergedColumn[] = [...CHOSEN_FIELDS.map((field) => CHOSEN[field]), 'consent'];
+const BY_HAND = new Set<MergedColumn>([...CHOSEN_FIELDS.map((field) => CHOSEN[field]), 'consent']);
 
 /** Whose value to take: the contact's with that id; of those not named, the winner's, or else the first there is. */
 export interface MergeChoices {
@@ -112,10 +112,10 @@ export function unmergeValues(
 ): { values: MergedValues; changed: string[] } {
   const changed: string[] = [];
   const values: MergedValues = { ...now, custom_fields: { ...now.custom_fields } };
-  const restore = <Column extends MergedColumn>(column: Column): void => {
+  const restore = (column: MergedColumn): void => {
     if (before[column] === after[column]) return;
-    if (now[column] === after[column]) values[column] = before[column];
-    else if (BY_HAND.includes(column)) changed.push(column === 'owner_id' ? 'ownerId' : column);
+    if (now[column] === after[column]) Object.assign(values, { [column]: before[column] });
+    else if (BY_HAND.has(column)) changed.push(column === 'owner_id' ? 'ownerId' : column);
   };
   for (const column of MERGED_COLUMNS) if (column !== 'custom_fields') restore(column);
   for (const key of new Set([...Object.keys(before.custom_fields), ...Object.keys(after.custom_fields)])) {

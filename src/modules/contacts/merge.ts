@@ -49,9 +49,10 @@ export interface Merged {
   loserIds: string[];
 }
 
+const wrong = (path: string, message: string) =>
+  badRequest('validation_failed', `${path}: ${message}`, [{ path, code: 'custom', message }]);
+
 function checkMerge({ winnerId, loserIds, fields, customFields }: Merge): void {
-  const wrong = (path: string, message: string) =>
-    badRequest('validation_failed', `${path}: ${message}`, [{ path, code: 'custom', message }]);
   const ids = new Set([winnerId, ...loserIds]);
   if (ids.size <= loserIds.length) throw wrong('loserIds', 'must name each contact once, and not the winner');
   for (const [place, choices] of Object.entries({ fields, customFields }))
@@ -62,7 +63,7 @@ function checkMerge({ winnerId, loserIds, fields, customFields }: Merge): void {
 
 /** Choices by the contact's id. */
 const choicesOf = ({ winnerId, fields, customFields }: Merge): MergeChoices => {
-  const named = <Choices extends Record<string, string>>(choices: Choices) =>
+  const named = (choices: Record<string, string>) =>
     Object.fromEntries(Object.entries(choices).map(([name, id]) => [name, id === 'winner' ? winnerId : id]));
   return { fields: named(fields), customFields: named(customFields) };
 };
@@ -143,18 +144,19 @@ async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): P
   return errors;
 }
 
+const changedSince = (errors?: FieldError[]) =>
+  new AppError(
+    409,
+    'merge_changed',
+    'What the merge made was changed since, so it cannot be undone.',
+    errors ? { errors } : {},
+  );
+
 /**
  * Makes several contacts again of what a merge made one: everything that it moved goes back, and what came since stays with the winner.
  * @throws AppError 409 `merge_changed` that names what was changed since, with nothing undone; 404 after 30 days
  */
 export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): Promise<Merged> {
-  const changedSince = (errors?: FieldError[]) =>
-    new AppError(
-      409,
-      'merge_changed',
-      'What the merge made was changed since, so it cannot be undone.',
-      errors ? { errors } : {},
-    );
   const undo = inWorkspaceTx(orm, auth, async (em) => {
     const merge = await lockMerge(em, id);
     if (!merge) throw notFound('The merge');

@@ -28,6 +28,8 @@ export interface Submission {
   queue: QueueName;
   band: Band;
   input: unknown;
+  /** What the client sent, where `input` was made of it; a key is for the same request again, not for the same answer. */
+  asked?: unknown;
   options: JobOptions;
   /** Micro-credits the job can cost at most. */
   hold: number;
@@ -77,7 +79,7 @@ const attemptsOf = new Map<string, number>(queues.map((queue) => [queue.name, qu
  */
 function idempotencyOf(submission: Submission) {
   if (submission.idempotencyKey === null) return null;
-  const body = JSON.stringify([submission.userId, submission.input, submission.options]);
+  const body = JSON.stringify([submission.userId, submission.asked ?? submission.input, submission.options]);
   return {
     route: `/api/ai/${submission.engine}`,
     key: submission.idempotencyKey,

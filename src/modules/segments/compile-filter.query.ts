@@ -28,8 +28,10 @@ export interface CustomField {
 export interface FilterFields {
   /** By key. */
   custom: ReadonlyMap<string, CustomField>;
-  /** Of the labels a filter names, those that there are. */
+  /** Of the labels, stages and pipelines a filter names, those that there are. */
   labels: ReadonlySet<string>;
+  stages: ReadonlySet<string>;
+  pipelines: ReadonlySet<string>;
   country: CountryCode;
   timeZone: string;
   now: Date;
@@ -113,6 +115,12 @@ export function dayBefore(now: Date, days: number, timeZone: string): string {
   return new Date(Date.parse(today) - days * DAY_MS).toISOString().slice(0, 10);
 }
 
+/** Whether a contact has a deal like this, that was not deleted. */
+const hasDeal = ({ sql, params }: Condition): Condition => ({
+  sql: `exists (select from deal d where d.workspace_id = c.workspace_id and d.contact_id = c.id and d.deleted_at is null and ${sql})`,
+  params,
+});
+
 class Compiler {
   readonly errors: FieldError[] = [];
   readonly #fields: FilterFields;
@@ -131,6 +139,12 @@ class Compiler {
     }
     if ('custom' in node) return this.#askCustom(node, path);
     if ('hasLabel' in node) return this.#askLabel(node.hasLabel, path);
+    if ('dealStage' in node) {
+      if (this.#fields.stages.has(node.dealStage))
+        return hasDeal({ sql: 'd.stage_id = ?::uuid', params: [node.dealStage] });
+      return this.#fail([...path, 'dealStage'], 'unknown_stage', `there is no stage ${node.dealStage}`);
+    }
+    if ('inPipeline' in node) return this.#askPipeline(node, path);
     const parts = childrenOf(node, path).map((child) => this.compile(child.node, child.path));
     const params = parts.flatMap((part) => part.params);
     // An unknown answer is a no: `and` and `or` keep it one in a `where`, and this turns it into a yes.
@@ -143,6 +157,16 @@ class Compiler {
     const place = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${key}`)).join('');
     this.errors.push({ path: `${this.#at}${place}`, code, message });
     return { sql: 'false', params: [] };
+  }
+
+  #askPipeline(
+    { inPipeline: id, status }: { inPipeline: string; status?: string | undefined },
+    path: NodePath,
+  ): Condition {
+    if (!this.#fields.pipelines.has(id))
+      return this.#fail([...path, 'inPipeline'], 'unknown_pipeline', `there is no pipeline ${id}`);
+    if (status === undefined) return hasDeal({ sql: 'd.pipeline_id = ?::uuid', params: [id] });
+    return hasDeal({ sql: 'd.pipeline_id = ?::uuid and d.status = ?::text', params: [id, status] });
   }
 
   #askLabel(id: string, path: NodePath): Condition {
@@ -223,7 +247,7 @@ class Compiler {
  * A filter as a condition on the table `contact` under the alias `c`, for the `where` of any statement in the transaction that loaded `fields`.
  * It holds, does not hold or is null, which in a `where` is the same. No word of the filter is in the SQL. Says nothing of contacts in the bin.
  * @param at where the filter stands in the request, for errors
- * @throws AppError 422 `unknown_reference` that names each label and field there is not (any more), and each value that does not fit its field
+ * @throws AppError 422 `unknown_reference` that names each label, stage, pipeline and field there is not (any more), and each value that does not fit its field
  */
 export function compileFilter(filter: SegmentFilter, fields: FilterFields, at = 'filter'): Condition {
   const compiler = new Compiler(fields, at);

@@ -3,12 +3,20 @@ import { DEFAULT_COUNTRY, isCountry } from '#src/modules/contacts/phone.ts';
 import type { FilterFields, CustomField } from '#src/modules/segments/compile-filter.query.ts';
 import { childrenOf, type SegmentFilter } from '#src/modules/segments/segment-filter.ts';
 
-function labelsIn(node: SegmentFilter): string[] {
-  return 'hasLabel' in node ? [node.hasLabel] : childrenOf(node, []).flatMap((child) => labelsIn(child.node));
+/** The ids of labels, stages and pipelines in a filter. */
+function idsIn(node: SegmentFilter): string[] {
+  if ('hasLabel' in node) return [node.hasLabel];
+  if ('dealStage' in node) return [node.dealStage];
+  if ('inPipeline' in node) return [node.inPipeline];
+  return childrenOf(node, []).flatMap((child) => idsIn(child.node));
 }
 
+const THERE = (table: string) => `(select coalesce(json_agg(t.id), '[]') from ${table} t where t.workspace_id = w.id
+  and t.id in (select v::uuid from json_array_elements_text(?::json) v))`;
+
 /**
- * What a filter is compiled with, of the transaction's workspace (`inWorkspaceTx`): its own fields, which of the filter's labels there are,
+ * What a filter is compiled with, of the transaction's workspace (`inWorkspaceTx`): its own fields, which of the labels, stages and pipelines it
+ * names there are,
  * its country and its day.
  * @param now what days are counted from
  */
@@ -17,21 +25,27 @@ export async function loadFilterFields(
   filter: SegmentFilter,
   now = new Date(),
 ): Promise<FilterFields> {
+  const ids = JSON.stringify([...new Set(idsIn(filter))]);
   const [row] = await em.execute<
-    { custom: [string, CustomField][]; labels: string[]; country: string; time_zone: string }[]
+    (Record<'labels' | 'stages' | 'pipelines', string[]> & {
+      custom: [string, CustomField][];
+      country: string;
+      time_zone: string;
+    })[]
   >(
     `select w.country, w.time_zone,
         (select coalesce(json_agg(json_build_array(f.key, json_build_object('kind', f.kind, 'options', f.options))), '[]')
           from contact_field f where f.workspace_id = w.id) as custom,
-        (select coalesce(json_agg(l.id), '[]') from label l where l.workspace_id = w.id
-          and l.id in (select v::uuid from json_array_elements_text(?::json) v)) as labels
+        ${THERE('label')} as labels, ${THERE('pipeline_stage')} as stages, ${THERE('pipeline')} as pipelines
       from workspace w where w.id = current_workspace()`,
-    [JSON.stringify([...new Set(labelsIn(filter))])],
+    [ids, ids, ids],
   );
   if (!row) throw new Error('A filter is compiled in a transaction of its workspace');
   return {
     custom: new Map(row.custom),
     labels: new Set(row.labels),
+    stages: new Set(row.stages),
+    pipelines: new Set(row.pipelines),
     country: isCountry(row.country) ? row.country : DEFAULT_COUNTRY,
     timeZone: row.time_zone,
     now,

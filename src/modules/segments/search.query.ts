@@ -10,15 +10,13 @@ export const COUNTED = 10_000;
 
 const instant = (sql: string) =>
   `case when isfinite(${sql}) then to_char(${sql} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') else '-infinity' end`;
-const score = 'coalesce(c.lead_score, -1)';
-const inbound = `coalesce(c.last_inbound_at, '-infinity'::timestamptz)`;
 
-/** What lists can be sorted by: an expression that an index has and that is never null, and how it stands in a cursor. */
+/** What lists can be sorted by: a column that an index has and that is never null, and how it stands in a cursor. */
 const SORTS = {
   '-createdAt': { sql: 'c.created_at', text: instant('c.created_at'), cast: 'timestamptz', direction: 'desc' },
   name: { sql: 'c.sort_name', text: 'c.sort_name', cast: 'text', direction: 'asc' },
-  '-leadScore': { sql: score, text: `${score}::text`, cast: 'int', direction: 'desc' },
-  '-lastInboundAt': { sql: inbound, text: instant(inbound), cast: 'timestamptz', direction: 'desc' },
+  '-leadScore': { sql: 'c.sort_score', text: 'c.sort_score::text', cast: 'int', direction: 'desc' },
+  '-lastInboundAt': { sql: 'c.sort_inbound', text: instant('c.sort_inbound'), cast: 'timestamptz', direction: 'desc' },
 } as const;
 export type ContactSort = keyof typeof SORTS;
 export const CONTACT_SORTS = ['-createdAt', 'name', '-leadScore', '-lastInboundAt'] as const satisfies ContactSort[];

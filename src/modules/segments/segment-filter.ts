@@ -12,7 +12,8 @@ import {
 const MAX_DEPTH = 8;
 const MAX_NODES = 100;
 
-const names = (Object.keys as (fields: typeof FIELDS) => FilterField[])(FIELDS);
+const isField = (name: string): name is FilterField => Object.hasOwn(FIELDS, name);
+const names = Object.keys(FIELDS).filter(isField);
 
 const FieldNode = z
   .strictObject({ field: z.enum(names), op: FilterOp, value: FilterValue })
@@ -23,6 +24,10 @@ const FieldNode = z
 /** What its value must be only the workspace's definition of the field says. */
 const CustomNode = z.strictObject({ custom: z.string().min(1).max(40), op: FilterOp, value: FilterValue });
 const LabelNode = z.strictObject({ hasLabel: IdText });
+/** A deal of theirs is in that stage. */
+const StageNode = z.strictObject({ dealStage: IdText });
+/** A deal of theirs is in that pipeline, in any state or one. */
+const PipelineNode = z.strictObject({ inPipeline: IdText, status: z.enum(['open', 'won', 'lost']).optional() });
 
 export type FieldNode = z.output<typeof FieldNode>;
 export type CustomNode = z.output<typeof CustomNode>;
@@ -37,7 +42,9 @@ export type SegmentFilter =
   | { not: SegmentFilter }
   | FieldNode
   | CustomNode
-  | z.output<typeof LabelNode>;
+  | z.output<typeof LabelNode>
+  | z.output<typeof StageNode>
+  | z.output<typeof PipelineNode>;
 
 const Node: z.ZodType<SegmentFilter> = z
   .lazy(() =>
@@ -48,6 +55,8 @@ const Node: z.ZodType<SegmentFilter> = z
       FieldNode,
       CustomNode,
       LabelNode,
+      StageNode,
+      PipelineNode,
     ]),
   )
   .meta({ id: 'SegmentNode' });

@@ -26,6 +26,7 @@ type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 const call = (method: Method, url: string, payload?: object, headers: Record<string, string> = ana.headers) =>
   test.app.inject({ method, url, headers, ...(payload ? { payload } : {}) });
 const run = async (sql: string, params: unknown[] = []) => (await test.rt.systemPool.query(sql, params)).rows;
+const search = (body: object) => call('POST', '/api/contacts/search', { filter: { and: [] }, limit: 1, ...body });
 const bakers = { field: 'company', op: 'eq', value: 'PADARIA' };
 
 describe('segments', () => {
@@ -74,36 +75,46 @@ describe('segments', () => {
     [{ and: [bakers, { or: [{ field: 'nome', op: 'eq', value: 'x' }] }] }, 'filter.and[1].or[0].field'],
     [{ and: [bakers, { not: { ...bakers, extra: 1 } }] }, 'filter.and[1].not.extra'],
     [{ or: [] }, 'filter.or'],
-    [{ not: { not: { not: { not: { not: { not: { not: { not: bakers } } } } } } } }, 'filter.not.not.not.not.not.not.not.not'],
+    [
+      { not: { not: { not: { not: { not: { not: { not: { not: bakers } } } } } } } },
+      'filter.not.not.not.not.not.not.not.not',
+    ],
     [{ and: Array.from({ length: 100 }, () => bakers) }, 'filter.and[99]'],
   ])('say what is wrong with %j', async (filter, path) => {
     const answer = await call('POST', '/api/segments/preview', { filter });
     expect([answer.statusCode, answer.json().errors[0].path]).toEqual([400, path]);
   });
 
-  it.each(['-createdAt', 'name', '-leadScore', '-lastInboundAt'])('are read by pages in the order of %s, each once', async (sort) => {
-    const seen: string[] = [];
-    let cursor: string | undefined;
-    do {
-      const body = { filter: { and: [] }, sort, limit: 4, ...(cursor ? { cursor } : {}) };
-      const { data, page } = (await call('POST', '/api/contacts/search', body)).json();
-      seen.push(...data.map(({ id }: { id: string }) => id));
-      cursor = page.nextCursor ?? undefined;
-    } while (cursor !== undefined);
-    const order = {
-      '-createdAt': 'created_at desc, id desc',
-      name: 'fold(name) collate "C", id',
-      '-leadScore': 'lead_score desc nulls last, id desc',
-      '-lastInboundAt': 'last_inbound_at desc nulls last, id desc',
-    }[sort];
-    const rows = await run(`select id from contact where workspace_id = $1 and deleted_at is null order by ${order}`, [ana.workspace.id]);
-    expect(seen).toEqual(rows.map(({ id }) => id));
-  });
+  it.each(['-createdAt', 'name', '-leadScore', '-lastInboundAt'])(
+    'are read by pages in the order of %s, each once',
+    async (sort) => {
+      const seen: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const body = { filter: { and: [] }, sort, limit: 4, ...(cursor ? { cursor } : {}) };
+        const { data, page } = (await call('POST', '/api/contacts/search', body)).json();
+        seen.push(...data.map(({ id }: { id: string }) => id));
+        cursor = page.nextCursor ?? undefined;
+      } while (cursor !== undefined);
+      const order = {
+        '-createdAt': 'created_at desc, id desc',
+        name: 'fold(name) collate "C", id',
+        '-leadScore': 'lead_score desc nulls last, id desc',
+        '-lastInboundAt': 'last_inbound_at desc nulls last, id desc',
+      }[sort];
+      const rows = await run(
+        `select id from contact where workspace_id = $1 and deleted_at is null order by ${order}`,
+        [ana.workspace.id],
+      );
+      expect(seen).toEqual(rows.map(({ id }) => id));
+    },
+  );
 
   it('refuse a cursor of another order, or one that is none', async () => {
-    const search = (body: object) => call('POST', '/api/contacts/search', { filter: { and: [] }, limit: 1, ...body });
     const { nextCursor } = (await search({ sort: 'name' })).json().page;
-    const forged = Buffer.from(JSON.stringify(['-createdAt', '2026-13-40T99:00:00Z', crypto.randomUUID()])).toString('base64url');
+    const forged = Buffer.from(JSON.stringify(['-createdAt', '2026-13-40T99:00:00Z', crypto.randomUUID()])).toString(
+      'base64url',
+    );
     for (const body of [{ cursor: nextCursor }, { cursor: 'x' }, { cursor: forged }])
       expect((await search(body)).statusCode).toBe(400);
   });
@@ -111,12 +122,17 @@ describe('segments', () => {
   it('show a member who sees their own alone nobody else', async () => {
     const person = await aUser(test.rt);
     await aMember(test.rt, ana.workspace.id, person.user.id, 'member');
-    await run(`update member set denies = '{contacts:all}' where user_id = $1 and workspace_id = $2`, [person.user.id, ana.workspace.id]);
+    await run(`update member set denies = '{contacts:all}' where user_id = $1 and workspace_id = $2`, [
+      person.user.id,
+      ana.workspace.id,
+    ]);
     await run(`update contact set owner_id = $1 where name = 'Pessoa 01'`, [person.user.id]);
     const headers = { ...person.headers, 'x-workspace-id': ana.workspace.id };
     const all = { filter: { and: [] } };
     expect((await call('POST', '/api/segments/preview', all, headers)).json()).toMatchObject({ count: 1 });
-    expect((await call('POST', '/api/contacts/search', all, headers)).json()).toMatchObject({ data: [{ name: 'Pessoa 01' }] });
+    expect((await call('POST', '/api/contacts/search', all, headers)).json()).toMatchObject({
+      data: [{ name: 'Pessoa 01' }],
+    });
   });
 
   it('end with a problem, not with a fault of ours, what takes too long', async () => {

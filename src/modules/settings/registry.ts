@@ -107,6 +107,18 @@ export const SETTINGS = {
     null,
     'The only providers that may see what the workspace asks; null: all. "local" is this installation itself',
   ),
+  'ai.autoSentiment': setting(
+    'workspace',
+    z.enum(['off', 'local', 'models']),
+    'local',
+    'Who reads the mood of what contacts write: the built-in rules (free), models (paid with credits) or nobody',
+  ),
+  'ai.autoScore': setting(
+    'workspace',
+    z.enum(['off', 'local', 'models']),
+    'local',
+    'Who scores leads anew when something happens with them: the built-in rules (free), models (paid with credits) or nobody',
+  ),
   'ai.providerKey.openai': secret("The workspace's own key at OpenAI; several, with commas", 'api-keys:manage'),
   'ai.providerKey.anthropic': secret("The workspace's own key at Anthropic", 'api-keys:manage'),
   'ai.providerKey.google': secret("The workspace's own key at Google", 'api-keys:manage'),

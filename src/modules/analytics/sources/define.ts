@@ -12,8 +12,7 @@ export interface FactSource<Name extends string = string, Measure extends string
   facts: string;
 }
 
-export type Dimension = 'engine' | 'provider' | 'model' | 'user' | 'pipeline' | 'currency';
-export type Dimension = 'engine' | 'provider' | 'model' | 'source' | 'user';
+export type Dimension = 'engine' | 'provider' | 'model' | 'source' | 'user' | 'pipeline' | 'currency';
 
 /** Names a source's type without widening it. */
 export const defineSource = <const Name extends string, const Measure extends string>(
