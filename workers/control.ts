@@ -1,4 +1,5 @@
 import { createSecretKey } from 'node:crypto';
+import type { Pool } from 'pg';
 import { JOB_REF_KEY } from '#queues/job-ref.ts';
 import { createProducer } from '#queues/producer.ts';
 import { ConfigError, readConfig } from '#src/config.ts';
@@ -72,6 +73,20 @@ const CONTACT_AI_EVERY_MS = 500;
 /** A retry comes so much later than planned at most. */
 const WEBHOOKS_EVERY_MS = 1000;
 
+/** Each drops some of what is past its time, as the system, and says how many. */
+const PURGES: ((pool: Pool) => Promise<number>)[] = [
+  purgeNotifications,
+  purgeReminders,
+  purgeMails,
+  purgeAccounts,
+  purgeExports,
+  purgeOperations,
+  purgeMerges,
+  purgeImports,
+  purgeContactExports,
+  (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
+];
+
 /**
  * The process of what happens by itself: it keeps Redis a true index of Postgres, hands out events and mails, reminds, and drops what is past
  * its time. Several may run: one is the relay, the others stand by for it; reminders are shared among all.
@@ -124,11 +139,9 @@ async function main(): Promise<void> {
     while (!stopping.signal.aborted && (await rotateStep(keys)) > 0);
   };
   const purgeStep = async () => {
-    const told = (await purgeNotifications(pool)) + (await purgeReminders(pool));
-    const files = (await purgeExports(pool)) + (await purgeOperations(pool)) + (await purgeMerges(pool));
-    const lists = (await purgeImports(pool)) + (await purgeContactExports(pool));
-    const old = (await purgeMails(pool)) + (await purgeMessages(pool, KEEP_MESSAGES_DAYS));
-    return told + files + lists + old + (await purgeAccounts(pool));
+    let dropped = 0;
+    for (const drop of PURGES) dropped += await drop(pool);
+    return dropped;
   };
   const purge = async () => {
     while (!stopping.signal.aborted && (await purgeStep()) > 0);

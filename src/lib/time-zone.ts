@@ -23,3 +23,8 @@ export function momentIn(text: string, timeZone: string): Date {
   const isShown = (moment: number): boolean => moment + offsetAt(moment, timeZone) === asUtc;
   return new Date(!isShown(before) && isShown(after) ? after : before);
 }
+
+/** What a zone's clocks show at a moment, to the second: `2026-12-01T09:00:00`. The inverse of `momentIn`. */
+export function wallTimeIn(moment: Date, timeZone: string): string {
+  return new Date(moment.getTime() + offsetAt(moment.getTime(), timeZone)).toISOString().slice(0, 19);
+}

@@ -35,6 +35,12 @@ const aBatch = () => ({
 });
 const someMessage = async (world: World) => ({ id: (await world.message()).id });
 const someConversation = async (world: World) => ({ id: (await world.message()).conversationId });
+const aTask = async (world: World) => ({ id: await world.create('/api/tasks', { title: 'Ligar', dueAt: inAnHour() }) });
+const aTaskReminder = async (world: World) => {
+  const { id } = await aTask(world);
+  return { id, reminderId: await world.create(`/api/tasks/${id}/reminders`, { minutesBefore: 1 }) };
+};
+const aPhone = () => `+551198${String(Math.floor(Math.random() * 1e7)).padStart(7, '0')}`;
 const aField = () => ({ key: `f${crypto.randomUUID().replaceAll('-', '')}`, name: 'Campo', kind: 'text' });
 const someContact = async (world: World) => ({
   id: await world.create('/api/contacts', { name: `${CANARY} contact` }),
@@ -239,6 +245,37 @@ export const REQUESTS: Record<string, Entry> = {
     ]),
   ),
   'GET /api/analytics/messages': nothing,
+  'GET /api/tasks': nothing,
+  'POST /api/tasks': { body: () => ({ title: 'Ligar' }) },
+  'GET /api/tasks/today': nothing,
+  'GET /api/tasks/upcoming': nothing,
+  'GET /api/tasks/:id': { params: aTask },
+  'PATCH /api/tasks/:id': { params: aTask, body: () => ({ priority: 'high' }) },
+  'DELETE /api/tasks/:id': { params: aTask },
+  'POST /api/tasks/:id/complete': { params: aTask },
+  'POST /api/tasks/:id/reopen': { params: aTask },
+  'GET /api/tasks/:id/reminders': { params: aTask },
+  'POST /api/tasks/:id/reminders': { params: aTask, body: () => ({ minutesBefore: 1 }) },
+  'GET /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
+  'PATCH /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder, body: () => ({ minutesBefore: 2 }) },
+  'DELETE /api/tasks/:id/reminders/:reminderId': { params: aTaskReminder },
+  'POST /api/contacts/:id/consent': {
+    params: someContact,
+    body: () => ({ decision: 'granted', proof: 'Formulário do site' }),
+  },
+  'POST /api/contacts/:id/opt-out': { params: someContact, body: () => ({}) },
+  'POST /api/contacts/:id/opt-in': { params: someContact, body: () => ({ proof: 'Pediu por mensagem' }) },
+  'GET /api/contacts/:id/export': { params: someContact },
+  'POST /api/contacts/:id/erasure': { params: someContact },
+  'GET /api/suppressions': nothing,
+  'POST /api/suppressions': { body: () => ({ phone: aPhone() }) },
+  'POST /api/suppressions/import': { body: () => ({ phones: [aPhone()] }) },
+  'DELETE /api/suppressions/:id': {
+    params: async (world) => ({ id: await world.create('/api/suppressions', { phone: aPhone() }) }),
+  },
+  'GET /api/privacy/requests': nothing,
+  // What makes one answers with its operation.
+  'GET /api/privacy/requests/:id/receipt': { params: () => ({ id: unlikely }), ok: [404] },
   'GET /api/pipelines': nothing,
   'POST /api/pipelines': { body: aPipeline },
   'GET /api/pipelines/:id': { params: somePipeline },

@@ -35,7 +35,9 @@ it('gives a score that is the sum of the points cut to 0…100, with its grade, 
       const sum = contributions.reduce((total, one) => total + one.points, 0);
       expect(score).toBeCloseTo(Math.min(100, Math.max(0, sum)), 6);
       expect(grade).toBe(gradeOf(score));
-      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(Object.keys(input.features ?? {}).toSorted());
+      expect(contributions.map(({ feature }) => feature).toSorted()).toEqual(
+        Object.keys(input.features ?? {}).toSorted(),
+      );
     }),
   );
 });
@@ -70,8 +72,7 @@ it.each([
 it('takes a contact, whose features are looked up, or features', () => {
   const contactId = '01900000-0000-7000-8000-000000000001';
   expect(ScoreLeadInput.safeParse({ contactId }).success).toBe(true);
-  for (const wrong of [{}, { contactId: 'x' }])
-    expect(ScoreLeadInput.safeParse(wrong).success).toBe(false);
+  for (const wrong of [{}, { contactId: 'x' }]) expect(ScoreLeadInput.safeParse(wrong).success).toBe(false);
 });
 
 it('asks for a number for each feature, in the language of their names', () => {

@@ -44,6 +44,14 @@ interface Done {
   before?: DealView;
 }
 
+/** What the audit log keeps of a deal: nothing that people wrote, for it is never changed, and they may write of people. */
+function recorded<Deal extends { title: string; lostReason?: string | null }>(
+  deal: Deal,
+): Omit<Deal, 'title' | 'lostReason'> {
+  const { title: _title, lostReason: _lostReason, ...rest } = deal;
+  return rest;
+}
+
 /** `/api/deals`. Members without `deals:all` have their own alone. */
 export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
   /** Changes a deal; under `verb` it is in the audit log. Moves between open stages are in the deal's history instead. */
@@ -59,7 +67,12 @@ export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
       const done = await work(em, auth, { id, ifMatch: ifMatchOf(request) });
       const isPlainMove = verb === 'moved' && done.before?.status === done.after.status;
       if (!isPlainMove && done.before?.version !== done.after.version)
-        await appendAudit(em, actorOf(request), { action: `deal.${verb}`, target: { type: 'deal', id }, ...done });
+        await appendAudit(em, actorOf(request), {
+          action: `deal.${verb}`,
+          target: { type: 'deal', id },
+          before: done.before && recorded(done.before),
+          after: recorded(done.after),
+        });
       return done;
     });
     reply.header('etag', etagOfDeal(after));
@@ -108,7 +121,7 @@ export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
         const deal = await inWorkspaceTx(orm, auth, async (em) => {
           const made = await addDeal(em, auth, request.body);
           const target = { type: 'deal', id: made.id };
-          await appendAudit(em, actorOf(request), { action: 'deal.created', target, after: request.body });
+          await appendAudit(em, actorOf(request), { action: 'deal.created', target, after: recorded(request.body) });
           return made;
         });
         return reply.code(201).header('etag', etagOfDeal(deal)).send(deal);
@@ -140,7 +153,11 @@ export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
         const { id } = request.params;
         return inWorkspaceTx(orm, auth, async (em) => {
           const before = await removeDeal(em, auth, { id, ifMatch: ifMatchOf(request) });
-          await appendAudit(em, actorOf(request), { action: 'deal.deleted', target: { type: 'deal', id }, before });
+          await appendAudit(em, actorOf(request), {
+            action: 'deal.deleted',
+            target: { type: 'deal', id },
+            before: recorded(before),
+          });
           return { id, deleted: true as const };
         });
       },

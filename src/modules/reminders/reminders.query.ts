@@ -96,6 +96,8 @@ export interface DueReminder {
   workspaceId: string;
   id: string;
   userId: string;
+  /** The task it was made for. */
+  taskId: string | null;
   title: string;
   note: string | null;
   remindAt: Date;
@@ -110,11 +112,25 @@ export async function takeDueReminders(tx: PoolClient, limit: number, lateAfterM
         order by remind_at limit $1 for update skip locked)
       update reminder r set status = 'sent', sent_at = now(), updated_at = now() from due
         where r.workspace_id = due.workspace_id and r.id = due.id
-      returning r.workspace_id as "workspaceId", r.id, r.user_id as "userId", r.title, r.note, r.remind_at as "remindAt",
+      returning r.workspace_id as "workspaceId", r.id, r.user_id as "userId", r.task_id as "taskId", r.title, r.note, r.remind_at as "remindAt",
         now() - r.remind_at > $2 * interval '1 millisecond' as "isLate"`,
     values: [limit, lateAfterMs],
   });
   return rows;
+}
+
+/** Tells of tasks whose reminders have come (`task.due`), in the transaction that took them. */
+export async function tellDueTasks(tx: PoolClient, due: readonly DueReminder[]): Promise<void> {
+  const ofTasks = due.filter(({ taskId }) => taskId !== null);
+  if (ofTasks.length === 0) return;
+  await tx.query({
+    name: 'reminder-tell-due-tasks',
+    text: `insert into outbox_event (workspace_id, id, type, subject_id, actor_id, data)
+      select t.workspace_id, uuidv7(), 'task.due', t.contact_id, null,
+        json_build_object('taskId', t.id, 'contactId', t.contact_id, 'dealId', t.deal_id, 'ownerId', t.assignee_id)
+      from (select distinct w, i from unnest($1::uuid[], $2::uuid[]) as n (w, i)) n join task t on t.workspace_id = n.w and t.id = n.i`,
+    values: [ofTasks.map(({ workspaceId }) => workspaceId), ofTasks.map(({ taskId }) => taskId)],
+  });
 }
 
 /** Drops reminders 90 days after they were over. @returns how many; call again while > 0 */
