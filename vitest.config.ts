@@ -6,7 +6,7 @@ const PLAIN = ['test/architecture.test.ts', 'test/scripts/**/*.test.ts'];
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    maxWorkers: 3,
     // One process runs many files and loads the platform once; each file has a database and a Redis prefix of its own.
     // What a file changes of the process (its environment, its clock, the model catalogue) it puts back.
     isolate: false,

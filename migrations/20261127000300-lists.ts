@@ -66,6 +66,6 @@ export class Lists extends Migration {
     this.addSql('alter table contact_identity drop phone_key');
     this.addSql('alter table contact drop company_key, drop email_key, drop phone_tail');
     this.addSql('drop table contact_merge, segment');
-    this.addSql('drop function phone_key, like_escape');
+    this.addSql('drop function phone_key, like_escape(text)');
   }
 }

@@ -139,10 +139,6 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(dealRoutes(rt));
   await app.register(forecastRoutes(rt));
   await app.register(activityRoutes(rt));
-  await app.register(messageRoutes(rt));
-  await app.register(conversationRoutes(rt));
-  await app.register(templateRoutes(rt));
-  await app.register(scoreRoutes(rt));
   await app.register(duplicateRoutes(rt));
   await app.register(mergeRoutes(rt));
   await app.register(contactBulkRoutes(rt));

@@ -3,6 +3,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readConfig } from '#src/config.ts';
+import { seed } from '#src/seed.ts';
 import { migrateDown, migrateUp, schemaProblems } from '#src/migrate.ts';
 import { onServer, withDatabase } from '../test/harness.ts';
 import { INHERITED } from '../test/inherited.ts';
@@ -71,27 +73,30 @@ describe('migrations', () => {
   });
 });
 
-const seed = async (password: string, how = '--seed', env: Record<string, string> = {}) => {
-  const demo = { DEMO_EMAIL: 'Demo@Example.com', DEMO_PASSWORD: password };
-  const { stdout } = await migrate(['up', how], { ...demo, ...env });
+const demo = (password: string) => ({ DEMO_EMAIL: 'Demo@Example.com', DEMO_PASSWORD: password });
+/** In a process of its own, as `npm start` does it. */
+const seedApart = async (password: string) => {
+  const { stdout } = await migrate(['up', '--seed'], demo(password));
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 };
+const seedHere = (password: string, wantsKey = false, more: Record<string, string> = {}) =>
+  seed(readConfig(env({ ...demo(password), ...more })), wantsKey);
 
 const openKeys = () => query('select id from api_key where revoked_at is null');
-const seedKey = async (kept = '') =>
-  (await seed('other-password', '--seed-key', kept === '' ? {} : { DEMO_API_KEY: kept })).apiKey;
+const seedKey = async (kept = ''): Promise<string> =>
+  (await seedHere('other-password', true, kept === '' ? {} : { DEMO_API_KEY: kept })).apiKey ?? '';
 
 describe('--seed', () => {
   it('makes the demo account once, also when two seed at once, and follows a changed password', async () => {
-    const [first, second] = await Promise.all([seed('first-password'), seed('first-password')]);
+    const [first, second] = await Promise.all([seedApart('first-password'), seedApart('first-password')]);
     expect(first).toEqual({ email: 'demo@example.com', workspaceId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
     expect(second).toEqual(first);
     const hash = () => query('select password_hash from app_user');
     const before = await hash();
     expect(before).toHaveLength(1);
-    expect(await seed('first-password')).toEqual(first);
+    expect(await seedHere('first-password')).toEqual(first);
     expect(await hash()).toEqual(before);
-    expect(await seed('other-password')).toEqual(first);
+    expect(await seedHere('other-password')).toEqual(first);
     expect(await hash()).not.toEqual(before);
     expect(await query('select name from workspace')).toEqual([{ name: 'Loja Demo' }]);
   });

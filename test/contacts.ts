@@ -4,8 +4,8 @@ import { Client } from 'pg';
 const STEP = 100_000;
 
 /**
- * Fills a workspace with contacts made in the course of two years: one name in a thousand is the same, nine in ten are not archived, a third
- * never wrote; the label `rare` is on 50 of them, `common` on every third. Each has an activity.
+ * Fills a workspace with contacts made in the course of two years: one name in a thousand is the same, ten are called Quaresma, digits of phones
+ * are spread, three in four e-mails are of one domain; nine in ten are not archived, a third never wrote; the label `rare` is on 50 of them, `common` on every third. Each has an activity.
  */
 export async function loadContacts(
   databaseUrl: string,
@@ -24,7 +24,8 @@ export async function loadContacts(
     for (let from = 0; from < count; from += STEP) {
       await client.query(
         `insert into contact (workspace_id, id, name, phone, email, company, owner_id, lead_score, consent, last_inbound_at, archived_at, created_at)
-          select $1, uuidv7(at - now()), 'Contato ' || n || ' Sobrenome' || n % 1000, '+5511' || 900000000 + n, 'p' || n || '@example.com',
+          select $1, uuidv7(at - now()), 'Contato ' || n || case when n % 1000 = 7 and n < 10000 then ' Quaresma' else ' Sobrenome' || n % 1000 end, '+55119' || lpad((n * 48271::bigint % 99999989)::text, 8, '0'),
+            'p' || n || case hashint4(n) & 3 when 0 then '@empresa' || n % 5000 || '.com.br' else '@example.com' end,
             'Empresa ' || n % 5000, case when n % 4 = 0 then $2::uuid end, nullif(hashint4(n) & 127, 127) % 101,
             (array['granted', 'granted', 'unknown', 'denied'])[1 + (hashint4(n + 1) & 3)],
             case when n % 3 > 0 then at + (now() - at) * ((hashint4(n + 2) & 1023) / 1024.0) end, case when n % 10 = 0 then now() end, at

@@ -15,6 +15,33 @@ export async function aContact({ systemPool }: Pick<Runtime, 'systemPool'>, { au
   return id;
 }
 
+/** Contacts with an open deal each, of these owners, in one stage: who asks for deals finds out of whom. */
+export async function ownedDeals(
+  client: Pick<ClientBase, 'query'>,
+  { auth }: TestUser,
+  owners: readonly string[],
+): Promise<{ pipelineId: string; stageId: string; contactIds: string[] }> {
+  const { rows } = await client.query<{ pipelineId: string; stageId: string }>(
+    `select pipeline_id as "pipelineId", id as "stageId" from pipeline_stage where workspace_id = $1 and kind = 'open' order by id limit 1`,
+    [auth.workspaceId],
+  );
+  const [stage] = rows;
+  if (!stage) throw new Error('A workspace begins with a pipeline');
+  const contactIds = owners.map(() => newId());
+  await client.query(`insert into contact (workspace_id, id, name) select $1, id, 'Bia' from unnest($2::uuid[]) id`, [
+    auth.workspaceId,
+    contactIds,
+  ]);
+  const [contactId = ''] = contactIds;
+  await fillStages(client, { workspaceId: auth.workspaceId, contactId, owners }, [[stage.stageId, owners.length]]);
+  await client.query(
+    `update deal d set contact_id = o.contact_id from unnest($2::uuid[], $3::uuid[]) o (owner_id, contact_id)
+      where d.workspace_id = $1 and d.owner_id = o.owner_id`,
+    [auth.workspaceId, owners, contactIds],
+  );
+  return { ...stage, contactIds };
+}
+
 /** What the stages of a workspace come to, as it is kept and as it is counted plainly; a line for each stage, currency and owner. */
 export async function totalsOf(
   client: Pick<ClientBase, 'query'>,

@@ -30,6 +30,19 @@ export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}):
   };
 }
 
+/** A new member of a workspace whom some permissions are denied, as requests of that workspace name them. */
+export async function aDeniedMember(rt: Runtime, workspaceId: string, denies: readonly string[]): Promise<TestUser> {
+  const person = await aUser(rt);
+  await aMember(rt, workspaceId, person.user.id, 'admin');
+  await rt.systemPool.query('update member set denies = $1 where workspace_id = $2 and user_id = $3', [
+    denies,
+    workspaceId,
+    person.user.id,
+  ]);
+  const headers = { ...person.headers, 'x-workspace-id': workspaceId };
+  return { ...person, headers };
+}
+
 /** Makes a user a member of somebody's workspace. */
 export async function aMember(rt: Runtime, workspaceId: string, userId: string, role: Role): Promise<void> {
   await inWorkspaceTx(rt.orm, { workspaceId }, (em) =>

@@ -16,7 +16,11 @@ export const upload = ({ app }: TestApp, who: TestUser, file: string | Buffer, t
 /** Does every operation that is due, as a worker would. */
 export async function doOperations({ rt }: TestApp, stopping = new AbortController().signal): Promise<void> {
   for (const { workspaceId, jobId } of await findDueOperations(rt.systemPool, 100))
-    await runOperation({ orm: rt.orm, kinds, log: rt.log, stopping }, workspaceId, jobId);
+    await runOperation(
+      { orm: rt.orm, kinds, appSecret: rt.config.APP_SECRET, log: rt.log, stopping },
+      workspaceId,
+      jobId,
+    );
 }
 
 /** A CSV of so many different people. */

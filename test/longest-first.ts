@@ -6,11 +6,14 @@ const LONG = [
   // What it starts and ends leaves compiled code for all that is started after it.
   'test/scripts/start.test.ts',
   'test/paths/crash.test.ts',
-  'test/fuzz/http.test.ts',
   'src/ai/providers/providers.test.ts',
   'test/scripts/demo.test.ts',
-  'src/migrate.test.ts',
   'test/isolation/matrix.test.ts',
+  'test/paths/webhooks.test.ts',
+  'test/paths/webhook-drill.test.ts',
+  'src/migrate.test.ts',
+  'test/paths/import.test.ts',
+  'test/fuzz/http.test.ts',
 ];
 
 /** Starts what takes long first, so that no worker is left alone with it; then as usual, by an earlier run's times or by size. */

@@ -1,14 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { Pool } from 'pg';
+import { parseProcfile } from '../scripts/lib/procfile.js';
 import { queues } from '#queues/index.ts';
 import { createTestDatabase } from '#test/harness.ts';
 import { INHERITED } from '#test/inherited.ts';
+
+const PROCFILE = parseProcfile(readFileSync(`${import.meta.dirname}/../Procfile`, 'utf8'));
 
 /** One process of the platform, as the Procfile would start it. */
 export interface Running {
@@ -147,6 +151,8 @@ export async function createInstallation(overrides: Record<string, string> = {})
     APP_SECRET: randomBytes(32).toString('base64'),
     OPS_PASSWORD: 'only-for-this-test',
     RATE_LIMIT_SCALE: '1000',
+    // A machine that stalls is no reason for a test to be answered 503.
+    MAX_EVENT_LOOP_DELAY_MS: '0',
     MAIL_DIR: mailDir,
     ...overrides,
   };
@@ -168,9 +174,9 @@ export async function createInstallation(overrides: Record<string, string> = {})
       return Object.assign(api, { url: `http://127.0.0.1:${port}` });
     },
     async startWorker(...pools) {
-      const worker = track(
-        start('worker', ['workers/index.ts', ...(pools.length ? pools : queues.map(({ name }) => name))], env),
-      );
+      const [pool, ...more] = pools.length ? pools : queues.map(({ name }) => name);
+      const [, ...args] = PROCFILE.get(pool ?? '') ?? [];
+      const worker = track(start('worker', [...args, ...more], env));
       await worker.line((line) => line['msg'] === 'Working');
       return worker;
     },

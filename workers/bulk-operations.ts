@@ -13,7 +13,7 @@ export const contract = bulkOperations;
 export async function createRun(rt: WorkerRuntime): Promise<Run> {
   const orm = openOrm(rt.config, entities, { role: 'wh_app', log: rt.log });
   anchorWith(orm, createAnchor(rt.config));
-  const operations = { orm, kinds, log: rt.log, stopping: rt.stopping };
+  const operations = { orm, kinds, appSecret: rt.config.APP_SECRET, log: rt.log, stopping: rt.stopping };
   return async ({ workspaceId, jobId }) => {
     await runOperation(operations, workspaceId, jobId);
     return null;

@@ -1,6 +1,7 @@
 import { defineConfig, MikroORM } from '@mikro-orm/postgresql';
 import type { EntitySchema } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
+import { escapeLiteral } from '#src/db/literal.ts';
 import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
 import type { Log } from '#src/lib/log.ts';
 
@@ -18,7 +19,7 @@ export function openOrm(
   entities: readonly EntitySchema[],
   { role, log }: { role?: DatabaseRole; log?: Log } = {},
 ): Orm {
-  return new MikroORM(
+  const orm = new MikroORM(
     defineConfig({
       clientUrl: config.DATABASE_URL,
       entities: [...entities],
@@ -42,4 +43,6 @@ export function openOrm(
       colors: false,
     }),
   );
+  Object.assign(orm.config.getPlatform(), { escapeLiteral });
+  return orm;
 }

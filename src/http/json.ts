@@ -51,22 +51,19 @@ const characterAt = (text: string, index: number) => String.fromCodePoint(text.c
 const toError = (error: unknown) => (error instanceof Error ? error : new Error(String(error)));
 
 /**
- * Refuses what no route can handle anywhere in a value from outside, and mends, in place, texts cut in the middle of an emoji
- * (clients shorten by UTF-16 units; Postgres refuses the half).
+ * Refuses what no route can handle anywhere in a value from outside. Half a surrogate pair (a text cut in the middle of an emoji) is none of
+ * Postgres's characters either, and what would stand in its place is not what was sent.
  * @throws AppError 400 `validation_failed` naming the place
  */
 export function makeSafe(value: unknown, path = '', depth = 0): void {
-  if (typeof value === 'string' && value.includes('\0')) {
-    throw refused(path, 'invalid_text', 'must not contain U+0000');
+  if (typeof value === 'string') {
+    if (value.includes('\0')) throw refused(path, 'invalid_text', 'must not contain U+0000');
+    if (!value.isWellFormed()) throw refused(path, 'invalid_text', 'must not contain half a surrogate pair');
   }
   if (typeof value !== 'object') return;
   if (depth >= MAX_DEPTH) throw refused(path, 'too_deep', `must not be nested deeper than ${MAX_DEPTH} levels`);
   if (Array.isArray(value)) {
-    const items: unknown[] = value;
-    items.forEach((item, index) => {
-      if (typeof item === 'string' && !item.isWellFormed()) items[index] = item.toWellFormed();
-      makeSafe(item, `${path}[${index}]`, depth + 1);
-    });
+    value.forEach((item: unknown, index) => makeSafe(item, `${path}[${index}]`, depth + 1));
     return;
   }
   if (!isRecord(value)) return;
@@ -74,7 +71,6 @@ export function makeSafe(value: unknown, path = '', depth = 0): void {
     if (key === '__proto__' || !key.isWellFormed() || key.includes('\0')) {
       throw refused(path, 'invalid_key', `must not have the key ${JSON.stringify(key.slice(0, 60))}`);
     }
-    if (typeof item === 'string' && !item.isWellFormed()) value[key] = item.toWellFormed();
     makeSafe(item, joinPath(path, key), depth + 1);
   }
 }

@@ -171,9 +171,19 @@ describe('a body', () => {
     expect((await within(`${'['.repeat(60)}${']'.repeat(60)}`)).statusCode).toBe(200);
   });
 
-  it('cut in the middle of an emoji is mended, not refused', async () => {
-    const answer = await post('/echo', '{"input":{"messages":[]},"free":["a\\ud83d",{"b":"\\ude00"}]}');
-    expect(answer.json()).toMatchObject({ body: { free: ['a\ufffd', { b: '\ufffd' }] } });
+  it('must not have half an emoji, wherever it stands', async () => {
+    for (const [free, path] of [
+      ['"\\ud800zz"', 'free'],
+      ['{"a":["b","a\\ud83d"]}', 'free.a[1]'],
+      ['[{"b":"\\ude00"}]', 'free[0].b'],
+      ['"\\ude00\\ud83d"', 'free'],
+    ])
+      expect((await within(free ?? '')).json()).toMatchObject({
+        status: 400,
+        code: 'validation_failed',
+        errors: [{ path, code: 'invalid_text' }],
+      });
+    expect((await within('["\\ud83d\\ude00"]')).json()).toMatchObject({ body: { free: ['😀'] } });
   });
 
   it('that is empty is no body, whatever its type says', async () => {

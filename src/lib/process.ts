@@ -1,9 +1,12 @@
+import { flushCompileCache } from 'node:module';
 import type { Logger } from 'pino';
 
 const FORCE_AFTER_MS = 60_000;
 
 /** Runs a process' entry point; what it throws is one clear block on stderr and exit code 1. `isKnown` errors need no stack. */
 export function runMain(main: () => Promise<void>, isKnown: (error: unknown) => boolean): void {
+  // What NODE_COMPILE_CACHE keeps is otherwise written at the end alone, and not by a process that is killed. It takes its time.
+  flushCompileCache();
   main().catch((error: unknown) => {
     const isShort = isKnown(error) || !(error instanceof Error);
     process.stderr.write(`${isShort ? String(error instanceof Error ? error.message : error) : error.stack}\n`);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { csvLine } from '#src/lib/csv.ts';
+import { csvLine, withoutGuard } from '#src/lib/csv.ts';
 import { maskText, redact } from '#src/lib/redact.ts';
 
 const CANARY = 'canary-5f1c9e';
@@ -124,6 +124,28 @@ describe('redact', () => {
 });
 
 describe('csvLine', () => {
+  it.each([
+    '=1+1',
+    '+55 11',
+    '-x',
+    '@ana',
+    "'=1",
+    "''+x",
+    'a;=1',
+    'a\n-b',
+    '  =1',
+    "D'Ávila",
+    "'Ana",
+    "O'-x",
+    '＝1',
+    'a\n\n@b',
+    "a;'=1",
+  ])('is read again as it was: %j', (text) => {
+    const cell = csvLine([text]).slice(1, -3);
+    expect(cell).not.toMatch(/^\s*[=+\-@＝＋－＠]/);
+    expect(withoutGuard(cell)).toBe(text);
+  });
+
   it('quotes every cell, and gives no spreadsheet a formula', () => {
     expect(csvLine(['a"b', 5, null, 'x,\ny'])).toBe('"a""b","5","","x,\ny"\r\n');
     for (const cell of ['=1+1', '+1', '-1', '@x', ' =1', '\ttext', '＝1+1', ' ＠x']) {

@@ -15,7 +15,7 @@ import { etagOf, ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import type { Permission } from '#src/http/permissions.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import type { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -42,7 +42,7 @@ export const ownedView = { id: z.uuid(), createdAt: z.iso.datetime(), updatedAt:
 
 /**
  * The five verbs of a plain resource, to be mounted each by its own line: `app.get('/api/labels', labels.list)`. Every change is in the
- * audit log; an own name that is taken is a 409; PATCH heeds `If-Match`.
+ * audit log, by the names of its fields; an own name that is taken is a 409; PATCH heeds `If-Match`.
  * @param entity a class whose properties begin with `owned`
  */
 export function crud<Body extends z.ZodObject, View extends z.ZodType<{ id: string }>>(
@@ -96,7 +96,7 @@ export function crud<Body extends z.ZodObject, View extends z.ZodType<{ id: stri
           const row = em.create(entity, { workspace: workspaceId, createdAt: now, updatedAt: now });
           Object.assign(row, request.body);
           await em.flush();
-          await audit(em, request, 'created', row.id, { after: request.body });
+          await audit(em, request, 'created', row.id, { after: fieldsOf(request.body) });
           return present(row);
         });
         return reply.code(201).header('etag', etagOf(made)).send(made);
@@ -115,7 +115,7 @@ export function crud<Body extends z.ZodObject, View extends z.ZodType<{ id: stri
           mustMatch(ifMatchOf(request), etagOf(before));
           Object.assign(row, request.body);
           await em.flush();
-          await audit(em, request, 'changed', row.id, { before, after: request.body });
+          await audit(em, request, 'changed', row.id, { after: fieldsOf(request.body) });
           return present(row);
         });
         return reply.header('etag', etagOf(changed)).send(changed);
@@ -128,9 +128,10 @@ export function crud<Body extends z.ZodObject, View extends z.ZodType<{ id: stri
         inTx(request, async (em) => {
           const row = await find(em, request.params.id, LockMode.PESSIMISTIC_WRITE);
           const before = present(row);
+          mustMatch(ifMatchOf(request), etagOf(before));
           em.remove(row);
           await em.flush();
-          await audit(em, request, 'deleted', row.id, { before });
+          await audit(em, request, 'deleted', row.id, {});
           return { id: row.id, deleted: true as const };
         }),
     },

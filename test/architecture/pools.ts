@@ -15,7 +15,10 @@ export interface Pools {
 /** A queue that is not everywhere is work that nobody does. */
 export function incompletePools({ listed, defined, paths, commands }: Pools): Problems {
   const running = new Set(
-    [...commands.values()].filter(([, file]) => file === 'workers/index.ts').flatMap((words) => words.slice(2)),
+    [...commands.values()]
+      .map((words) => words.filter((word) => !word.startsWith('--')))
+      .filter(([, file]) => file === 'workers/index.ts')
+      .flatMap((words) => words.slice(2)),
   );
   const names = new Set([...listed, ...defined.values(), ...running]);
   return [...names].flatMap((name) => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { isRecord } from '#src/lib/record.ts';
 import { ClientFrame } from '#src/modules/live/frames.ts';
+import { SyncItem } from '#src/modules/messages/messages.schemas.ts';
 import { fit, type Json, type Making } from '#test/fuzz/fit.ts';
 import { identify, meet, openTarget, type Target } from '#test/fuzz/http.ts';
 import { CANARY, judge } from '#test/fuzz/judge.ts';
@@ -81,6 +82,15 @@ function submission(making: Making): Json {
   return { type: 'submit', id: making.random.int(1e6), engine, input, ...(options === undefined ? {} : { options }) };
 }
 
+/** A batch of messages that fit, with some that do not. */
+function batch(making: Making): Json {
+  const post = target.operations.find(({ name }) => name === 'POST /api/messages/sync');
+  const item = z.toJSONSchema(SyncItem, { io: 'input', unrepresentable: 'any' });
+  const body = fit(post?.body, { ...making, root: post?.body ?? {} });
+  const messages = Array.from({ length: 1 + making.random.int(4) }, () => fit(item, { ...making, root: item }));
+  return { type: 'messages.sync', id: making.random.int(1e6), ...(isRecord(body) ? body : {}), messages };
+}
+
 function aFrame(random: Random): unknown {
   const making: Making = { random, words, root: SHAPE };
   const id = random.int(1e6);
@@ -88,6 +98,7 @@ function aFrame(random: Random): unknown {
   const good = random.one<unknown>(
     [4, () => fit(SHAPE, making)],
     [4, () => submission(making)],
+    [1, () => batch(making)],
     [
       2,
       () => ({

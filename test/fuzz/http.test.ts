@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fuzzHttp, openTarget, summary, type Target } from '#test/fuzz/http.ts';
 
 const SEED = Number(process.env['FUZZ_SEED'] ?? 20_261_124);
-const REQUESTS = Number(process.env['FUZZ_REQUESTS'] ?? 20_000);
+const REQUESTS = Number(process.env['FUZZ_REQUESTS'] ?? 8000);
 
 let target: Target;
 beforeAll(async () => {

@@ -28,7 +28,7 @@ const aBatch = () => ({
       clientId: crypto.randomUUID(),
       chat: { waId: '5511987654321' },
       direction: 'inbound',
-      body: 'CANARIO',
+      body: 'Oi',
       sentAt: new Date().toISOString(),
     },
   ],
@@ -219,6 +219,8 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ color: '#000000' }),
   },
   'DELETE /api/labels/:id': { params: async (world) => ({ id: await world.create('/api/labels', aLabel()) }) },
+  'POST /api/labels/bulk': { body: () => ({ labels: [aLabel()] }) },
+  'PATCH /api/labels/reorder': { body: () => ({ labelIds: [unlikely] }), ok: [404] },
   'POST /api/messages/sync': { body: () => aBatch() },
   // Names no row of theirs: the contact is nobody's.
   'GET /api/messages': { query: { contactId: unlikely }, ok: [404] },

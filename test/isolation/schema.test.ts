@@ -193,11 +193,11 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     if (name === key) return `'${workspaceId}'`;
     if (typeof allowed === 'string') return `'${allowed}'`;
     if (type === 'uuid') return 'gen_random_uuid()';
-    if (type === 'bytea') return `'\\x00'`;
-    if (type === 'json') return `'{}'`;
+    if (type === 'bytea') return `decode(repeat('00', 32), 'hex')`;
+    if (type === 'json' || type === 'jsonb') return `'{}'`;
     if (type === 'boolean') return 'true';
     if (String(type).endsWith('[]')) return `'{}'`;
-    if (/^(integer|bigint)$/.test(String(type))) return '1';
+    if (/^(smallint|integer|bigint)$/.test(String(type))) return '1';
     if (String(type).startsWith('timestamp') || type === 'date') return 'now()';
     return `'x'`;
   };

@@ -46,7 +46,7 @@ it('a provider that dies after 20 tokens: the draft is cleared, and another give
     shown = update.text;
   }
   const job = await run.result;
-  expect(cleared).toEqual([expect.stringMatching(/^palavra0 .*palavra1\d\s?$/)]);
+  expect(cleared).toEqual([expect.stringMatching(/^palavra0( palavra\d+)+\s?$/)]);
   expect(shown).toBe(ANSWER);
   expect(job).toMatchObject({
     status: 'completed',

@@ -5,15 +5,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
+import { queues } from '#queues/index.ts';
 import { INHERITED } from '#test/inherited.ts';
 import { removeDataDir } from '../../scripts/lib/throw-away.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const PARTS = ['package.json', 'package-lock.json', 'Procfile', 'scripts', 'src', 'queues', 'workers', 'migrations'];
+const PARTS = ['package.json', 'package-lock.json', 'scripts', 'src', 'queues', 'workers', 'migrations'];
 const made: string[] = [];
 afterEach(() => {
   for (const folder of made.splice(0)) removeDataDir(folder);
 });
+
+/** All pools in one process: how each is started alone, the tests of `npm start` show. */
+const PROCFILE = `release: node src/migrate.ts up
+web: node src/server.ts
+control: node workers/control.ts
+workers: node workers/index.ts ${queues.map(({ name }) => name).join(' ')}
+`;
 
 /** A checkout of its own: the demo reads the `.env` beside it. */
 function checkout(env: string): string {
@@ -24,6 +32,7 @@ function checkout(env: string): string {
     cpSync(join(ROOT, 'client', part), join(root, 'client', part), { recursive: true });
   }
   symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'));
+  writeFileSync(join(root, 'Procfile'), PROCFILE);
   writeFileSync(join(root, '.env'), env);
   return root;
 }

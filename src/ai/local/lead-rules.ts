@@ -133,6 +133,8 @@ export const LEAD_RULES: LeadRule[] = [
       'compras',
       'pedidos',
       'comprasanteriores',
+      'wondeals',
+      'negociosganhos',
     ],
     number: levelling(16, 2),
     yes: 10,
@@ -178,6 +180,9 @@ export const LEAD_RULES: LeadRule[] = [
     yes: 12,
   },
   { names: ['employees', 'companysize', 'employeecount', 'funcionarios', 'tamanhodaempresa', 'porte'], number: (value) => (value <= 0 ? 0 : Math.min(10, 3 * Math.log10(1 + value))), texts: [[/grande|large|enterprise/u, 10], [/medi|medium|mid/u, 6], [/pequen|small|micro|mei/u, 2]] }, // prettier-ignore
+  { names: ['opendeals', 'negociosabertos'], number: levelling(10, 1), yes: 5 },
+  { names: ['lostdeals', 'negociosperdidos'], number: (value) => -Math.min(9, 3 * Math.max(0, value)), yes: -3 },
+  { names: ['winchance', 'winprobability', 'dealprobability', 'chancedeganho', 'probabilidade'], number: share(10) }, // prettier-ignore
   { names: ['daysinstage', 'diasnaetapa', 'stageagedays'], number: stepped([[7, 4], [30, 0], [60, -5]], -10) }, // prettier-ignore
   { names: ['leadage', 'leadagedays', 'dayssincecreated', 'idadedolead'], number: stepped([[3, 6], [14, 3], [60, 0]], -6) }, // prettier-ignore
   { names: ['urgency', 'urgencia', 'timeline', 'prazo', 'priority', 'prioridade'], texts: [[/sem pressa|low|baixa|no rush|futur|ano que vem|next year/u, -4], [/alta|high|urgent|imediat|hoje|agora|asap|now|semana|week/u, 12], [/media|medium|mes|month/u, 5]], yes: 12 }, // prettier-ignore

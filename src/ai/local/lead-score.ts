@@ -4,7 +4,7 @@ import { INTENT_POINTS, LEAD_RULES, type LeadRule } from '#src/ai/local/lead-rul
 import { sentimentOf } from '#src/ai/local/sentiment.ts';
 import { fold } from '#src/ai/local/words.ts';
 
-export const LEAD_MODEL = 'rules-2026-11';
+export const LEAD_MODEL = 'rules-2026-11b';
 
 type Value = number | boolean | string;
 

@@ -4,7 +4,7 @@ import { handWritten, measure } from '#src/ai/pii/__fixtures__/labelled.ts';
 
 const SEED = 20251125;
 
-/** The figures of docs/privacy.md. */
+/** The figures of docs/masking.md. */
 describe('how well personal data is found', () => {
   const { positives, negatives } = generated(SEED);
   const figures = measure([...positives, ...negatives]);

@@ -106,7 +106,7 @@ it('scores a lead by points that add up', async () => {
   const points = result.contributions.reduce((sum, contribution) => sum + contribution.points, 0);
   expect(result.score).toBeCloseTo(points);
   expect(result).toMatchObject({
-    modelVersion: 'rules-2026-11',
+    modelVersion: 'rules-2026-11b',
     contributions: [{ feature: 'intent', points: 20 }, {}, {}],
   });
 });

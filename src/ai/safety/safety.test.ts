@@ -8,7 +8,7 @@ const marked = (mark: string) => lines.filter((line) => line.startsWith(`${mark}
 
 const share = (texts: string[]) => texts.filter((text) => isInjection(readInjection(text))).length / texts.length;
 
-/** The figures of docs/privacy.md. */
+/** The figures of docs/masking.md. */
 describe('orders to the model', () => {
   const [attacks, messages] = [marked('+'), marked('-')];
 

@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
+import type { DealsOf } from '#src/modules/activities/activity-sight.ts';
 import type { NewActivity } from '#src/modules/activities/activity.query.ts';
 
 export interface ActivityRow {
@@ -30,7 +31,16 @@ export async function hasContact(em: EntityManager, id: string, ownerId: string 
   return rows.length > 0;
 }
 
-/** What somebody writes down by hand. */
+/** Keeps a contact what it is until the transaction ends. @returns its id; where it was merged just now, that of the contact it went into */
+export async function keepContact(em: EntityManager, id: string): Promise<string> {
+  const [row] = await em.execute<{ merged_into: string | null }[]>(
+    'select merged_into from contact where workspace_id = current_workspace() and id = ?::uuid for key share',
+    [id],
+  );
+  return row?.merged_into ? keepContact(em, row.merged_into) : id;
+}
+
+/** Appends one thing to the timelines, as `addActivities` does many. @returns it as timelines show it */
 export async function insertActivity(em: EntityManager, one: NewActivity): Promise<ActivityRow> {
   const [row] = await em.execute<[ActivityRow]>(
     `insert into activity as a (workspace_id, id, type, contact_id, deal_id, actor_id, payload, occurred_at)
@@ -44,7 +54,7 @@ export async function insertActivity(em: EntityManager, one: NewActivity): Promi
 export interface Timeline {
   contactId: string | undefined;
   dealId: string | undefined;
-  dealsOf: 'all' | 'nobody' | { userId: string };
+  dealsOf: DealsOf;
   after: readonly [string, string] | undefined;
   limit: number;
 }

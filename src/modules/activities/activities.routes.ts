@@ -6,9 +6,10 @@ import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdText } from '#src/http/fields.ts';
-import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
-import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
-import { hasContact, insertActivity, listActivities, type Timeline } from '#src/modules/activities/activities.query.ts';
+import { PageQuery } from '#src/http/page.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
+import { hasContact, insertActivity, keepContact } from '#src/modules/activities/activities.query.ts';
+import { ActivityView, readTimeline, TimelinePage } from '#src/modules/activities/timeline.ts';
 import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -39,20 +40,6 @@ export const ActivityBody = z
   })
   .refine(namesOne, NAMES_ONE);
 export const ActivityQuery = PageQuery.extend(whom).refine(namesOne, NAMES_ONE);
-export const ActivityView = z
-  .object({
-    id: z.uuid(),
-    type: z.string(),
-    contactId: z.uuid().nullable(),
-    dealId: z.uuid().nullable(),
-    /** Null for the platform. */
-    actorId: z.uuid().nullable(),
-    payload: z.record(z.string(), z.unknown()),
-    occurredAt: z.iso.datetime(),
-  })
-  .meta({ id: 'Activity' });
-
-const Key = z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.uuid()]);
 
 /** Whom it is about, as far as the caller may see them. @throws AppError 403, 404 */
 async function subject(
@@ -69,12 +56,6 @@ async function subject(
   return { contactId: deal.contactId, dealId };
 }
 
-function dealsOf(auth: Auth): Timeline['dealsOf'] {
-  if (!may(auth, 'deals:read')) return 'nobody';
-  const userId = onlyOwner(auth, 'deals');
-  return userId === undefined ? 'all' : { userId };
-}
-
 /** `/api/activities`: what happened with a contact or a deal. What is in there stays. */
 export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
   const schema = { tags: ['activities'], security: [{ bearer: [] }] };
@@ -85,22 +66,14 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
         ...schema,
         summary: 'The timeline of a contact or a deal, the newest first',
         querystring: ActivityQuery,
-        response: { 200: pageOf(ActivityView) },
+        response: { 200: TimelinePage },
       },
       handler: async (request) => {
         const auth = authOf(request);
-        const { limit, cursor, contactId, dealId } = request.query;
+        const { contactId, dealId } = request.query;
         if (dealId !== undefined) mustHave(auth, 'deals:read');
-        const after = cursor === undefined ? undefined : decodeCursor(cursor, Key);
         await inWorkspaceTx(orm, auth, (em) => subject(em, auth, request.query));
-        const asked = { contactId, dealId, dealsOf: dealsOf(auth), after, limit: limit + 1 };
-        const rows = await listActivities(pool, auth.workspaceId, asked);
-        return toPage(
-          rows,
-          limit,
-          ({ sortKey, id }) => [sortKey, id],
-          (row) => row,
-        );
+        return readTimeline(pool, auth, { contactId, dealId }, request.query);
       },
     });
 
@@ -122,15 +95,17 @@ export function activityRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
             { path: 'occurredAt', code: 'custom', message },
           ]);
         }
-        const made = await inWorkspaceTx(orm, auth, async (em) =>
-          insertActivity(em, {
+        const made = await inWorkspaceTx(orm, auth, async (em) => {
+          const { contactId, dealId } = await subject(em, auth, request.body);
+          return insertActivity(em, {
             type,
-            ...(await subject(em, auth, request.body)),
+            contactId: contactId && (await keepContact(em, contactId)),
+            dealId,
             actorId: auth.userId,
             payload: { text, ...(durationMinutes === undefined ? {} : { durationMinutes }) },
             ...(occurredAt === undefined ? {} : { occurredAt: new Date(occurredAt) }),
-          }),
-        );
+          });
+        });
         return reply.code(201).send(made);
       },
     });

@@ -81,7 +81,7 @@ export interface AiResources {
   embedder: Embedder;
   readWorkspaceAi: ReadWorkspaceAi;
   /** Puts the features of contacts into inputs that name them. @throws AppError 404 for one the caller may not see */
-  knowLeads(auth: Auth, inputs: readonly ScoreLeadInput[]): Promise<KnownLead[]>;
+  knowLeads: (auth: Auth, inputs: readonly ScoreLeadInput[]) => Promise<KnownLead[]>;
 }
 
 /** Whether a policy can refuse a job for its text. Only then is the prompt written before the job is accepted. */

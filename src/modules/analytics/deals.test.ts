@@ -31,6 +31,9 @@ const figures = async (query = '', who = ana) =>
 const marks = () =>
   test.rt.systemPool.query('select 1 from analytics_mark where workspace_id = $1', [ana.workspace.id]);
 
+const lines = (all: object[]): string[] =>
+  all.map((one) => JSON.stringify(Object.entries(one).toSorted(([a], [b]) => (a < b ? -1 : 1)))).toSorted();
+
 describe('the figures of deals', () => {
   it('follow what is made, won, lost, changed, opened again and deleted', async () => {
     const won = await aDeal({ amountMinor: 100 });
@@ -112,6 +115,31 @@ describe('the figures of deals', () => {
     expect((await figures()).total.map((one: object) => ({ ...one, winRate: 0 }))).toEqual(
       rows.map((one) => ({ ...one, winRate: 0 })),
     );
+    const by = {
+      pipeline: [`pipeline_id::text`, `pipeline_id::text`],
+      user: [`owner_id::text`, `owner_id::text`],
+      day: [
+        `(d.created_at at time zone w.time_zone)::date::text`,
+        `(d.closed_at at time zone w.time_zone)::date::text`,
+      ],
+    } as const;
+    for (const [groupBy, [made, closed]] of Object.entries(by)) {
+      const { rows: counted } = await test.rt.systemPool.query(
+        `select key, currency, sum((what = 'created')::int)::int as created, sum((what = 'won')::int)::int as won,
+          sum((what = 'lost')::int)::int as lost, coalesce(sum(amount_minor) filter (where what = 'created'), 0)::float8 as "createdMinor",
+          coalesce(sum(amount_minor) filter (where what = 'won'), 0)::float8 as "wonMinor",
+          coalesce(sum(amount_minor) filter (where what = 'lost'), 0)::float8 as "lostMinor"
+        from (select ${made} as key, 'created' as what, d.* from deal d join workspace w on w.id = d.workspace_id
+          union all select ${closed}, d.status, d.* from deal d join workspace w on w.id = d.workspace_id where d.closed_at is not null) d
+        where workspace_id = $1 and deleted_at is null group by key, currency`,
+        [ana.workspace.id],
+      );
+      const { data } = await figures(`?groupBy=${groupBy}`);
+      expect([groupBy, lines(data.map(({ winRate: _rate, ...one }: { winRate: number }) => one))]).toEqual([
+        groupBy,
+        lines(counted),
+      ]);
+    }
     const { rows: left } = await test.rt.systemPool.query(
       `select 1 from analytics_daily where workspace_id = $1 and source = 'deals' and dimensions[2] = 'USD'`,
       [ana.workspace.id],

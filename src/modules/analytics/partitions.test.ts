@@ -76,10 +76,10 @@ it('a row of a month that nobody made goes to the default, and the lack is told 
   await watchPartitions({ ...resources(), metrics }, new Date());
   const ahead = async () =>
     Object.fromEntries((await metrics.partitionsAhead.get()).values.map(({ labels, value }) => [labels.table, value]));
-  expect(await ahead()).toEqual({ ai_usage_log: 3, outbox_event: 3, webhook_delivery: 3 });
+  expect(await ahead()).toEqual({ ai_usage_log: 3, message: 3, outbox_event: 3, webhook_delivery: 3 });
   await owner.query(`drop table ai_usage_log_${nowPlus(2)}`);
   await watchPartitions({ ...resources(), metrics }, new Date());
-  expect(await ahead()).toEqual({ ai_usage_log: 1, outbox_event: 3, webhook_delivery: 3 });
+  expect(await ahead()).toEqual({ ai_usage_log: 1, message: 3, outbox_event: 3, webhook_delivery: 3 });
   await tendPartitions(resources(), new Date());
   expect((await monthsOf('ai_usage_log')).includes(nowPlus(2))).toBe(true);
 });

@@ -46,6 +46,13 @@ export function actorOf(
   };
 }
 
+/**
+ * What of a resource was given, by the names of its fields: where people write freely, a person may be named, and what is in the log stays.
+ */
+export const fieldsOf = (body: unknown): { fields: string[] } => ({
+  fields: typeof body === 'object' && body !== null ? Object.keys(body) : [],
+});
+
 const documentOf = (value: unknown) => (value === undefined || value === null ? null : JSON.stringify(redact(value)));
 
 /**

@@ -13,6 +13,11 @@ export interface Operation<Input, State> {
   done: number;
 }
 
+/** What steps may use of the installation. */
+export interface StepResources {
+  appSecret: string;
+}
+
 /** What a step came to; all of it is committed with what the step did. */
 export interface Step<State> {
   state: State;
@@ -35,7 +40,7 @@ export interface OperationKind<Input = unknown, State = unknown> {
    * state. What it must not do again is therefore in that transaction, or nowhere.
    * @throws AppError to end the operation with that problem; anything else is tried again, five times
    */
-  step(em: EntityManager, operation: Operation<Input, State>): Promise<Step<State>>;
+  step(em: EntityManager, operation: Operation<Input, State>, resources: StepResources): Promise<Step<State>>;
   /** Told in the transaction that ends an operation before it is done; what its steps did stays. */
   cutShort?(em: EntityManager, operation: Operation<Input, State>, status: 'failed' | 'cancelled'): Promise<void>;
 }
@@ -49,7 +54,11 @@ export function defineOperation<Input, State>(kind: OperationKind<Input, State>)
   });
   return {
     ...kind,
-    step: (em, operation) => kind.step(em, typed(operation)),
-    cutShort: async (em, operation, status) => kind.cutShort?.(em, typed(operation), status),
+    step: (em, operation, resources) => kind.step(em, typed(operation), resources),
+    cutShort: async (em, operation, status) => {
+      // What an older version wrote and this one cannot read has to end all the same.
+      if (!kind.input.safeParse(operation.input).success || !kind.state.safeParse(operation.state).success) return;
+      await kind.cutShort?.(em, typed(operation), status);
+    },
   };
 }

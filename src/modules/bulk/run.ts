@@ -4,7 +4,7 @@ import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, toProblem } from '#src/errors.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
-import type { OperationKind } from '#src/modules/bulk/operation.ts';
+import type { OperationKind, StepResources } from '#src/modules/bulk/operation.ts';
 import {
   claimOperation,
   endOperation,
@@ -20,7 +20,7 @@ const TELL_EVERY_MS = 1000;
 const TRIES = 5;
 const RETRY_BASE_MS = 500;
 
-export interface OperationResources {
+export interface OperationResources extends StepResources {
   orm: Orm;
   kinds: readonly OperationKind[];
   log: Logger;
@@ -68,7 +68,7 @@ async function doStep(
     const kind = rt.kinds.find(({ name }) => name === row.kind);
     if (!kind) throw new Error(`There is no kind of operation ${row.kind}`);
     const { user_id: userId, input, state, counts, done } = row;
-    const step = await kind.step(em, { workspaceId, id, userId, input, state, counts, done });
+    const step = await kind.step(em, { workspaceId, id, userId, input, state, counts, done }, rt);
     await saveStep(em, id, step, LEASE_MS);
     if (step.isOver || isToldDue()) {
       const status = step.isOver ? 'completed' : 'active';

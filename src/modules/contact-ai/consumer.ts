@@ -16,9 +16,14 @@ import {
 const CAUSES: Partial<Record<StoredEvent['type'], ContactAiKind[]>> = {
   'message.received': ['sentiment', 'score'],
   'contact.updated': ['score'],
+  'contact.merged': ['score'],
+  'deal.created': ['score'],
+  'deal.updated': ['score'],
   'deal.moved': ['score'],
   'deal.won': ['score'],
   'deal.lost': ['score'],
+  'deal.reopened': ['score'],
+  'deal.deleted': ['score'],
 };
 
 const About = z.object({ contactId: z.uuid().nullable() });

@@ -9,6 +9,8 @@ export interface Ask {
   kind: ContactAiKind;
 }
 
+/** How long a process has for what it took. */
+export const LEASE_MINUTES = 15;
 /** A burst that does not end is looked at all the same. */
 const MOST_QUIETS = 6;
 
@@ -24,7 +26,7 @@ export async function askForAi(tx: PoolClient, asks: readonly Ask[], quietMs: nu
       select c.workspace_id, c.id, k.kind, now() + $4 * interval '1 millisecond'
       from unnest($1::uuid[], $2::uuid[], $3::text[]) as k (workspace_id, contact_id, kind)
       join contact c on c.workspace_id = k.workspace_id and c.id = k.contact_id and c.deleted_at is null
-      order by 1, 2, 3
+      order by 1, 2, 3 for key share of c
       on conflict (workspace_id, contact_id, kind) do update set
         asked_at = case when a.due_at is null then now() else a.asked_at end,
         due_at = case when a.due_at is null then excluded.due_at
@@ -50,18 +52,20 @@ export interface Start extends Ask {
 }
 
 /**
- * Takes looks that are due, as the system. One whose job is under way waits for its end; where a job was lost, or this process is before it
- * is accepted, another takes it a quarter of an hour later.
+ * Takes looks that are due, as the system. One whose job is under way waits for its end, also where its process was lost before that was noted;
+ * where the process was lost before the job was accepted, another takes it a quarter of an hour later.
  */
 export async function takeDue(systemPool: Pool, limit: number): Promise<Start[]> {
   const { rows } = await systemPool.query<Start>({
     name: 'contact-ai-take',
     text: `with due as materialized (
         select workspace_id, contact_id, kind from contact_ai
-          where due_at <= now() and (job_id is null or started_at < now() - interval '14 minutes')
+          where due_at <= now() and (job_id is null or (started_at < now() - interval '${LEASE_MINUTES - 1} minutes' and not exists (select from job j
+              where j.workspace_id = contact_ai.workspace_id and j.id = contact_ai.job_id and j.finished_at is null)))
+            and exists (select from contact c where c.workspace_id = contact_ai.workspace_id and c.id = contact_ai.contact_id and c.deleted_at is null)
           order by due_at limit $1 for update skip locked),
       taken as (
-        update contact_ai a set job_id = uuidv7(), started_at = now(), due_at = now() + interval '15 minutes' from due d
+        update contact_ai a set job_id = uuidv7(), started_at = now(), due_at = now() + interval '${LEASE_MINUTES} minutes' from due d
           where a.workspace_id = d.workspace_id and a.contact_id = d.contact_id and a.kind = d.kind
           returning a.workspace_id, a.contact_id, a.kind, a.job_id, a.due_at)
       select t.workspace_id as "workspaceId", t.contact_id as "contactId", t.kind, t.job_id as "jobId", t.due_at::text as lease,
@@ -75,18 +79,25 @@ export async function takeDue(systemPool: Pool, limit: number): Promise<Start[]>
   return rows;
 }
 
-/** Notes that a job was accepted, or that there will be none; what was asked for meanwhile stays. The job may have ended already. */
+/**
+ * Notes that a job was accepted, or that there will be none; what was asked for meanwhile stays. The job may have ended already. One about somebody
+ * who went into the bin, or is being forgotten, is cancelled, and what it was told and answered is emptied: the erasure may have passed the jobs before.
+ */
 export async function settleStarts(
   systemPool: Pool,
   starts: readonly (Start & { isAccepted: boolean })[],
 ): Promise<void> {
   await systemPool.query({
     name: 'contact-ai-settle',
-    text: `update contact_ai a set due_at = case when a.due_at = s.lease::timestamptz then null else a.due_at end,
+    text: `with s as materialized (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::boolean[])
+        as s (workspace_id, contact_id, kind, job_id, lease, is_accepted)),
+      emptied as (update job j set input = '{}', result = case when j.result is not null then '{}'::json end,
+          cancel_requested_at = case when j.finished_at is null then now() else j.cancel_requested_at end
+        from s join contact c on c.workspace_id = s.workspace_id and c.id = s.contact_id and c.deleted_at is not null and c.merged_into is null
+        where s.is_accepted and j.workspace_id = s.workspace_id and j.id = s.job_id)
+      update contact_ai a set due_at = case when a.due_at = s.lease::timestamptz then null else a.due_at end,
         job_id = case when s.is_accepted or a.job_id <> s.job_id then a.job_id end
-      from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::boolean[])
-        as s (workspace_id, contact_id, kind, job_id, lease, is_accepted)
-      where a.workspace_id = s.workspace_id and a.contact_id = s.contact_id and a.kind = s.kind`,
+      from s where a.workspace_id = s.workspace_id and a.contact_id = s.contact_id and a.kind = s.kind`,
     values: [
       starts.map(({ workspaceId }) => workspaceId),
       starts.map(({ contactId }) => contactId),

@@ -1,8 +1,9 @@
 import type { Pool } from 'pg';
-import { LeadFeatures, type KnownLead, type ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
+import type { KnownLead, LeadFeatures, ScoreLeadInput } from '#src/ai/engines/score-lead.ts';
 import { badRequest, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
 import { findLeads, type LeadRow } from '#src/modules/contact-ai/features.query.ts';
 
 const MAX_TEXT = 300;
@@ -21,6 +22,35 @@ function customOf(fields: Record<string, unknown>): LeadFeatures {
   return Object.fromEntries(usable.slice(0, MAX_CUSTOM));
 }
 
+const round = (value: number, digits: number): number => Number(value.toFixed(digits));
+
+/** How many of a currency's minor units make one, as a power of ten (ISO 4217). */
+const digitsOf = (currency: string): number =>
+  new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
+
+/** The features that come of deals. */
+export const DEAL_FEATURES: ReadonlySet<string> = new Set([
+  'open_deals',
+  'won_deals',
+  'lost_deals',
+  'deal_value',
+  'deal_stage',
+  'win_chance',
+  'days_in_stage',
+]);
+
+/** What the deals with a contact say; nothing where there are none. */
+function dealsOfLead(lead: LeadRow): LeadFeatures {
+  if (lead.openDeals + lead.wonDeals + lead.lostDeals === 0) return {};
+  const known: LeadFeatures = { open_deals: lead.openDeals, won_deals: lead.wonDeals, lost_deals: lead.lostDeals };
+  const value = (lead.openMinor ?? 0) / 10 ** digitsOf(lead.currency);
+  if (value > 0) known['deal_value'] = round(value, 2);
+  if (lead.dealStage !== null && short(lead.dealStage) !== '') known['deal_stage'] = short(lead.dealStage);
+  if (lead.winChance !== null) known['win_chance'] = round(lead.winChance / 100, 2);
+  if (lead.daysInStage !== null) known['days_in_stage'] = tenth(Math.max(0, lead.daysInStage));
+  return known;
+}
+
 /** What is known of a contact, by the names that the rules for leads know. What is not known is left out. */
 export function featuresOf(lead: LeadRow): LeadFeatures {
   const known: LeadFeatures = {
@@ -29,6 +59,7 @@ export function featuresOf(lead: LeadRow): LeadFeatures {
     messages_last_30_days: lead.inboundCount,
     company: lead.company !== null,
     email: lead.email !== null,
+    ...dealsOfLead(lead),
   };
   if (lead.quietDays !== null) known['days_since_last_inbound'] = tenth(Math.max(0, lead.quietDays));
   if (lead.position !== null && short(lead.position) !== '') known['position'] = short(lead.position);
@@ -43,7 +74,12 @@ export function createKnowLeads(pool: Pool) {
   return async (auth: Auth, inputs: readonly ScoreLeadInput[]): Promise<KnownLead[]> => {
     const ids = inputs.flatMap(({ contactId }) => contactId ?? []);
     const rows =
-      ids.length === 0 ? [] : await findLeads(pool, auth.workspaceId, ids, onlyOwner(auth, 'contacts') ?? null);
+      ids.length === 0
+        ? []
+        : await findLeads(pool, auth.workspaceId, ids, {
+            ownerId: onlyOwner(auth, 'contacts') ?? null,
+            dealsOf: dealsOf(auth),
+          });
     const leads = new Map(rows.map((row) => [row.id, row]));
     return inputs.map(({ contactId, features }) => {
       if (contactId === undefined) return { features: features ?? {} };

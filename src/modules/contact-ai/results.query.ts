@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { LEASE_MINUTES } from '#src/modules/contact-ai/contact-ai.query.ts';
 
 /** The end of a job, of whatever engine. */
 export interface EndedJob {
@@ -15,17 +16,20 @@ export interface ContactResult extends EndedJob {
 }
 
 /**
- * Has contacts wait no longer for jobs that ended.
+ * Has contacts wait no longer for jobs that ended, nor be looked at again where nobody asked since: who started the job may have been killed
+ * before it was noted (`settleStarts`).
  * @returns those jobs, and others that were asked to score a contact; erased contacts and lost results are in none of them
  */
 export async function takeEnded(tx: PoolClient, jobs: readonly EndedJob[]): Promise<ContactResult[]> {
   const { rows } = await tx.query<ContactResult>({
     name: 'contact-ai-ended',
     text: `with ended as materialized (select * from unnest($1::uuid[], $2::uuid[]) as e (workspace_id, job_id)),
-      freed as (update contact_ai a set job_id = null from ended e where a.workspace_id = e.workspace_id and a.job_id = e.job_id
+      freed as (update contact_ai a set job_id = null,
+          due_at = case when a.due_at = a.started_at + interval '${LEASE_MINUTES} minutes' then null else a.due_at end
+        from ended e where a.workspace_id = e.workspace_id and a.job_id = e.job_id
         returning a.workspace_id, a.contact_id, e.job_id)
       select e.workspace_id as "workspaceId", e.job_id as "jobId", j.engine, j.status, j.result,
-        coalesce(f.contact_id, case when j.engine = 'score-lead' then (j.input ->> 'contactId')::uuid end) as "contactId"
+        case when j.engine = 'score-lead' then (j.input ->> 'contactId')::uuid else f.contact_id end as "contactId"
       from ended e join job j on j.workspace_id = e.workspace_id and j.id = e.job_id
       left join freed f on f.workspace_id = e.workspace_id and f.job_id = e.job_id`,
     values: [jobs.map(({ workspaceId }) => workspaceId), jobs.map(({ jobId }) => jobId)],

@@ -1,11 +1,14 @@
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { notFound } from '#src/errors.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
-import { findScores } from '#src/modules/contact-ai/score.query.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
+import { DEAL_FEATURES } from '#src/modules/contact-ai/features.ts';
+import { findScores, type ScoreRow } from '#src/modules/contact-ai/score.query.ts';
 import { findContactId } from '#src/modules/messages/messages.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -31,6 +34,18 @@ const ScoreView = z
   })
   .meta({ id: 'ContactScore' });
 
+/** Components as the caller may see them: who may not be told of all deals gets what these are worth together. */
+function toldOf(auth: Auth, components: ScoreRow['components']): ScoreRow['components'] {
+  if (dealsOf(auth) === 'all') return components;
+  const ofDeals = components.filter(({ feature }) => DEAL_FEATURES.has(feature));
+  if (ofDeals.length === 0) return components;
+  const tenths = ofDeals.reduce((total, { points }) => total + Math.round(points * 10), 0);
+  const others = components.filter(({ feature }) => !DEAL_FEATURES.has(feature));
+  return [...others, { feature: 'deals', value: null, points: tenths / 10 }];
+}
+
+const atOf = (moment: Date) => new Date(moment).toISOString();
+
 /** `/api/contacts/:id/score`. */
 export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
   return async (app: App): Promise<void> => {
@@ -50,7 +65,6 @@ export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
           if (contactId === undefined) throw notFound('The contact');
           const rows = await findScores(em, contactId, SHOWN);
           const last = rows[0];
-          const atOf = (moment: Date) => new Date(moment).toISOString();
           return {
             contactId,
             score: last?.score ?? null,
@@ -58,7 +72,7 @@ export function scoreRoutes({ orm }: Pick<Runtime, 'orm'>) {
             version: last?.version ?? null,
             recommendation: last?.recommendation ?? null,
             scoredAt: last ? atOf(last.created_at) : null,
-            components: last?.components ?? [],
+            components: toldOf(auth, last?.components ?? []),
             history: rows.map(({ score, before, version, created_at: at }) => ({
               score,
               before,

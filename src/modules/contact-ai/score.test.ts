@@ -18,6 +18,14 @@ const lead = fc.record({
   quietDays: fc.option(fc.double({ min: -1, max: 5000, noNaN: true })),
   inboundCount: fc.nat({ max: 200 }),
   lastText: fc.option(fc.string({ unit: 'grapheme' })),
+  openDeals: fc.nat({ max: 200 }),
+  wonDeals: fc.nat({ max: 200 }),
+  lostDeals: fc.nat({ max: 200 }),
+  openMinor: fc.option(fc.double({ min: 0, max: 1e18, noNaN: true })),
+  currency: fc.constantFrom('BRL', 'JPY', 'KWD'),
+  dealStage: fc.option(fc.string({ unit: 'grapheme' })),
+  winChance: fc.option(fc.nat({ max: 100 })),
+  daysInStage: fc.option(fc.double({ min: -1, max: 5000, noNaN: true })),
 });
 
 it('whatever is known of a contact is an input of the engine, and the components of its score add up to it exactly', () => {

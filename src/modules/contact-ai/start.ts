@@ -45,9 +45,9 @@ function modeOf({ kind, mode }: Start): 'off' | 'local' | 'models' {
 }
 
 function workOf(start: Start, texts: ReadonlyMap<string, string[]>): { engine: Engine; input: unknown } | undefined {
-  if (start.kind === 'score') return { engine: engines['score-lead'] as Engine, input: { contactId: start.contactId } };
+  if (start.kind === 'score') return { engine: engines['score-lead'], input: { contactId: start.contactId } };
   const text = (texts.get(start.contactId) ?? []).join('\n').slice(-MAX_CHARACTERS).toWellFormed();
-  return text === '' ? undefined : { engine: engines.sentiment as Engine, input: { text } };
+  return text === '' ? undefined : { engine: engines.sentiment, input: { text } };
 }
 
 /** @returns whether the job was accepted; not where the workspace has no credits for it, or the contact is gone */
@@ -111,10 +111,16 @@ export function openContactAi({
         pool,
         starts.filter(({ kind }) => kind === 'sentiment'),
       );
-      const accepted = await Promise.all(
+      const outcomes = await Promise.allSettled(
         starts.map(async (start) => ({ ...start, isAccepted: await accept({ ai, jobs, log }, start, texts) })),
       );
-      await settleStarts(pool, accepted);
+      // Those that were accepted are noted whatever became of the others, or they would be paid for twice.
+      await settleStarts(
+        pool,
+        outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : [])),
+      );
+      const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+      if (failed) throw failed.reason;
       return starts.length;
     },
     async close(): Promise<void> {

@@ -51,6 +51,23 @@ const touch = (em: EntityManager, contactIds: readonly string[]) =>
     ? []
     : update(em, 'name = c.name', 'c.id = any(?::uuid[])', [array([...new Set(contactIds)])]);
 
+/** Of some contacts, those that would have more labels than a contact can have if they got some labels that they have not. */
+export async function findFullContacts(
+  em: EntityManager,
+  ids: readonly string[],
+  labelIds: readonly string[],
+  maxLabels: number,
+): Promise<string[]> {
+  const rows = await em.execute<{ id: string }[]>(
+    `select h.id from (select c as id, count(cl.label_id)::int as has, count(cl.label_id) filter (where cl.label_id = any(?::uuid[]))::int as given
+        from unnest(?::uuid[]) c join contact_label cl on cl.workspace_id = current_workspace() and cl.contact_id = c group by c) h,
+      (select count(*)::int as asked from label where workspace_id = current_workspace() and id = any(?::uuid[])) l
+      where l.asked > h.given and h.has + l.asked - h.given > ?`,
+    [array(labelIds), array(ids), array(labelIds), maxLabels],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Gives contacts labels, as far as these are still there. @returns those that had not all of them */
 export async function labelContacts(
   em: EntityManager,

@@ -19,13 +19,13 @@ import {
   type Selection,
 } from '#src/modules/contacts/bulk.ts';
 import { findLabelIds, isMemberHere, lastContactId } from '#src/modules/contacts/bulk.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter } from '#src/modules/segments/segment-filter.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 const whom = {
-  filter: SegmentFilter.optional(),
+  filter: AskedFilter.optional(),
   ids: z.array(IdText).min(1).max(1000).optional(),
 };
 const [labels, unlabels, owner, archive, unarchive, remove] = CHANGES;
@@ -82,12 +82,13 @@ export function contactBulkRoutes({ orm }: Pick<Runtime, 'orm'>) {
         const change = ContactChange.parse(asked);
         const selection = selectionOf(request.body);
         const onlyOwnerId = onlyOwner(auth, 'contacts');
-        const now = new Date();
+        const onlyDealsOf = onlyOwner(auth, 'deals') ?? null;
+        const now = new Date().toISOString();
         const id = newId();
         await inWorkspaceTx(orm, auth, async (em) => {
-          await conditionOf(em, selection, now);
+          await conditionOf(em, selection, { onlyDealsOf, now });
           await checkChange(em, change, onlyOwnerId);
-          const input: BulkInput = { selection, change, onlyOwnerId: onlyOwnerId ?? null, now: now.toISOString() };
+          const input: BulkInput = { selection, change, onlyOwnerId: onlyOwnerId ?? null, onlyDealsOf, now };
           const state = { after: null, upTo: (await lastContactId(em)) ?? NOBODY };
           const total = ids && { total: new Set(ids).size };
           await insertOperation(em, { id, userId: auth.userId, kind: BULK_KIND, input, state, ...total });

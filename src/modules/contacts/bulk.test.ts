@@ -2,7 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { kinds } from '#src/modules/bulk/kinds.ts';
 import type { OperationKind } from '#src/modules/bulk/operation.ts';
 import { runOperation } from '#src/modules/bulk/run.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 const MANY = 2500;
@@ -35,7 +36,11 @@ const label = async (name: string): Promise<string> =>
 /** Lets a worker do what is due. */
 async function work(id: string, using: readonly OperationKind[] = kinds, stopping = new AbortController().signal) {
   await run('update bulk_operation set due_at = now() where id = $1 and due_at is not null', [id]);
-  await runOperation({ orm: test.rt.orm, kinds: using, log: test.rt.log, stopping }, ws(), id);
+  await runOperation(
+    { orm: test.rt.orm, kinds: using, appSecret: test.config.APP_SECRET, log: test.rt.log, stopping },
+    ws(),
+    id,
+  );
   return (await call('GET', `/api/operations/${id}`)).json();
 }
 async function done(payload: object, headers?: Record<string, string>) {
@@ -112,8 +117,8 @@ describe('one change of many contacts', () => {
     // The process is gone after its second step has written all, and before that is committed.
     const dying: OperationKind[] = kinds.map((one) => ({
       ...one,
-      async step(em, operation) {
-        const step = await one.step(em, operation);
+      async step(em, operation, resources) {
+        const step = await one.step(em, operation, resources);
         steps += 1;
         if (steps === 2) throw new Error('killed');
         return step;
@@ -124,7 +129,7 @@ describe('one change of many contacts', () => {
     const stopping = new AbortController();
     const leaving: OperationKind[] = kinds.map((one) => ({
       ...one,
-      step: (em, operation) => one.step(em, operation).finally(() => stopping.abort()),
+      step: (em, operation, resources) => one.step(em, operation, resources).finally(() => stopping.abort()),
     }));
     expect(await work(id, leaving, stopping.signal)).toMatchObject({ status: 'queued', done: 2000 });
     expect(await work(id)).toMatchObject({ status: 'completed', done: MANY, counts: { changed: MANY, unchanged: 0 } });
@@ -149,7 +154,7 @@ describe('one change of many contacts', () => {
     const stopping = new AbortController();
     const once: OperationKind[] = kinds.map((one) => ({
       ...one,
-      step: (em, operation) => one.step(em, operation).finally(() => stopping.abort()),
+      step: (em, operation, resources) => one.step(em, operation, resources).finally(() => stopping.abort()),
     }));
     expect(await work(id, once, stopping.signal)).toMatchObject({ status: 'queued', done: 1000 });
     expect((await call('POST', `/api/operations/${id}/cancel`)).statusCode).toBe(202);
@@ -178,6 +183,15 @@ describe('one change of many contacts', () => {
       headers,
     );
     expect(given.json()).toMatchObject({ status: 400, errors: [{ path: 'ownerId' }] });
+  });
+
+  it('counts only their own deals for a member who sees their own alone', async () => {
+    const beto = await aDeniedMember(test.rt, ws(), ['deals:all']);
+    const { stageId } = await ownedDeals(test.rt.systemPool, ana, [ana.user.id, beto.user.id]);
+    const archive = { action: 'archive', filter: { dealStage: stageId } };
+    const asked = await call('POST', '/api/contacts/bulk', archive, beto.headers);
+    expect(await work(asked.json().operationId)).toMatchObject({ counts: { changed: 1, unchanged: 0 } });
+    expect(await done(archive)).toMatchObject({ counts: { changed: 1, unchanged: 1 } });
   });
 
   it('says what is wrong before it begins, and what went wrong on the way', async () => {

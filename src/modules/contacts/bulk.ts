@@ -9,6 +9,7 @@ import {
   archiveContacts,
   assignContacts,
   binContacts,
+  findFullContacts,
   idsCondition,
   isMemberHere,
   labelContacts,
@@ -17,6 +18,7 @@ import {
   unlabelContacts,
   type ChangedContact,
 } from '#src/modules/contacts/bulk.query.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import { compileFilter, type Condition } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
 import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
@@ -45,6 +47,8 @@ export const BulkInput = z.strictObject({
   change: ContactChange,
   /** Whose contacts alone, for those who see only their own. */
   onlyOwnerId: IdText.nullable(),
+  /** Whose deals alone count in the filter, by the same rule. Operations from before it have none. */
+  onlyDealsOf: IdText.nullable().default(null),
   /** What days of the filter are counted from: the same in every step. */
   now: z.iso.datetime(),
 });
@@ -62,10 +66,17 @@ const CHANGED = {
   unarchive: 'isArchived',
 } as const;
 
-/** The condition of a selection. @throws AppError 422 that names a label or field there is not (any more) */
-export async function conditionOf(em: EntityManager, selection: Selection, now: Date): Promise<Condition> {
+/** The condition of a selection, for whoever sees only their own deals where `onlyDealsOf` is one. @throws AppError 422 that names a label or field there is not (any more) */
+export async function conditionOf(
+  em: EntityManager,
+  selection: Selection,
+  { onlyDealsOf, now }: Pick<BulkInput, 'onlyDealsOf' | 'now'>,
+): Promise<Condition> {
   if ('ids' in selection) return idsCondition(selection.ids);
-  return compileFilter(selection.filter, await loadFilterFields(em, selection.filter, now));
+  return compileFilter(
+    selection.filter,
+    await loadFilterFields(em, selection.filter, onlyDealsOf ?? undefined, new Date(now)),
+  );
 }
 
 const PLAIN = { archive: archiveContacts, unarchive: unarchiveContacts, delete: binContacts } as const;
@@ -113,10 +124,13 @@ export const contactsBulk = defineOperation({
   state: BulkState,
   async step(em, operation) {
     const { input, state, counts, done } = operation;
-    const { selection, change, onlyOwnerId: ownerId, now } = input;
-    const where = await conditionOf(em, selection, new Date(now));
+    const { selection, change, onlyOwnerId: ownerId } = input;
+    const where = await conditionOf(em, selection, input);
     const ids = await takeContacts(em, where, { ...state, ownerId, limit: STEP });
-    const changed = ids.length === 0 ? [] : await apply(em, ids, change);
+    const full =
+      change.action === 'addLabels' ? new Set(await findFullContacts(em, ids, change.labelIds, MAX_LABELS)) : undefined;
+    const fit = full === undefined ? ids : ids.filter((id) => !full.has(id));
+    const changed = fit.length === 0 ? [] : await apply(em, fit, change);
     await tell(em, changed, change, operation);
     const isOver = ids.length < STEP;
     const seen = done + ids.length;
@@ -127,7 +141,8 @@ export const contactsBulk = defineOperation({
       done: seen,
       counts: {
         changed: (counts['changed'] ?? 0) + changed.length,
-        unchanged: (counts['unchanged'] ?? 0) + ids.length - changed.length,
+        unchanged: (counts['unchanged'] ?? 0) + fit.length - changed.length,
+        ...(full && { tooManyLabels: (counts['tooManyLabels'] ?? 0) + full.size }),
         ...missing,
       },
       isOver,

@@ -1,9 +1,19 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { FastifyRequest } from 'fastify';
 import { AppError, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { authOf } from '#src/http/auth.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import type { ContactRow } from '#src/modules/contacts/contact.row.ts';
 import { findContactRows, lockContact, winnerOf } from '#src/modules/contacts/contacts.query.ts';
+
+/**
+ * Before a route that changes what is everybody's (a label, a segment): who sees some contacts alone would change the others with it.
+ * @throws AppError 403 that names `contacts:all`
+ */
+export async function mustSeeAll(request: FastifyRequest): Promise<void> {
+  mustHave(authOf(request), 'contacts:all');
+}
 
 /**
  * The contact an id of a request leads to, through merges.

@@ -26,7 +26,8 @@ export async function labelIds(em: EntityManager, names: readonly string[]): Pro
       join label l on l.workspace_id = current_workspace() and lower(l.name) = lower(w.name) order by w.at for key share of l`,
     [wanted],
   );
-  return rows.map(({ id }) => id);
+  // One of them was deleted while it was looked for: the next look makes it.
+  return rows.length < names.length ? labelIds(em, names) : rows.map(({ id }) => id);
 }
 
 /** Gives contacts labels; those they have stay as they are. @returns the pairs that are new */

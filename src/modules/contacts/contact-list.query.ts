@@ -29,7 +29,7 @@ export type ContactKey = readonly [number | string | null, string];
 
 /** A list that is asked for. */
 export interface ContactList {
-  filters: Omit<ContactQuery, 'sort' | 'limit' | 'cursor'>;
+  filters: Omit<ContactQuery, 'sort' | 'limit' | 'cursor' | 'deleted'>;
   /** Only who this member looks after. */
   onlyOwner: string | undefined;
   sort: { name: SortName; isDescending: boolean };
@@ -69,6 +69,19 @@ export function searchConditions(q: string): Condition[] {
     });
 }
 
+/** As many digits of a phone's end as there is an index of. */
+const TAIL_DIGITS = 8;
+
+/** What of a search an index of its own answers, where trigrams are too many people's: the beginning of an e-mail, the end of a phone. */
+function keyOf(q: string): Condition | undefined {
+  const digits = q.replaceAll(/\D/g, '');
+  if (PHONE_LIKE.test(q))
+    return digits.length < TAIL_DIGITS ? undefined : condition('c.phone_tail = ?', digits.slice(-TAIL_DIGITS));
+  if (!/^\S+@\S*$/.test(q)) return undefined;
+  const email = q.toLowerCase();
+  return { sql: `c.email_key >= ? and c.email_key < ?`, values: [email, `${email}\u{10ffff}`], isIndexed: true };
+}
+
 /** Conditions that hold along the sort, so that they cost no reading on, and the others. */
 function conditionsOf({ filters, onlyOwner, sort }: ContactList): { along: Condition[]; other: Condition[] } {
   const along: Condition[] = [];
@@ -104,6 +117,15 @@ async function isFew(em: EntityManager, labelId: string): Promise<boolean> {
     [labelId],
   );
   return (rows[0]?.found ?? 0) <= FEW;
+}
+
+/** Whether there is a contact that is found by it, whatever else is asked for: pages of one list must all be found the same way. */
+async function finds(em: EntityManager, { sql, values }: Condition): Promise<boolean> {
+  const rows = await em.execute<{ finds: boolean }[]>(
+    `select exists (select from contact c where ${BASE} and ${sql}) as finds`,
+    values,
+  );
+  return rows[0]?.finds ?? false;
 }
 
 /** A statement and its parameters, for who runs it and for who asks how it would be run. */
@@ -160,7 +182,8 @@ export type ListedContact = ContactRow & { sort_key: number | string | null };
 
 /**
  * A page of contacts. Where many meet the conditions, walking along the sort's index finds a page soon; where few do, they are found by what
- * they have in common and sorted. Which is it shows a short walk, or for a label a count that ends early.
+ * they have in common and sorted. Which is it shows a short walk, or for a label a count that ends early. Of a search that begins an e-mail or
+ * ends a phone only those are found, where there are any.
  * @param ask runs a statement
  */
 export async function findContactPage(
@@ -180,6 +203,11 @@ export async function findContactPage(
         ? condition(`c.id in (select cl.contact_id ${labelled})`, labelId)
         : condition(`exists (select ${labelled} and cl.contact_id = c.id)`, labelId),
     );
+  }
+  const key = list.filters.q === undefined ? undefined : keyOf(list.filters.q);
+  if (key && (await finds(em, key))) {
+    isRare = true;
+    conditions.other.push(key);
   }
   if (conditions.other.length === 0) return ask(pageStatement(list, conditions, 'all'));
   if (!isRare) {

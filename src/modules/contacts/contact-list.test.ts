@@ -4,6 +4,7 @@ import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { loadContacts, planOf } from '#test/contacts.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { binStatement } from '#src/modules/contacts/bin.query.ts';
 import { findContactPage, type ContactList, type ListedContact } from '#src/modules/contacts/contact-list.query.ts';
 import { ContactQuery, SORTS, type ContactView } from '#src/modules/contacts/contacts.schemas.ts';
 
@@ -105,16 +106,23 @@ describe('a list of contacts', () => {
       test.app.inject({ method: 'POST', url: '/api/contacts', headers: ana.headers, payload });
     await post({ name: 'João Conceição', company: 'Padaria São Bento', phone: '11 98765-4321' });
     await post({ name: 'Joana Lima', email: 'joana@example.com' });
+    await post({ name: 'Mariana', email: 'Mariana@Example.com' });
     await post({ name: '100% Natural_Ltda', phone: '+1 212 555 2368' });
     const found: Record<string, string[]> = {
       'joao conceicao': ['João Conceição'],
       CONCEIÇÃO: ['João Conceição'],
       'são jo': ['João Conceição'],
+      'joana@example.com': ['Joana Lima'],
       jo: ['Joana Lima', 'João Conceição'],
       ao: [],
       oan: ['Joana Lima'],
-      'EXAMPLE.com': ['Joana Lima'],
+      'EXAMPLE.com': ['Joana Lima', 'Mariana'],
       '(11) 98765': ['João Conceição'],
+      '9 8765-4321': ['João Conceição'],
+      '(21) 98765-4321': [],
+      'ANA@example.com': ['Joana Lima', 'Mariana'],
+      'mariana@': ['Mariana'],
+      'riana@ex': ['Mariana'],
       '1187654321': ['João Conceição'],
       '2368': ['100% Natural_Ltda'],
       '100%': ['100% Natural_Ltda'],
@@ -205,6 +213,8 @@ describe('the plans of a list', () => {
     ...SORTS.flatMap((name) => [{ sort: name }, { sort: `-${name}` }]),
     { q: 'sobrenome777' },
     { q: 'contato', sort: 'name' },
+    { q: 'p4244@exa' },
+    { q: '9 0019-3084' },
     { label: 'rare', sort: '-leadScore' },
     {
       label: 'common',
@@ -240,6 +250,19 @@ describe('the plans of a list', () => {
     for (const plan of plans) expect(plan).not.toMatch(/Seq Scan on contact/);
     // A page begins where the last one ended, not at the beginning.
     if (Object.keys(query).join() === 'sort') expect(plans[1]).toMatch(/Index Cond: .*ROW\(/);
+    if (query['q']?.includes('@')) expect(plans[0]).toMatch(/Index Cond: .*email_key >=/);
+    if (query['q'] === '9 0019-3084') expect(plans[0]).toMatch(/Index Cond: .*phone_tail =/);
     if (query['q'] === 'sobrenome777') expect(plans[1]).toMatch(/Index Cond: .*search ~~/);
+  });
+
+  it('of the bin begins where the last page ended', async () => {
+    await inWorkspaceTx(test.rt.orm, { workspaceId: bia.workspace.id }, async (em: EntityManager) => {
+      await em.execute('set local enable_seqscan = off');
+      for (const ownerId of [undefined, bia.user.id]) {
+        const plan = await planOf(em, binStatement({ ownerId, after: [1, bia.workspace.id], limit: 26 }));
+        expect(plan).not.toMatch(/Seq Scan on contact|Sort Key: .*deleted_at/);
+        expect(plan).toMatch(/Index Scan using contact_bin[\s\S]*Index Cond: .*ROW\(/);
+      }
+    });
   });
 });

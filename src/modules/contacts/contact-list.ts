@@ -5,6 +5,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { listBin } from '#src/modules/contacts/bin.ts';
 import { findContactPage, type ListedContact } from '#src/modules/contacts/contact-list.query.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
 import { SORTS, type ContactQuery, type SortName } from '#src/modules/contacts/contacts.schemas.ts';
@@ -24,8 +25,10 @@ const KEYS: Record<SortName, z.ZodType<number | string | null>> = {
 const hashOf = (asked: object): string =>
   createHash('sha256').update(JSON.stringify(asked)).digest('base64url').slice(0, 12);
 
-/** A page of the contacts the caller may see. @throws AppError 400 for a cursor of another list */
-export async function listContacts(orm: Orm, auth: Auth, { limit, cursor, sort, ...filters }: ContactQuery) {
+/** A page of the contacts the caller may see, or of the bin. @throws AppError 400 for a cursor of another list, 403 as `listBin` */
+export async function listContacts(orm: Orm, auth: Auth, { deleted, ...query }: ContactQuery) {
+  if (deleted === 'true') return listBin(orm, auth, query);
+  const { limit, cursor, sort, ...filters } = query;
   const isDescending = sort.startsWith('-');
   const name = SORTS.find((one) => sort.endsWith(one)) ?? 'createdAt';
   const hash = hashOf([sort, Object.entries(filters).toSorted(([a], [b]) => (a < b ? -1 : 1))]);

@@ -23,13 +23,14 @@ export interface ContactRow {
   last_inbound_at: string | null;
   last_outbound_at: string | null;
   archived_at: string | null;
+  deleted_at: string | null;
 }
 
 const time = (column: string) =>
   `to_char(c.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ${column}`;
 
 /** What is read of a contact `c`. */
-export const CONTACT_COLUMNS = `c.id, ${['created_at', 'updated_at', 'last_inbound_at', 'last_outbound_at', 'archived_at'].map(time).join()},
+export const CONTACT_COLUMNS = `c.id, ${['created_at', 'updated_at', 'last_inbound_at', 'last_outbound_at', 'archived_at', 'deleted_at'].map(time).join()},
   c.version, c.name, c.phone, c.email, c.company, c.position, c.owner_id, c.source, c.custom_fields, c.lead_score, c.sentiment, c.consent,
   (select coalesce(json_agg(json_build_object('id', l.id, 'name', l.name, 'color', l.color) order by lower(l.name)), '[]')
     from contact_label cl join label l on l.workspace_id = cl.workspace_id and l.id = cl.label_id
@@ -59,4 +60,5 @@ export const presentContact = (row: ContactRow): ContactView => ({
   lastInboundAt: row.last_inbound_at,
   lastOutboundAt: row.last_outbound_at,
   archivedAt: row.archived_at,
+  deletedAt: row.deleted_at,
 });

@@ -138,7 +138,8 @@ export async function lockBinned(
 ): Promise<{ id: string; owner_id: string | null } | undefined> {
   const rows = await em.execute<{ id: string; owner_id: string | null }[]>(
     `select c.id, c.owner_id from contact c where ${OWN} and c.id = ?::uuid and c.deleted_at is not null and c.merged_into is null
-      and c.erased_at is null and (?::uuid is null or c.owner_id = ?::uuid) for update`,
+      and c.erased_at is null and (?::uuid is null or c.owner_id = ?::uuid)
+      and not exists (select from privacy_request r where workspace_id = current_workspace() and r.contact_id = c.id and r.completed_at is null) for update`,
     [id, ownerId ?? null, ownerId ?? null],
   );
   return rows[0];

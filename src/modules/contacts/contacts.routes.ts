@@ -35,7 +35,8 @@ const doerOf = (request: FastifyRequest): Doer => ({ auth: authOf(request), acto
 const withEtag = (reply: FastifyReply, view: ContactView) => reply.header('etag', contactEtag(view));
 
 /** `/api/contacts`: the people a workspace talks to. */
-export function contactRoutes({ orm }: Pick<Runtime, 'orm'>) {
+export function contactRoutes(rt: Pick<Runtime, 'orm' | 'config'>) {
+  const { orm } = rt;
   return async (app: App): Promise<void> => {
     app.get('/api/contacts', {
       config: read,
@@ -52,7 +53,7 @@ export function contactRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config: write,
       schema: { ...schema, summary: 'Make a contact', body: ContactBody, response: { 201: ContactView } },
       handler: async (request, reply) => {
-        const made = await createContact(orm, doerOf(request), request.body);
+        const made = await createContact(rt, doerOf(request), request.body);
         return withEtag(reply.code(201), made).send(made);
       },
     });
@@ -82,7 +83,7 @@ export function contactRoutes({ orm }: Pick<Runtime, 'orm'>) {
       schema: { ...schema, summary: 'Change it', params: IdParams, body: ContactPatch, response: { 200: ContactView } },
       handler: async (request, reply) => {
         const change = { patch: request.body, ifMatch: ifMatchOf(request) };
-        const changed = await changeContact(orm, doerOf(request), request.params.id, change);
+        const changed = await changeContact(rt, doerOf(request), request.params.id, change);
         return withEtag(reply, changed).send(changed);
       },
     });
@@ -91,7 +92,7 @@ export function contactRoutes({ orm }: Pick<Runtime, 'orm'>) {
       config: write,
       schema: { ...schema, summary: 'Put it into the bin', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
-        await deleteContact(orm, doerOf(request), request.params.id);
+        await deleteContact(orm, doerOf(request), request.params.id, ifMatchOf(request));
         return { id: request.params.id, deleted: true as const };
       },
     });

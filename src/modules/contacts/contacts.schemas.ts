@@ -58,6 +58,8 @@ export const ContactView = z
     lastInboundAt: z.iso.datetime().nullable(),
     lastOutboundAt: z.iso.datetime().nullable(),
     archivedAt: z.iso.datetime().nullable(),
+    /** Since when it is in the bin. */
+    deletedAt: z.iso.datetime().nullable(),
   })
   .meta({ id: 'Contact' });
 export type ContactView = z.output<typeof ContactView>;
@@ -94,6 +96,8 @@ export const ContactQuery = PageQuery.extend({
   lastInboundAfter: Moment.optional(),
   minScore: z.coerce.number().int().min(0).max(100).optional(),
   archived: z.enum(['true', 'false', 'any']).default('false'),
+  /** `true`: the bin, the last that went into it first. It has no filters and no other sort. */
+  deleted: z.enum(['true', 'false']).default('false'),
   sort: Sort.default('-createdAt'),
 });
 export type ContactQuery = z.output<typeof ContactQuery>;
@@ -110,16 +114,3 @@ export const LookupView = z
 export const LabelsBody = z.strictObject({ labels: LabelNames });
 
 export const NoteBody = z.strictObject({ text: z.string().trim().min(1).max(10_000) });
-export const ActivityView = z
-  .object({
-    id: z.uuid(),
-    type: z.string(),
-    contactId: z.uuid().nullable(),
-    dealId: z.uuid().nullable(),
-    actorId: z.uuid().nullable(),
-    payload: z.record(z.string(), z.unknown()),
-    occurredAt: z.iso.datetime(),
-  })
-  .meta({ id: 'Activity' });
-export type ActivityView = z.output<typeof ActivityView>;
-export const TimelinePage = pageOf(ActivityView);

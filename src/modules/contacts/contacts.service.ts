@@ -32,6 +32,11 @@ import { changeCustomFields, type CustomFields } from '#src/modules/contacts/cus
 import { identitiesOf } from '#src/modules/contacts/identities.ts';
 import { findContacts } from '#src/modules/contacts/identify.query.ts';
 import { isCountry, parsePhone } from '#src/modules/contacts/phone.ts';
+import { insertConsents } from '#src/modules/privacy/consent.query.ts';
+import { isSuppressed, suppressDenied } from '#src/modules/privacy/suppression.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+type Place = Pick<Runtime, 'orm' | 'config'>;
 
 /** Who does something, as a member and as the audit log names them. */
 export interface Doer {
@@ -108,10 +113,31 @@ async function phoneTaken(em: EntityManager, auth: Auth, phone: string | null) {
 export const readContact = (orm: Orm, auth: Auth, id: string): Promise<ContactView> =>
   inWorkspaceTx(orm, auth, async (em) => presentContact(await seenContact(em, auth, id)));
 
-/** @throws AppError 400 for a number, owner or custom field that is none, 409 `phone_taken` */
-export function createContact(orm: Orm, doer: Doer, body: ContactBody): Promise<ContactView> {
+const keyOf = ({ config }: Place, { workspaceId }: Auth) => ({ appSecret: config.APP_SECRET, workspaceId });
+
+/** Writes down what a new contact decided. @throws AppError 409 `suppressed` where a number that is not written to would agree without proof */
+async function decide(
+  em: EntityManager,
+  rt: Place,
+  auth: Auth,
+  { id, phone, consent }: { id: string; phone: string | null; consent: ContactBody['consent'] },
+): Promise<void> {
+  if (consent === undefined || consent === 'unknown') return;
+  const { userId: actorId } = auth;
+  const key = keyOf(rt, auth);
+  if (consent === 'granted' && phone !== null && (await isSuppressed(em, key, [phone])).size > 0)
+    throw conflict(
+      'suppressed',
+      'The number is on the list of those not written to. Make the contact without consent, and record what proves that they agreed: opt-in.',
+    );
+  await insertConsents(em, [{ contactId: id, decision: consent }], { proof: null, actorId });
+  if (consent === 'denied') await suppressDenied(em, key, [id], actorId);
+}
+
+/** @throws AppError 400 for a number, owner or custom field that is none, 409 `phone_taken`, 409 `suppressed` */
+export function createContact(rt: Place, doer: Doer, body: ContactBody): Promise<ContactView> {
   const { auth } = doer;
-  return inContactTx(orm, auth, async (em) => {
+  return inContactTx(rt.orm, auth, async (em) => {
     const ownerId = body.ownerId === undefined ? (onlyOwner(auth, 'contacts') ?? null) : body.ownerId;
     await checkOwner(em, auth, ownerId);
     const fields: ContactFields = {
@@ -127,6 +153,7 @@ export function createContact(orm: Orm, doer: Doer, body: ContactBody): Promise<
     const made = { createdBy: auth.userId, consent: body.consent ?? 'unknown' };
     if (!(await insertContact(em, id, fields, made))) throw await phoneTaken(em, auth, fields.phone);
     await nameContact(em, auth, id, fields);
+    await decide(em, rt, auth, { id, phone: fields.phone, consent: body.consent });
     const labels = (await labelIds(em, body.labels ?? [])).map((labelId) => ({ contactId: id, labelId }));
     await addLabels(em, labels, 'manual');
     await tellContact(em, doer, { id, ownerId }, { verb: 'created' });
@@ -150,13 +177,13 @@ async function nameContact(
  * @throws AppError as `createContact`, and 404, 412
  */
 export function changeContact(
-  orm: Orm,
+  rt: Place,
   doer: Doer,
   id: string,
   { patch, ifMatch }: { patch: ContactPatch; ifMatch: string | undefined },
 ): Promise<ContactView> {
   const { auth } = doer;
-  return inContactTx(orm, auth, async (em) => {
+  return inContactTx(rt.orm, auth, async (em) => {
     const row = await lockedContact(em, auth, id);
     mustMatch(ifMatch, contactEtag(row));
     if (patch.version !== undefined) mustMatch(contactEtag({ id: row.id, version: patch.version }), contactEtag(row));
@@ -176,6 +203,8 @@ export function changeContact(
     if (changed.includes('ownerId')) await checkOwner(em, auth, after.ownerId);
     await renameContact(em, auth, row.id, before, after);
     await updateContact(em, row.id, after);
+    if (changed.includes('phone') && row.consent === 'denied')
+      await suppressDenied(em, keyOf(rt, auth), [row.id], auth.userId);
     await tellContact(em, doer, { id: row.id, ownerId: after.ownerId }, { verb: 'updated', changed });
     return presentContact(await seenContact(em, auth, row.id));
   });
@@ -209,12 +238,13 @@ async function renameContact(em: EntityManager, auth: Auth, id: string, before: 
   });
 }
 
-/** Puts a contact into the bin. What leads to another contact does not take that one with it. @throws AppError 404, 409 `contact_merged` */
-export function deleteContact(orm: Orm, doer: Doer, id: string): Promise<void> {
+/** Puts a contact into the bin. What leads to another contact does not take that one with it. @throws AppError 404, 409 `contact_merged`, 412 */
+export function deleteContact(orm: Orm, doer: Doer, id: string, ifMatch: string | undefined): Promise<void> {
   const { auth } = doer;
   return inContactTx(orm, auth, async (em) => {
     const row = await lockedContact(em, auth, id);
     if (row.id !== id) throw conflict('contact_merged', `It went into another contact: ${row.id}.`);
+    mustMatch(ifMatch, contactEtag(row));
     await binContact(em, id);
     await tellContact(em, doer, { id, ownerId: row.owner_id }, { verb: 'deleted' });
   });

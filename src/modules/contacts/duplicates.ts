@@ -4,6 +4,8 @@ import { findDuplicates, scanContacts, type DuplicatePair } from '#src/modules/c
 /** Contacts looked at by one statement, and by one request: who has few duplicates gets short pages, not long waits. */
 const SCAN = 1000;
 const MAX_SCAN = 20_000;
+/** A page may be short; nobody waits longer for one than for a statement. */
+const PATIENCE_MS = 5000;
 const LAST = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 interface Found {
@@ -25,7 +27,8 @@ export async function nextPairs(
 ): Promise<Found> {
   const pairs: DuplicatePair[] = [];
   let after = start;
-  for (let seen = 0; seen < maxScan; seen += scan) {
+  const until = performance.now() + PATIENCE_MS;
+  for (let seen = 0; seen < maxScan && (seen === 0 || performance.now() < until); seen += scan) {
     const ids = await scanContacts(em, { from: after.a, ownerId, limit: scan });
     const wanted = limit - pairs.length + 1;
     pairs.push(...(await findDuplicates(em, ids, { after, ownerId, limit: wanted })));

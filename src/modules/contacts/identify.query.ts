@@ -43,13 +43,14 @@ const MAX_ROUNDS = 4;
  * @returns for each the contact's id, or null
  */
 export async function findContacts(em: EntityManager, known: readonly Known[]): Promise<(string | null)[]> {
-  const people = await readPeople(em, known);
+  const people = await readPeople(em, known, false);
   return known.map((one) => findPerson(people, one)?.id ?? null);
 }
 
 /**
  * Finds contacts by whatever is known of them, as `findContacts`, or makes them, and notes what was learnt of those found: identities, and
- * a phone, e-mail or name they had not. An identity that is another contact's stays there. Writes activities and events, but no audit.
+ * a phone, e-mail or name they had not. An identity that is another contact's stays there. Until the transaction ends those found stay what they are:
+ * nobody merges or forgets them, so that what is written of them hangs on them afterwards. Writes activities and events, but no audit.
  * A constant number of statements for all; up to 1000 at once. Two transactions that make the same contact at once end up with one.
  * @returns for each the contact; `isNew` for the first that made it
  */
@@ -60,7 +61,7 @@ export async function identifyContacts(
 ): Promise<Identified[]> {
   const made = new Set<string>();
   for (let round = 1; round <= MAX_ROUNDS; round += 1) {
-    const people = await readPeople(em, known);
+    const people = await readPeople(em, known, true);
     const { persons, identities } = settlePeople(people, known, origin.ownerId ?? null);
     const everyone = [...new Set(persons)];
     const fresh = everyone.filter(({ isNew }) => isNew);
@@ -78,28 +79,39 @@ export async function identifyContacts(
   throw new Error('Contacts were taken and released again and again while they were looked for');
 }
 
-/** The people that identities lead to, by identity. */
-async function readPeople(em: EntityManager, known: readonly Known[]): Promise<Map<PersonKey, Person>> {
+/**
+ * The people that identities lead to, by identity.
+ * @param isKept whether they stay what they are until the transaction ends: locked in the order of ids, as merges lock them
+ */
+async function readPeople(
+  em: EntityManager,
+  known: readonly Known[],
+  isKept: boolean,
+): Promise<Map<PersonKey, Person>> {
   const keys = new Map(known.flatMap(lookupsOf).map((identity) => [keyOf(identity), identity]));
   if (keys.size === 0) return new Map();
   const rows = await em.execute<
-    (Identity & { id: string; name: string; phone: string | null; email: string | null; owner_id: string | null })[]
+    (Identity &
+      Pick<Person, 'id' | 'name' | 'phone' | 'email'> & { owner_id: string | null; merged_into: string | null })[]
   >(
     `with recursive found as (
-        select i.kind, i.value, c.id, c.merged_into
+        select i.kind, i.value, c.id, c.merged_into, c.deleted_at
           from json_to_recordset(?::json) as k (kind text, value text)
           join contact_identity i on i.workspace_id = current_workspace() and i.kind = k.kind and i.value = k.value
             and i.released_at is null
           join contact c on c.workspace_id = current_workspace() and c.id = i.contact_id
         union
-        select f.kind, f.value, w.id, w.merged_into
+        select f.kind, f.value, w.id, w.merged_into, w.deleted_at
           from found f join contact w on w.workspace_id = current_workspace() and w.id = f.merged_into
       )
-      select f.kind, f.value, c.id, c.name, c.phone, c.email, c.owner_id
+      select f.kind, f.value, c.id, c.name, c.phone, c.email, c.owner_id, c.merged_into
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
-        where f.merged_into is null and c.deleted_at is null`,
+        where f.merged_into is null and f.deleted_at is null and (c.deleted_at is null or c.merged_into is not null)
+        ${isKept ? 'order by c.id for key share of c' : ''}`,
     [JSON.stringify([...keys.values()])],
   );
+  // Who was merged while their lock was waited for leads on, as the next look sees.
+  if (rows.some((row) => row.merged_into !== null)) return readPeople(em, known, isKept);
   const byId = new Map<string, Person>();
   const people = new Map<PersonKey, Person>();
   for (const { id, kind, value, name, phone, email, owner_id: ownerId } of rows) {

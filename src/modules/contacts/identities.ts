@@ -82,7 +82,7 @@ export function lookupsOf(known: Known): Identity[] {
 
 /** Who this is among people whose identities are known. */
 export function findPerson<One extends Pick<Person, 'phone'>>(
-  people: ReadonlyMap<PersonKey, One>,
+  people: Pick<ReadonlyMap<PersonKey, One>, 'get'>,
   known: Known,
 ): One | undefined {
   const phone = phoneOf(known);
@@ -101,7 +101,8 @@ export interface NewIdentity extends Identity {
 }
 
 /** Whether whoever has an identity is the person: an e-mail address alone says it only of who has no number. */
-export const isTelling = ({ kind, person }: NewIdentity): boolean => kind !== 'email' || person.phone === null;
+export const isTelling = ({ kind, person }: { kind: IdentityKind; person: Pick<Person, 'phone'> }): boolean =>
+  kind !== 'email' || person.phone === null;
 
 /**
  * Who each of these is: somebody known, somebody earlier among them, or somebody new.

@@ -103,12 +103,14 @@ export function mergeValues(
 
 /**
  * What the winner is after a merge is undone: what the merge changed is as before, what else was changed since stays.
+ * @param isDecided whether they agreed or refused since: that stays
  * @returns the values, and the names of fields somebody changed that the merge had changed too
  */
 export function unmergeValues(
   before: ContactImage,
   after: MergedValues,
   now: ContactImage,
+  isDecided: boolean,
 ): { values: MergedValues; changed: string[] } {
   const changed: string[] = [];
   const values: MergedValues = { ...now, custom_fields: { ...now.custom_fields } };
@@ -117,7 +119,8 @@ export function unmergeValues(
     if (now[column] === after[column]) Object.assign(values, { [column]: before[column] });
     else if (BY_HAND.has(column)) changed.push(column === 'owner_id' ? 'ownerId' : column);
   };
-  for (const column of MERGED_COLUMNS) if (column !== 'custom_fields') restore(column);
+  for (const column of MERGED_COLUMNS)
+    if (column !== 'custom_fields' && !(isDecided && column === 'consent')) restore(column);
   for (const key of new Set([...Object.keys(before.custom_fields), ...Object.keys(after.custom_fields)])) {
     const [was, made, is] = [before, after, now].map((image) => image.custom_fields[key]);
     if (isDeepStrictEqual(was, made)) continue;

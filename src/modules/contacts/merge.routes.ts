@@ -23,12 +23,13 @@ export const MergeView = z
 const schema = { tags: ['contacts'], security: [{ bearer: [] }] };
 
 /** `/api/contacts/merge` and its undo. */
-export function mergeRoutes({ orm }: Pick<Runtime, 'orm'>) {
+export function mergeRoutes(rt: Pick<Runtime, 'orm' | 'config'>) {
+  const { orm } = rt;
   return async (app: App): Promise<void> => {
     app.post('/api/contacts/merge', {
       config: { access: 'contacts:write' },
       schema: { ...schema, body: MergeBody, response: { 200: MergeView } },
-      handler: (request) => mergeContacts(orm, { auth: authOf(request), actor: actorOf(request) }, request.body),
+      handler: (request) => mergeContacts(rt, { auth: authOf(request), actor: actorOf(request) }, request.body),
     });
 
     app.post('/api/contacts/merges/:id/undo', {

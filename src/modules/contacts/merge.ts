@@ -16,17 +16,26 @@ import {
   type ChosenField,
   type MergeChoices,
 } from '#src/modules/contacts/merge-fields.ts';
+import { isMember } from '#src/modules/contacts/contacts.query.ts';
 import { moveBack, moveChildren, type Move } from '#src/modules/contacts/merge-moves.query.ts';
 import {
   closeLosers,
+  denyConsent,
+  followConversations,
+  hasDecidedSince,
   insertMerge,
+  joinConversations,
   lockContacts,
   lockMerge,
   markUndone,
+  partConversations,
   reopenLosers,
   saveWinner,
+  type ConversationImage,
   type MergeRow,
 } from '#src/modules/contacts/merge.query.ts';
+import { suppressDenied } from '#src/modules/privacy/suppression.ts';
+import type { Runtime } from '#src/runtime.ts';
 
 /** What is asked for: choices are ids of the contacts, or `winner`. */
 export interface Merge {
@@ -85,20 +94,31 @@ async function lockAlive(em: EntityManager, auth: Auth, ids: readonly string[]):
  * what the winner does not know it takes from them. Their ids go on to lead to it. Kept for 30 days, to be undone.
  * @throws AppError 404 for a contact the caller does not see
  */
-export async function mergeContacts(orm: Orm, { auth, actor }: Asker, merge: Merge): Promise<Merged> {
+export async function mergeContacts(
+  rt: Pick<Runtime, 'orm' | 'config'>,
+  { auth, actor }: Asker,
+  merge: Merge,
+): Promise<Merged> {
   checkMerge(merge);
   const { winnerId, loserIds } = merge;
-  return inWorkspaceTx(orm, auth, async (em) => {
+  return inWorkspaceTx(rt.orm, auth, async (em) => {
     const images = await lockAlive(em, auth, [winnerId, ...loserIds]);
     const [winner, ...losers] = images;
     if (!winner) throw notFound('The contact');
     const after = mergeValues(winner, losers, choicesOf(merge));
     const moves: Move[] = [];
-    for (const loserId of loserIds) moves.push(...(await moveChildren(em, 'contact', loserId, winnerId)));
+    const joined = new Map<string, ConversationImage>();
+    for (const loserId of loserIds) {
+      for (const image of await joinConversations(em, winnerId, loserId))
+        if (!joined.has(image.id)) joined.set(image.id, image);
+      moves.push(...(await moveChildren(em, 'contact', loserId, winnerId)));
+    }
     await closeLosers(em, winnerId, loserIds);
     await saveWinner(em, winnerId, after);
+    const key = { appSecret: rt.config.APP_SECRET, workspaceId: auth.workspaceId };
+    if (after.consent === 'denied') await suppressDenied(em, key, [winnerId], auth.userId);
     const id = newId();
-    const before = { winner, losers };
+    const before = { winner, losers, conversations: [...joined.values()] };
     await insertMerge(em, { id, winnerId, loserIds, userId: auth.userId, before, after, moves });
     await addActivities(em, [
       {
@@ -121,12 +141,17 @@ export async function mergeContacts(orm: Orm, { auth, actor }: Asker, merge: Mer
   });
 }
 
-const Before = z.object({ winner: ContactImage, losers: z.array(ContactImage) });
+const Before = z.object({
+  winner: ContactImage,
+  losers: z.array(ContactImage),
+  conversations: z.array(z.looseObject({ id: z.string() })).default([]),
+});
 
 /** Puts the contacts back as they were. @returns what stands against it */
 async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): Promise<FieldError[]> {
-  const { winner, losers } = Before.parse(merge.before);
-  const { values, changed } = unmergeValues(winner, merge.after, now);
+  const { winner, losers, conversations } = Before.parse(merge.before);
+  const isDecided = await hasDecidedSince(em, merge.winner_id, merge.id);
+  const { values, changed } = unmergeValues(winner, merge.after, now, isDecided);
   const errors = changed.map((field) => ({
     path: `winner.${field}`,
     code: 'changed',
@@ -136,8 +161,18 @@ async function putBack(em: EntityManager, merge: MergeRow, now: ContactImage): P
     const message = `${count} that the merge moved were moved on or deleted since`;
     errors.push({ path: table, code: 'changed', message });
   }
+  await partConversations(em, merge.id, conversations);
+  const moved = merge.moves.filter(({ table }) => table === 'conversation').flatMap(({ keys }) => keys);
+  await followConversations(
+    em,
+    moved.map((key) => key['id']),
+  );
+  // The images do not know of members who left since.
+  if (values.owner_id !== null && !(await isMember(em, values.owner_id))) values.owner_id = null;
   await saveWinner(em, merge.winner_id, values);
   const back = await reopenLosers(em, merge.winner_id, merge.loser_ids);
+  // Which of them it was who said no since, nobody knows.
+  if (isDecided && now.consent === 'denied') await denyConsent(em, back);
   for (const { id } of losers)
     if (!back.includes(id))
       errors.push({ path: `contacts.${id}`, code: 'changed', message: 'is no longer merged into it' });

@@ -60,7 +60,7 @@ export async function lockDeal(em: EntityManager, id: string): Promise<LockedDea
   return rows[0];
 }
 
-/** What a new or changed deal leans on: whether the contact and the owner are there, and the workspace's currency. */
+/** What a new or changed deal leans on: whether the contact and the owner are there, and the workspace's currency. Nobody merges the contact until the transaction ends. */
 export async function readGround(
   em: EntityManager,
   {
@@ -71,7 +71,7 @@ export async function readGround(
 ): Promise<{ hasContact: boolean; hasOwner: boolean; currency: string }> {
   const [row] = await em.execute<[{ hasContact: boolean; hasOwner: boolean; currency: string }]>(
     `select exists (select from contact c where c.workspace_id = current_workspace() and c.id = ?::uuid and c.deleted_at is null
-        and (?::uuid is null or c.owner_id = ?::uuid)) as "hasContact",
+        and (?::uuid is null or c.owner_id = ?::uuid) for key share) as "hasContact",
       exists (select from member m where m.workspace_id = current_workspace() and m.user_id = ?::uuid) as "hasOwner",
       (select currency from workspace w where w.id = current_workspace()) as currency`,
     [contactId, contactOwner, contactOwner, ownerId],

@@ -20,6 +20,8 @@ export const ExportInput = z.object({
   format: z.enum(['csv', 'ndjson']),
   /** Whose contacts alone, for those who see only their own. */
   onlyOwnerId: z.uuid().nullable(),
+  /** Whose deals alone count in the filter, by the same rule. Exports from before it have none. */
+  onlyDealsOf: z.uuid().nullable().default(null),
   /** What days of the filter are counted from: the same in every step. */
   now: z.iso.datetime(),
 });
@@ -40,7 +42,7 @@ export const exportContacts = defineOperation({
   state: ExportState,
   async step(em, { id, input, state, done }) {
     const { fields, format } = input;
-    const where = await conditionOf(em, input.selection, new Date(input.now));
+    const where = await conditionOf(em, input.selection, input);
     const { after, upTo } = state;
     const contacts = await readContacts(em, where, { after, upTo, ownerId: input.onlyOwnerId, limit: PAGE });
     const head = state.chunks === 0 ? headOf(format, fields) : '';

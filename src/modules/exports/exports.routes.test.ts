@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { doOperations, manyPeople, upload } from '#test/imports.ts';
 
@@ -67,6 +68,18 @@ it('is for those who may, and refuses what there is not', async () => {
   expect((await call('POST', '/api/exports', { ids: [ana.user.id], filter: { and: [] } })).statusCode).toBe(400);
 });
 
+it('counts only their own deals for a member who sees their own alone', async () => {
+  const beto = await aDeniedMember(test.rt, ana.workspace.id, ['deals:all']);
+  const { stageId, contactIds } = await ownedDeals(test.rt.systemPool, ana, [ana.user.id, beto.user.id]);
+  const filter = { dealStage: stageId };
+  const { id } = (await call('POST', '/api/segments', { name: 'Negócios', filter })).json();
+  for (const selection of [{ filter }, { segmentId: id }]) {
+    expect((await exported({ ...selection, fields: ['id'] })).view.rows).toBe(2);
+    const { text } = await exported({ ...selection, fields: ['id'] }, beto);
+    expect(text).toBe(`"id"\r\n"${contactIds[1]}"\r\n`);
+  }
+});
+
 it('goes when it expires, and leaves nothing where it is cancelled', async () => {
   const { id } = (await call('POST', '/api/exports', {})).json();
   expect((await call('POST', `/api/operations/${id}/cancel`)).statusCode).toBe(202);
@@ -76,4 +89,43 @@ it('goes when it expires, and leaves nothing where it is cancelled', async () =>
   ]);
   expect((await call('GET', `/api/exports/${id}`)).statusCode).toBe(404);
   expect(await purgeContactExports(test.rt.systemPool)).toBe(1);
+});
+
+it('is read again by an import as it is: every contact by its id, nothing new and nothing changed', async () => {
+  const bia = await aUser(test.rt);
+  const people = [
+    { name: '=Ana', phone: '+5511985040001', email: 'ana@example.com', consent: 'denied', labels: ['+vip', 'b'] },
+    { name: '-Bia', company: "@D'Ávila" },
+    { name: "'+Caio", phone: '+5511985040002' },
+  ];
+  for (const payload of people) expect((await call('POST', '/api/contacts', payload, bia)).statusCode).toBe(201);
+  const { text } = await exported({}, bia);
+  const uploaded = (await upload(test, bia, text)).json();
+  const targets = uploaded.mapping.map(({ to }: { to: string }) => to);
+  expect(targets).toEqual(['id', 'name', 'phone', 'email', 'company', 'position', 'labels', 'consent']);
+  expect(uploaded.preview.map(([, name]: string[]) => name)).toEqual(people.map(({ name }) => name));
+  const states = async () =>
+    (
+      await test.rt.systemPool.query(
+        'select id, name, company, version, (select count(*)::int from contact_identity i where i.contact_id = c.id) as known from contact c where workspace_id = $1 order by id',
+        [bia.workspace.id],
+      )
+    ).rows;
+  const before = await states();
+  for (const dryRun of [true, false]) {
+    await call('POST', `/api/imports/${uploaded.id}/start`, { mode: 'update', dryRun }, bia);
+    await doOperations(test);
+    const view = (await call('GET', `/api/imports/${uploaded.id}`, undefined, bia)).json();
+    expect(view.counts).toEqual({ created: 0, updated: 0, skipped: 3, invalid: 0 });
+  }
+  expect(await states()).toEqual(before);
+  const stranger = (await upload(test, ana, text)).json();
+  await call('POST', `/api/imports/${stranger.id}/start`, { mode: 'update' });
+  await doOperations(test);
+  const { data } = (await call('GET', `/api/imports/${stranger.id}/rows`)).json();
+  expect(data.map(({ status, reason }: { status: string; reason: string }) => [status, reason])).toEqual([
+    ['created', null],
+    ['invalid', 'no_identity'],
+    ['created', null],
+  ]);
 });

@@ -19,7 +19,7 @@ import { CUSTOM, EXPORT_FIELDS, isExportField } from '#src/modules/exports/expor
 import { EXPORT_KIND, type ExportInput } from '#src/modules/exports/export.operation.ts';
 import { findExport, insertExport, readExportChunk, type ExportRow } from '#src/modules/exports/exports.query.ts';
 import { readPlace } from '#src/modules/imports/contact-fields.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter } from '#src/modules/segments/segment-filter.ts';
 import { Segment } from '#src/modules/segments/segment.entity.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -30,7 +30,7 @@ const CONTENT_TYPES = { ndjson: 'application/x-ndjson; charset=utf-8', csv: 'tex
 const ExportBody = z
   .strictObject({
     /** Everybody where none of the three is given. */
-    filter: SegmentFilter.optional(),
+    filter: AskedFilter.optional(),
     segmentId: IdText.optional(),
     ids: z.array(IdText).min(1).max(1000).optional(),
     /** `name`, `phone`, … or `custom:<key>`; all of them where it is not given. */
@@ -116,14 +116,15 @@ async function begin({ orm }: Pick<Runtime, 'orm'>, request: FastifyRequest, bod
   const id = newId();
   return inWorkspaceTx(orm, auth, async (em) => {
     const selection = await selectionOf(em, body);
-    const now = new Date();
-    await conditionOf(em, selection, now);
+    const now = new Date().toISOString();
+    const onlyDealsOf = onlyOwner(auth, 'deals') ?? null;
+    await conditionOf(em, selection, { onlyDealsOf, now });
     const fields = await fieldsOf(em, body.fields);
     const { format } = body;
     if (!(await insertExport(em, { id, userId: auth.userId, format }, MAX_KEPT)))
       throw conflict('too_many_exports', `A workspace keeps ${MAX_KEPT} exports at most; old ones go by themselves.`);
     const onlyOwnerId = onlyOwner(auth, 'contacts') ?? null;
-    const input: ExportInput = { selection, fields, format, onlyOwnerId, now: now.toISOString() };
+    const input: ExportInput = { selection, fields, format, onlyOwnerId, onlyDealsOf, now };
     const state = { after: null, upTo: (await lastContactId(em)) ?? NOBODY, chunks: 0, bytes: 0 };
     await insertOperation(em, { id, userId: auth.userId, kind: EXPORT_KIND, input, state });
     const row = await exportOf(em, auth, id);

@@ -3,6 +3,7 @@ import { parsePhone } from '#src/modules/contacts/phone.ts';
 
 /** What a column can go into, beside the workspace's own fields. */
 export const FIELDS = [
+  'id',
   'name',
   'phone',
   'email',
@@ -16,11 +17,11 @@ export const FIELDS = [
 export type Field = (typeof FIELDS)[number];
 
 const CUSTOM = 'custom:';
-/** `name`, `phone`, … or `custom:<key>`, a field of the workspace. */
+/** `id` (of a contact of the workspace), `name`, `phone`, … or `custom:<key>`, a field of the workspace. */
 export const Target = z
   .string()
   .max(47)
-  .regex(/^(name|phone|email|company|position|labels|externalId|consent|ignore|custom:[^\p{Cc}]{1,40})$/u, {
+  .regex(/^(id|name|phone|email|company|position|labels|externalId|consent|ignore|custom:[^\p{Cc}]{1,40})$/u, {
     error: `must be one of ${FIELDS.join(', ')} or custom:<key of a field>`,
   });
 
@@ -86,8 +87,13 @@ export const looksLikeEmail = (text: string): boolean => /^[^\s@]+@[^\s@]+\.[^\s
 export const looksLikePhone = (text: string): boolean =>
   /^[+\d\s().-]{8,25}$/.test(text) && !/^\d{4}-\d\d-\d\d|^\d\d\.\d\d\.\d{4}/.test(text) && parsePhone(text) !== null;
 
+/** As `newId` makes them: what stands under `id` in the platform's own exports is no id of another system. */
+const looksLikeOwnId = (text: string): boolean =>
+  /^[\da-f]{8}-[\da-f]{4}-7[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/i.test(text);
+
 function guess(header: string, values: readonly string[]): Field | undefined {
   const folded = foldHeader(header);
+  if (folded === 'id' && isMostly(values, looksLikeOwnId)) return 'id';
   if (GOOGLE_VALUE.test(folded)) return folded.startsWith('phone') ? 'phone' : 'email';
   const named = BESIDES.test(folded) ? undefined : HEADERS.find(([, words]) => words.test(folded))?.[0];
   // A header that says phone over what is none is taken at its word only where nothing contradicts it.

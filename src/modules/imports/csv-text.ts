@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { CsvError, parse, type Parser, type Options } from 'csv-parse';
 import { parse as parseAtOnce } from 'csv-parse/sync';
 import { AppError } from '#src/errors.ts';
+import { withoutGuard } from '#src/lib/csv.ts';
 
 /** A row of a file may be so long; what is longer is a quote that was never closed. */
 const MAX_RECORD_BYTES = 262_144;
@@ -44,11 +45,11 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const windows1252 = new TextDecoder('windows-1252');
 const BEYOND_ASCII = /[\u0080-\u00ff]/;
 
-/** The text of a cell, trimmed. */
+/** The text of a cell, trimmed, and without what our own exports put before what would be a formula. */
 export function decodeCell(cell: string, isUtf8Text: boolean): string {
-  if (!BEYOND_ASCII.test(cell)) return cell.trim();
+  if (!BEYOND_ASCII.test(cell)) return withoutGuard(cell.trim());
   const bytes = Buffer.from(cell, 'latin1');
-  return (isUtf8Text ? utf8 : windows1252).decode(bytes).trim();
+  return withoutGuard((isUtf8Text ? utf8 : windows1252).decode(bytes).trim());
 }
 
 /** The encoding that the first bytes of a file tell, and how many of them only say it; UTF-8 may still turn out to be Windows-1252. */

@@ -154,11 +154,29 @@ describe('an import', () => {
       .map((line) => line.split(';').slice(0, 3).join(','));
     const file = `${head}Bia,(21) 98888-7777,\nBia de novo,+55 21 8888-7777,bia@example.com\n${filler.join('\n')}\nBia,21988887777,bia@example.com\n,,bia@example.com\n`;
     const uploaded = (await upload(test, ana, file)).json();
-    await call('POST', `/api/imports/${uploaded.id}/start`, { mode: 'merge', dryRun: true });
+    const dry = (await call('POST', `/api/imports/${uploaded.id}/start`, { mode: 'merge', dryRun: true })).json();
     await doOperations(test);
     const counts = { created: 1501, updated: 1, skipped: 2, invalid: 0 };
     expect(await get(`/api/imports/${uploaded.id}`)).toMatchObject({ status: 'completed', dryRun: true, counts });
     expect(await contacts()).toEqual([]);
+    // It ends where it is watched too, and says nothing to those who are told of imports.
+    const told = await test.rt.systemPool.query(
+      `select type, data from outbox_event where workspace_id = $1 and type in ('operation.progressed', 'import.completed') order by id`,
+      [ana.workspace.id],
+    );
+    expect(told.rows.at(-1)).toMatchObject({
+      type: 'operation.progressed',
+      data: {
+        operationId: dry.operationId,
+        kind: 'contacts.import',
+        status: 'completed',
+        done: 1504,
+        total: 1504,
+        counts,
+      },
+    });
+    expect(told.rows.map(({ type }) => type)).not.toContain('import.completed');
+    expect(await get(dry.links.self)).toMatchObject({ status: 'completed', done: 1504, total: 1504, counts });
     expect((await rowsOf(uploaded.id)).slice(0, 2)).toMatchObject([
       { status: 'created', contactId: null },
       { status: 'updated' },

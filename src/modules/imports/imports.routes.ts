@@ -9,6 +9,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
 import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { IMPORT_KIND } from '#src/modules/imports/import.operation.ts';
 import { cancelOperation } from '#src/modules/bulk/cancel.ts';
 import { OperationAccepted, toAccepted } from '#src/modules/bulk/operations.routes.ts';
 import { listImports, listRows } from '#src/modules/imports/imports.query.ts';
@@ -163,7 +164,7 @@ export function importRoutes(rt: Pick<Runtime, 'orm' | 'pool'>) {
           } = await importOf(em, auth, request.params.id);
           if (operationId === null || status === null)
             throw conflict('import_not_started', 'The import was not started.');
-          await cancelOperation(em, auth, { id: operationId, user_id, status });
+          await cancelOperation(em, auth, { id: operationId, user_id, status, kind: IMPORT_KIND });
           return importOf(em, auth, id);
         });
         return reply.code(202).send(toImportView(row));

@@ -11,11 +11,12 @@ import { newId } from '#src/lib/ids.ts';
 import { createLimit, QueueFullError } from '#src/lib/limit.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
-import { isCountry } from '#src/modules/contacts/phone.ts';
+import { DEFAULT_COUNTRY, isCountry } from '#src/modules/contacts/phone.ts';
 import { customKeyOf, type CustomField } from '#src/modules/imports/columns.ts';
 import { readPlace } from '#src/modules/imports/contact-fields.query.ts';
 import { IMPORT_KIND, type ImportInput, type ImportState } from '#src/modules/imports/import.operation.ts';
 import { deleteChunks } from '#src/modules/imports/import-files.query.ts';
+import { decimalMarkOf } from '#src/modules/imports/number-text.ts';
 import { columnName, mappingOf, type StartBody } from '#src/modules/imports/imports.schemas.ts';
 import {
   deleteImport,
@@ -32,8 +33,10 @@ import type { Runtime } from '#src/runtime.ts';
 /** Of a workspace, of files that are not imported yet. */
 const MAX_WAITING = { files: 100, bytes: 1_073_741_824 };
 /** Reading a file takes the processor; the API has other things to do. */
-const UPLOADS_AT_ONCE = 2;
+const UPLOADS_AT_ONCE = 3;
 const MAX_UPLOADS_WAITING = 20;
+/** Of a workspace, with those that wait: a file may come as slowly as its sender likes, and there must be a place for others. */
+const MAX_UPLOADS_OF_ONE = 2;
 const REJECTED_PAGE = 1000;
 
 /** @throws AppError 404 also for an import of others, to members who see only their own contacts */
@@ -57,9 +60,34 @@ async function* bytesOf(body: Readable): AsyncGenerator<Buffer> {
 }
 
 const limit = createLimit(UPLOADS_AT_ONCE, MAX_UPLOADS_WAITING);
+const uploadsOf = new Map<string, number>();
 
-/** Keeps a file until its import is started, and finds out what it is. @throws AppError 4xx that says what is wrong with it */
-export async function uploadFile(
+/** Does the work of an upload beside few others of its workspace. @throws AppError 429 `too_many_uploads` */
+async function besideFew<Result>(workspaceId: string, work: () => Promise<Result>): Promise<Result> {
+  const others = uploadsOf.get(workspaceId) ?? 0;
+  if (others >= MAX_UPLOADS_OF_ONE)
+    throw tooMany(`${others} files of this workspace arrive already. Try again when one of them is there.`);
+  uploadsOf.set(workspaceId, others + 1);
+  try {
+    return await work();
+  } finally {
+    const left = (uploadsOf.get(workspaceId) ?? 1) - 1;
+    if (left > 0) uploadsOf.set(workspaceId, left);
+    else uploadsOf.delete(workspaceId);
+  }
+}
+
+const tooMany = (detail: string) => new AppError(429, 'too_many_uploads', detail, { retryAfterMs: 5000 });
+
+/** Keeps a file until its import is started, and finds out what it is. @throws AppError 4xx that says what is wrong with it, 429 */
+export const uploadFile = (
+  rt: Pick<Runtime, 'orm' | 'pool'>,
+  auth: Auth,
+  body: Readable,
+  fileName: string | null,
+): Promise<ImportRow> => besideFew(auth.workspaceId, () => keepFile(rt, auth, body, fileName));
+
+async function keepFile(
   rt: Pick<Runtime, 'orm' | 'pool'>,
   auth: Auth,
   body: Readable,
@@ -82,14 +110,13 @@ export async function uploadFile(
     });
   } catch (error) {
     await inTx((em) => deleteImport(em, id));
-    if (error instanceof QueueFullError)
-      throw new AppError(429, 'too_many_uploads', 'Too many files arrive at once. Try again.', { retryAfterMs: 5000 });
+    if (error instanceof QueueFullError) throw tooMany('Too many files arrive at once. Try again.');
     throw error;
   }
 }
 
 const SEVERAL = new Set(['name', 'phone', 'labels']);
-const IDENTITIES = new Set(['phone', 'email', 'externalId']);
+const IDENTITIES = new Set(['id', 'phone', 'email', 'externalId']);
 
 /** Checks where columns go. @throws AppError 422 that names every column that cannot */
 function mapColumns(row: ImportRow, asked: StartBody['mapping'], fields: readonly CustomField[]) {
@@ -110,7 +137,7 @@ function mapColumns(row: ImportRow, asked: StartBody['mapping'], fields: readonl
     return [{ column, to, ...(field ? { field } : {}) }];
   });
   if (![...taken].some((to) => IDENTITIES.has(to)))
-    errors.push({ path: 'mapping', code: 'no_identity', message: 'no column is phone, email or externalId' });
+    errors.push({ path: 'mapping', code: 'no_identity', message: 'no column is phone, email, externalId or id' });
   const [first] = errors;
   if (first)
     throw new AppError(422, 'invalid_mapping', `${first.path}: ${first.message}.`, { errors: errors.slice(0, 20) });
@@ -147,6 +174,11 @@ export async function beginImport(
       rowCount: row.row_count,
       labels,
       ...(country ? { country } : {}),
+      // A spreadsheet's numbers are written as programs do.
+      decimalMark:
+        row.format === 'xlsx'
+          ? '.'
+          : decimalMarkOf(isCountry(place.country) ? place.country : (country ?? DEFAULT_COUNTRY)),
       ...(consent ? { consent } : {}),
       ...(onlyOwnerId ? { onlyOwnerId } : {}),
     };

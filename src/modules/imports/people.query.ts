@@ -2,45 +2,60 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import { emitEvents } from '#src/events/outbox.query.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { addLabels, labelIds } from '#src/modules/contacts/contact-labels.query.ts';
-import { keyOf, type Identity, type PersonKey } from '#src/modules/contacts/identities.ts';
-import type { ImportPerson, Settled } from '#src/modules/imports/settle-rows.ts';
+import { isTelling, keyOf, type Identity, type IdentityKind } from '#src/modules/contacts/identities.ts';
+import { insertConsents } from '#src/modules/privacy/consent.query.ts';
+import { phonesOf } from '#src/modules/privacy/needles.ts';
+import { suppressDenied, type ListKey } from '#src/modules/privacy/suppression.ts';
+import type { ImportPerson, LookupKey, Settled } from '#src/modules/imports/settle-rows.ts';
 
-type Found = Identity & ImportPerson;
+type Found = { kind: IdentityKind | 'id'; value: string } & Omit<ImportPerson, 'phones'> & {
+    mergedInto: string | null;
+    numbers: { kind: string; value: string }[];
+  };
 
 /**
- * Who is known by any of some identities, in the transaction's workspace; one who was merged is who they went into, and nobody in the bin is
+ * Who is known by any of some identities, or has one of some ids, in the transaction's workspace; one who was merged is who they went into, and nobody in the bin is
  * found. They are locked until the transaction ends.
  */
 export async function findPeople(
   em: EntityManager,
   identities: readonly Identity[],
-): Promise<Map<PersonKey, ImportPerson>> {
-  const people = new Map<PersonKey, ImportPerson>();
-  if (identities.length === 0) return people;
+  ids: readonly string[],
+): Promise<Map<LookupKey, ImportPerson>> {
+  const people = new Map<LookupKey, ImportPerson>();
+  if (identities.length + ids.length === 0) return people;
   const rows = await em.execute<Found[]>(
     `with recursive found as (
-        select i.kind, i.value, c.id, c.merged_into
+        select i.kind, i.value, c.id, c.merged_into, c.deleted_at
           from json_to_recordset(?::json) as k (kind text, value text)
           join contact_identity i on i.workspace_id = current_workspace() and i.kind = k.kind and i.value = k.value
             and i.released_at is null
           join contact c on c.workspace_id = current_workspace() and c.id = i.contact_id
         union
-        select f.kind, f.value, w.id, w.merged_into
+        select 'id', c.id::text, c.id, c.merged_into, c.deleted_at
+          from json_array_elements_text(?::json) k join contact c on c.workspace_id = current_workspace() and c.id = k::uuid
+        union
+        select f.kind, f.value, w.id, w.merged_into, w.deleted_at
           from found f join contact w on w.workspace_id = current_workspace() and w.id = f.merged_into
       )
       select f.kind, f.value, c.id, c.name, c.phone, c.email, c.company, c.position, c.consent, c.owner_id as "ownerId",
+          c.merged_into as "mergedInto", (select coalesce(json_agg(json_build_object('kind', n.kind, 'value', n.value)), '[]')
+            from contact_identity n where n.workspace_id = c.workspace_id and n.contact_id = c.id and n.kind in ('phone', 'wa_id')) as numbers,
           c.custom_fields as "customFields", (select coalesce(json_agg(lower(l.name)), '[]') from contact_label cl
             join label l on l.workspace_id = cl.workspace_id and l.id = cl.label_id
             where cl.workspace_id = c.workspace_id and cl.contact_id = c.id) as labels
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
-        where f.merged_into is null and c.deleted_at is null order by c.id for no key update of c`,
-    [JSON.stringify(identities)],
+        where f.merged_into is null and f.deleted_at is null and (c.deleted_at is null or c.merged_into is not null)
+        order by c.id for no key update of c`,
+    [JSON.stringify(identities), JSON.stringify(ids)],
   );
+  // Who was merged while their lock was waited for leads on, as the next look sees.
+  if (rows.some(({ mergedInto }) => mergedInto !== null)) return findPeople(em, identities, ids);
   const byId = new Map<string, ImportPerson>();
-  for (const { kind, value, ...one } of rows) {
-    const person = byId.get(one.id) ?? one;
+  for (const { kind, value, mergedInto: _merged, numbers, ...one } of rows) {
+    const person = byId.get(one.id) ?? { ...one, phones: phonesOf(numbers, one.phone) };
     byId.set(one.id, person);
-    people.set(keyOf({ kind, value }), person);
+    people.set(`${kind}:${value}`, person);
   }
   return people;
 }
@@ -49,13 +64,13 @@ export async function findPeople(
 export async function overlayPeople(
   em: EntityManager,
   importId: string,
-  identities: readonly Identity[],
-  people: Map<PersonKey, ImportPerson>,
+  { identities, ids }: { identities: readonly Identity[]; ids: readonly string[] },
+  people: Map<LookupKey, ImportPerson>,
 ): Promise<void> {
-  const rows = await em.execute<{ identity: PersonKey; person: ImportPerson }[]>(
+  const rows = await em.execute<{ identity: LookupKey; person: ImportPerson }[]>(
     `select i.identity, i.person from json_array_elements_text(?::json) as k (identity)
       join import_identity i on i.workspace_id = current_workspace() and i.import_id = ?::uuid and i.identity = k.identity`,
-    [JSON.stringify(identities.map(keyOf)), importId],
+    [JSON.stringify([...identities.map(keyOf), ...ids.map((id) => `id:${id}`)]), importId],
   );
   const byId = new Map<string, ImportPerson>();
   for (const { identity, person } of rows) {
@@ -70,7 +85,7 @@ export async function overlayPeople(
 export async function notePeople(
   em: EntityManager,
   importId: string,
-  people: ReadonlyMap<PersonKey, ImportPerson>,
+  people: ReadonlyMap<LookupKey, ImportPerson>,
   { created, updated }: Settled,
 ): Promise<void> {
   const touched = new Set([...created, ...updated.keys()]);
@@ -95,12 +110,18 @@ export async function forgetPeople(em: EntityManager, importId: string): Promise
  * Writes what rows came to, with its timelines and events, in as many statements however many there are.
  * @throws Error where somebody else made one of the new contacts meanwhile: done again, the step finds them
  */
-export async function writePeople(em: EntityManager, settled: Settled, actorId: string): Promise<void> {
+export async function writePeople(
+  em: EntityManager,
+  settled: Settled,
+  { importId, actorId, listKey }: { importId: string; actorId: string; listKey: ListKey },
+): Promise<void> {
   const { created, updated } = settled;
   await insertContacts(em, created);
   await insertIdentities(em, settled);
   await updateContacts(em, [...updated.keys()]);
   await writeLabels(em, settled);
+  await insertConsents(em, settled.decisions, { proof: `Import ${importId}`, actorId });
+  await suppressDenied(em, listKey, [...settled.denied], actorId);
   const changes = [...updated].map(([person, fields]) => ({ person, changed: [...fields].toSorted() }));
   await addActivities(em, [
     ...created.map(({ id }) => activity('contact.created', id, actorId, { source: 'import' })),
@@ -156,12 +177,12 @@ async function insertIdentities(em: EntityManager, { created, identities }: Sett
   );
   if (rows.length === identities.length) return;
   const written = new Set(rows.map((row) => `${row.contact_id} ${row.kind}:${row.value}`));
-  const fresh = new Set(created.map(({ id }) => id));
-  // An e-mail address may be several people's; without one of the others, the next who looks would find another contact.
-  const lost = identities.some(
-    ({ contactId, kind, value }) =>
-      kind !== 'email' && fresh.has(contactId) && !written.has(`${contactId} ${kind}:${value}`),
-  );
+  const fresh = new Map(created.map((person) => [person.id, person]));
+  // Without what tells who they are, the next who looks would find another contact.
+  const lost = identities.some(({ contactId, kind, value }) => {
+    const person = fresh.get(contactId);
+    return person && isTelling({ kind, person }) && !written.has(`${contactId} ${kind}:${value}`);
+  });
   if (lost) throw new Error('Somebody else made the contact meanwhile');
 }
 

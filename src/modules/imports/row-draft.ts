@@ -1,9 +1,11 @@
 import type { CountryCode } from 'libphonenumber-js/max';
 import { z } from 'zod';
 import { EmailAddress, nameText } from '#src/http/fields.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import type { Known } from '#src/modules/contacts/identities.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { customKeyOf, foldHeader, type CustomField } from '#src/modules/imports/columns.ts';
+import { readNumber, type DecimalMark } from '#src/modules/imports/number-text.ts';
 
 export type CustomValue = string | number | boolean;
 
@@ -18,6 +20,8 @@ export interface MappedColumn {
 /** What a row says of somebody. */
 export interface Draft {
   rowNo: number;
+  /** The platform's own id of the contact it is about. */
+  contactId?: string | undefined;
   known: Known;
   /** Beyond the first, which is in `known`. */
   otherPhones: string[];
@@ -45,12 +49,14 @@ class Refused extends Error {
 
 const Name = nameText(200);
 const Label = nameText(60);
+const ContactId = z.uuid().toLowerCase();
 const Url = z.url({ protocol: /^https?$/ }).max(2000);
 const IsoDay = z.iso.date();
-const MAX_LABELS = 20;
 const MAX_TEXT = 2000;
 const YES = new Set(['sim', 's', 'yes', 'y', 'true', 'verdadeiro', '1', 'x', 'aceito', 'granted', 'si']);
 const NO = new Set(['nao', 'n', 'no', 'false', 'falso', '0', 'denied', 'recusado']);
+/** Says nothing, as in the platform's own exports. */
+const UNSAID = new Set(['unknown', 'desconhecido', 'desconocido']);
 
 function read<Value>(schema: z.ZodType<Value>, text: string, reason: string): Value {
   const result = schema.safeParse(text);
@@ -58,17 +64,9 @@ function read<Value>(schema: z.ZodType<Value>, text: string, reason: string): Va
   return result.data;
 }
 
-/** `1.234,56`, `1,234.56`, `1234,56` and `1234.56` are one number. */
-function toNumber(text: string): number {
-  const plain = text.replaceAll(/^R\$|[\s\u00a0%]/g, '');
-  const decimal = Math.max(plain.lastIndexOf(','), plain.lastIndexOf('.'));
-  const isGrouped = /^[+-]?\d{1,3}([.,]\d{3})+$/.test(plain) && plain.replaceAll(/[^.,]/g, '').length > 1;
-  const digits =
-    decimal < 0 || isGrouped
-      ? plain.replaceAll(/[.,]/g, '')
-      : `${plain.slice(0, decimal).replaceAll(/[.,]/g, '')}.${plain.slice(decimal + 1)}`;
-  const value = Number(digits);
-  if (digits === '' || !Number.isFinite(value)) throw new Refused('invalid_number');
+function toNumber(text: string, mark: DecimalMark): number {
+  const value = readNumber(text, mark);
+  if (value === null) throw new Refused('invalid_number');
   return value;
 }
 
@@ -88,11 +86,11 @@ function toBoolean(text: string): boolean {
   return YES.has(word);
 }
 
-function toCustom({ kind, options }: CustomField, text: string): CustomValue {
+function toCustom({ kind, options }: CustomField, text: string, mark: DecimalMark): CustomValue {
   if (text.length > MAX_TEXT) throw new Refused('too_long');
   switch (kind) {
     case 'number':
-      return toNumber(text);
+      return toNumber(text, mark);
     case 'date':
       return toDay(text);
     case 'boolean':
@@ -118,16 +116,26 @@ const toLabels = (text: string): string[] =>
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
+/** How what stands in a file is written. */
+export interface Spelling {
+  /** Of numbers that say none, ISO 3166-1 alpha-2. */
+  country?: CountryCode | undefined;
+  /** Of numbers that would be two. */
+  decimalMark: DecimalMark;
+}
+
 /** Puts a cell into a draft. */
-function put(draft: Draft, { to, field }: MappedColumn, text: string, country: CountryCode | undefined): void {
+function put(draft: Draft, { to, field }: MappedColumn, text: string, { country, decimalMark }: Spelling): void {
   const key = customKeyOf(to);
-  if (key !== undefined && field) draft.custom[key] = toCustom(field, text);
+  if (key !== undefined && field) draft.custom[key] = toCustom(field, text, decimalMark);
   else if (to === 'name') draft.name = read(Name, oneLine(draft.name ? `${draft.name} ${text}` : text), 'invalid_name');
   else if (to === 'company' || to === 'position') draft[to] = read(Name, oneLine(text), `invalid_${to}`);
   else if (to === 'email') draft.known.email = read(EmailAddress, text, 'invalid_email');
   else if (to === 'externalId') draft.known.externalId = read(Name, text, 'invalid_external_id');
-  else if (to === 'consent') draft.consent = toBoolean(text) ? 'granted' : 'denied';
-  else if (to === 'labels') draft.labels.push(...toLabels(text));
+  else if (to === 'id') draft.contactId = read(ContactId, text, 'invalid_id');
+  else if (to === 'consent') {
+    if (!UNSAID.has(foldHeader(text))) draft.consent = toBoolean(text) ? 'granted' : 'denied';
+  } else if (to === 'labels') draft.labels.push(...toLabels(text));
   else if (to === 'phone') {
     const phone = parsePhone(text, country);
     if (phone === null) throw new Refused('invalid_phone');
@@ -136,20 +144,19 @@ function put(draft: Draft, { to, field }: MappedColumn, text: string, country: C
   }
 }
 
+/** Whether a row says what its contact is found by, but for an id. */
+export const isSomebody = ({ known: { phone, email, externalId } }: Draft): boolean =>
+  phone !== undefined || email !== undefined || externalId !== undefined;
+
 /**
  * Reads a row of a file.
  * @param cells decoded and trimmed
- * @param country of numbers that say none, ISO 3166-1 alpha-2
  * @returns what it says, or why it cannot be taken
  */
 export function toDraft(
   rowNo: number,
   cells: readonly string[],
-  {
-    columns,
-    columnCount,
-    country,
-  }: { columns: readonly MappedColumn[]; columnCount: number; country?: CountryCode | undefined },
+  { columns, columnCount, ...spelling }: { columns: readonly MappedColumn[]; columnCount: number } & Spelling,
 ): Draft | Refusal {
   const draft: Draft = { rowNo, known: {}, otherPhones: [], custom: {}, labels: [] };
   const extra = cells.findIndex((cell, at) => at >= columnCount && cell !== '');
@@ -158,15 +165,13 @@ export function toDraft(
     const text = cells[column.column] ?? '';
     if (text === '') continue;
     try {
-      put(draft, column, text, country);
+      put(draft, column, text, spelling);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return { reason: error.reason, columnNo: column.column };
     }
   }
-  const { phone, email, externalId } = draft.known;
-  if (phone === undefined && email === undefined && externalId === undefined)
-    return { reason: 'no_identity', columnNo: null };
+  if (draft.contactId === undefined && !isSomebody(draft)) return { reason: 'no_identity', columnNo: null };
   if (draft.labels.length > MAX_LABELS)
     return { reason: 'too_many_labels', columnNo: columns.find(({ to }) => to === 'labels')?.column ?? null };
   return draft;

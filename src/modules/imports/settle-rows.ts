@@ -8,9 +8,12 @@ import {
   type Known,
   type PersonKey,
 } from '#src/modules/contacts/identities.ts';
+import { MAX_LABELS } from '#src/modules/contacts/contacts.schemas.ts';
 import type { RowOutcome } from '#src/modules/imports/imports.query.ts';
-import type { CustomValue, Draft } from '#src/modules/imports/row-draft.ts';
+import { isSomebody, type CustomValue, type Draft } from '#src/modules/imports/row-draft.ts';
 
+/** An identity, or `id:` and the id of a contact. */
+export type LookupKey = PersonKey | `id:${string}`;
 export type ImportMode = 'skip' | 'update' | 'merge';
 export type Consent = 'unknown' | 'granted' | 'denied';
 
@@ -23,6 +26,8 @@ export interface ImportPerson {
   company: string | null;
   position: string | null;
   consent: Consent;
+  /** All they are known by, in E.164. */
+  phones: string[];
   ownerId: string | null;
   customFields: Record<string, unknown>;
   /** Names, in small letters. */
@@ -33,6 +38,8 @@ export interface Settling {
   mode: ImportMode;
   /** Whose contacts alone may be touched; undefined for everybody's. */
   onlyOwnerId?: string | undefined;
+  /** Numbers that are not written to: whose they are does not agree without proof. */
+  suppressed: ReadonlySet<string>;
 }
 
 export interface PersonIdentity extends Identity {
@@ -48,6 +55,10 @@ export interface Settled {
   identities: PersonIdentity[];
   /** By contact, what they are to be sorted by and were not. */
   labels: { contactId: string; name: string }[];
+  /** What was decided, in the order of the rows. */
+  decisions: { contactId: string; decision: 'granted' | 'denied' }[];
+  /** Those who want no marketing and said so just now, or got a number. */
+  denied: Set<string>;
 }
 
 const knownsOf = ({ known, otherPhones }: Draft): Known[] => [known, ...otherPhones.map((phone) => ({ phone }))];
@@ -57,6 +68,11 @@ export function lookupsOfDrafts(drafts: readonly Draft[]): Identity[] {
   const all = drafts.flatMap(knownsOf).flatMap(lookupsOf);
   return [...new Map(all.map((identity) => [keyOf(identity), identity])).values()];
 }
+
+/** The contacts some rows name by their ids. */
+export const idsOfDrafts = (drafts: readonly Draft[]): string[] => [
+  ...new Set(drafts.flatMap(({ contactId }) => contactId ?? [])),
+];
 
 /** Fields of a contact that a row says something of, each with whether the contact has something there. */
 function fill(person: ImportPerson, draft: Draft, mode: ImportMode): Set<string> {
@@ -78,13 +94,36 @@ function fill(person: ImportPerson, draft: Draft, mode: ImportMode): Set<string>
     person.customFields = { ...person.customFields, [key]: value };
     changed.add('customFields');
   }
-  // Who said no has to say yes themselves.
-  const mayConsent = person.consent === 'unknown' || (mode === 'update' && person.consent === 'granted');
-  if (draft.consent !== undefined && draft.consent !== person.consent && mayConsent) {
-    person.consent = draft.consent;
-    changed.add('consent');
-  }
   return changed;
+}
+
+/** Whether a contact would have more labels than one can have; who has more by a merge may keep them. */
+function isOverLabelled(labels: readonly string[], draft: Draft): boolean {
+  const fresh = new Set(draft.labels.map((name) => name.toLowerCase())).difference(new Set(labels));
+  return fresh.size > 0 && labels.length + fresh.size > MAX_LABELS;
+}
+
+/** Who said no has to say yes themselves, with what proves it. @returns whether they decided now, or a number of theirs is in the way */
+function decide(
+  person: ImportPerson,
+  draft: Draft,
+  { mode, suppressed }: Settling,
+): 'decided' | 'suppressed' | undefined {
+  const { consent } = draft;
+  const mayDecide = person.consent === 'unknown' || (mode === 'update' && person.consent === 'granted');
+  if (consent === undefined || consent === person.consent || !mayDecide) return undefined;
+  if (consent === 'granted' && person.phones.some((phone) => suppressed.has(phone))) return 'suppressed';
+  person.consent = consent;
+  return 'decided';
+}
+
+/** Every number of some rows that say yes, and of whom they may be about. */
+export function phonesToAgree(people: ReadonlyMap<LookupKey, ImportPerson>, drafts: readonly Draft[]): string[] {
+  if (!drafts.some(({ consent }) => consent === 'granted')) return [];
+  const known = [...new Set(people.values())].flatMap(({ phones }) => phones);
+  return [
+    ...new Set([...known, ...drafts.flatMap(({ known: { phone }, otherPhones }) => [phone ?? [], otherPhones].flat())]),
+  ];
 }
 
 /**
@@ -92,13 +131,22 @@ function fill(person: ImportPerson, draft: Draft, mode: ImportMode): Set<string>
  * @param people who is known, by what they are known by; those who are new are added
  */
 export function settleRows(
-  people: Map<PersonKey, ImportPerson>,
+  people: Map<LookupKey, ImportPerson>,
   drafts: readonly Draft[],
-  { mode, onlyOwnerId }: Settling,
+  settling: Settling,
 ): Settled {
-  const held = new Set<PersonKey>(people.keys());
+  const { mode, onlyOwnerId } = settling;
+  const held = new Set<LookupKey>(people.keys());
   const fresh = new Set<ImportPerson>();
-  const settled: Settled = { outcomes: [], created: [], updated: new Map(), identities: [], labels: [] };
+  const settled: Settled = {
+    outcomes: [],
+    created: [],
+    updated: new Map(),
+    identities: [],
+    labels: [],
+    decisions: [],
+    denied: new Set(),
+  };
 
   /** What somebody is known by now, and was not; what leads to somebody else stays there. */
   const learn = (person: ImportPerson, draft: Draft): Set<string> => {
@@ -112,6 +160,10 @@ export function settleRows(
           held.add(key);
           settled.identities.push({ ...identity, contactId: person.id });
           changed.add('identities');
+          if (identity.kind === 'phone') {
+            person.phones.push(identity.value);
+            if (person.consent === 'denied') settled.denied.add(person.id);
+          }
         }
         const { kind, value } = identity;
         if ((kind === 'phone' || kind === 'email') && person[kind] === null) {
@@ -133,29 +185,45 @@ export function settleRows(
     }
     return changed;
   };
+  const agree = (person: ImportPerson, draft: Draft): ReturnType<typeof decide> => {
+    const outcome = decide(person, draft, settling);
+    if (outcome === 'decided')
+      settled.decisions.push({ contactId: person.id, decision: person.consent === 'granted' ? 'granted' : 'denied' });
+    if (draft.consent === 'denied' && person.consent === 'denied') settled.denied.add(person.id);
+    return outcome;
+  };
   const tell = (draft: Draft, status: RowOutcome['status'], contactId: string | null, reason: string | null): void =>
     void settled.outcomes.push({ rowNo: draft.rowNo, status, contactId, reason, columnNo: null, cells: null });
 
   for (const draft of drafts) {
-    const known = knownsOf(draft)
-      .map((one) => findPerson(people, one))
-      .find((person) => person !== undefined);
-    if (!known) {
+    const named = draft.contactId === undefined ? undefined : people.get(`id:${draft.contactId}`);
+    const known =
+      named ??
+      knownsOf(draft)
+        .map((one) => findPerson(people, one))
+        .find((person) => person !== undefined);
+    if (!known && !isSomebody(draft)) tell(draft, 'invalid', null, 'no_identity');
+    else if (known && onlyOwnerId !== undefined && known.ownerId !== onlyOwnerId)
+      tell(draft, 'invalid', null, 'not_yours');
+    else if (known && mode === 'skip') tell(draft, 'skipped', known.id, 'known');
+    else if (isOverLabelled(known?.labels ?? [], draft)) tell(draft, 'invalid', null, 'too_many_labels');
+    else if (!known) {
       const person = newPerson(draft, onlyOwnerId ?? null);
       learn(person, draft);
       fill(person, draft, 'update');
       sort(person, draft);
       fresh.add(person);
       settled.created.push(person);
-      tell(draft, 'created', person.id, null);
-    } else if (onlyOwnerId !== undefined && known.ownerId !== onlyOwnerId) tell(draft, 'invalid', null, 'not_yours');
-    else if (mode === 'skip') tell(draft, 'skipped', known.id, 'known');
-    else {
+      tell(draft, 'created', person.id, agree(person, draft) === 'suppressed' ? 'suppressed' : null);
+    } else {
       const changed = fill(known, draft, mode);
       for (const more of [learn(known, draft), sort(known, draft)]) for (const field of more) changed.add(field);
+      const agreed = agree(known, draft);
+      if (agreed === 'decided') changed.add('consent');
       if (changed.size > 0 && !fresh.has(known))
         settled.updated.set(known, new Set([...(settled.updated.get(known) ?? []), ...changed]));
-      tell(draft, changed.size > 0 ? 'updated' : 'skipped', known.id, changed.size > 0 ? null : 'unchanged');
+      const reason = changed.size > 0 ? null : 'unchanged';
+      tell(draft, changed.size > 0 ? 'updated' : 'skipped', known.id, agreed === 'suppressed' ? agreed : reason);
     }
   }
   return settled;
@@ -171,6 +239,7 @@ function newPerson({ known, name }: Draft, ownerId: string | null): ImportPerson
     company: null,
     position: null,
     consent: 'unknown',
+    phones: [],
     ownerId,
     customFields: {},
     labels: [],

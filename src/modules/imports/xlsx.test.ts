@@ -1,54 +1,8 @@
 import { Readable } from 'node:stream';
-import { crc32, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { PackedTexts } from '#src/modules/imports/packed-texts.ts';
 import { readSheet } from '#src/modules/imports/xlsx.ts';
-
-/** A zip file of some texts (APPNOTE.TXT of PKWARE, sections 4.3.7, 4.3.12 and 4.3.16). */
-function zip(files: Record<string, string | Buffer>): Buffer {
-  const locals: Buffer[] = [];
-  const central: Buffer[] = [];
-  let offset = 0;
-  for (const [name, content] of Object.entries(files)) {
-    const plain = Buffer.from(content);
-    const packed = deflateRawSync(plain);
-    const sizes = Buffer.alloc(26);
-    sizes.writeUInt16LE(20, 0);
-    sizes.writeUInt16LE(8, 4);
-    sizes.writeUInt32LE(crc32(plain), 10);
-    sizes.writeUInt32LE(packed.length, 14);
-    sizes.writeUInt32LE(plain.length, 18);
-    sizes.writeUInt16LE(name.length, 22);
-    const local = Buffer.concat([Buffer.from('504b0304', 'hex'), sizes, Buffer.from(name), packed]);
-    const place = Buffer.alloc(14);
-    place.writeUInt32LE(offset, 10);
-    central.push(Buffer.concat([Buffer.from('504b01021400', 'hex'), sizes, place, Buffer.from(name)]));
-    locals.push(local);
-    offset += local.length;
-  }
-  const directory = Buffer.concat(central);
-  const end = Buffer.alloc(22);
-  end.write('504b0506', 'hex');
-  end.writeUInt16LE(central.length, 8);
-  end.writeUInt16LE(central.length, 10);
-  end.writeUInt32LE(directory.length, 12);
-  end.writeUInt32LE(offset, 16);
-  return Buffer.concat([...locals, directory, end]);
-}
-
-const WORKBOOK = `<?xml version="1.0"?><workbook xmlns:r="r"><sheets><sheet name="A" r:id="rId7"/><sheet name="B" r:id="rId8"/></sheets></workbook>`;
-const RELS = `<Relationships><Relationship Id="rId8" Target="worksheets/other.xml"/><Relationship Id="rId7" Target="worksheets/sheet1.xml"/></Relationships>`;
-const STYLES = `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="dd/mm/yyyy"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/><xf numFmtId="14"/></cellXfs></styleSheet>`;
-const TEXTS = `<x:sst xmlns:x="y"><x:si><x:t>Nome</x:t></x:si><x:si><x:t>Telefone</x:t></x:si><x:si><x:r><x:t>José </x:t></x:r><x:r><x:t>&amp; "Cia"_x000D_</x:t></x:r><x:rPh><x:t>fora</x:t></x:rPh></x:si></x:sst>`;
-const book = (sheet: string, more: Record<string, string> = {}) =>
-  zip({
-    'xl/workbook.xml': WORKBOOK,
-    'xl/_rels/workbook.xml.rels': RELS,
-    'xl/styles.xml': STYLES,
-    'xl/sharedStrings.xml': TEXTS,
-    'xl/worksheets/sheet1.xml': sheet,
-    ...more,
-  });
+import { book, zip } from '#test/workbook.ts';
 
 async function read(file: Buffer): Promise<string> {
   const parts: Buffer[] = [];
@@ -68,6 +22,12 @@ describe('a spreadsheet', () => {
     expect(await read(book(sheet))).toBe(
       '"Nome","Telefone"\n"José & ""Cia""\r","5511987654321","","1990-12-31","Olá"\n"","true","2023-01-01 12:00:00","","f"\n',
     );
+  });
+
+  it('gives whole numbers that are written as floats as whole ones', async () => {
+    const cells = ['5511960009000.0', '-7.00', '7.50', '100.'].map((value) => `<c><v>${value}</v></c>`).join('');
+    const sheet = `<worksheet><sheetData><row>${cells}<c t="str"><v>1.0</v></c></row></sheetData></worksheet>`;
+    expect(await read(book(sheet))).toBe('"5511960009000","-7","7.50","100","1.0"\n');
   });
 
   it.each<[string, () => Buffer, string]>([

@@ -168,9 +168,9 @@ function toDay(text: string, is1904: boolean): string {
   return Number.isInteger(days) ? iso.slice(0, 10) : iso.slice(0, 19).replace('T', ' ');
 }
 
-/** Excel keeps fifteen digits and writes long ones with an exponent; phone numbers are such. */
+/** Excel keeps fifteen digits and writes long ones with an exponent, other programs whole ones as `1.0`; phone numbers are such. */
 const toNumberText = (text: string): string =>
-  /e/i.test(text) && Number.isFinite(Number(text)) ? String(Number(text)) : text;
+  /e/i.test(text) && Number.isFinite(Number(text)) ? String(Number(text)) : text.replace(/^([+-]?\d+)\.0*$/, '$1');
 
 /** `C5` → 2. */
 function columnOf(reference: string): number {

@@ -1,5 +1,6 @@
 import type { WebSocket } from 'ws';
 import type { Logger } from 'pino';
+import type { z } from 'zod';
 import { parseEventId, type EventFeed } from '#src/events/feed.ts';
 import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/errors.ts';
 import type { Access } from '#src/http/access.ts';
@@ -12,6 +13,7 @@ import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
 import { createFollows, EVENTS_TOPIC } from '#src/modules/live/follows.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
+import type { SyncBody } from '#src/modules/messages/messages.schemas.ts';
 import { makeSafe } from '#src/http/json.ts';
 import { toAppError } from '#src/http/problem.ts';
 import { may, mustHave, onlyOwner } from '#src/http/permissions.ts';
@@ -35,8 +37,10 @@ export interface ConnectionResources {
   events: EventFeed;
   identify: (frame: FrameOf<'auth'>) => Promise<Auth>;
   access: Pick<Access, 'follow'>;
-  /** Counts one submit. @throws AppError 429 */
-  admit: (auth: Auth) => Promise<unknown>;
+  /** Counts one submit, or what is no work of AI. @throws AppError 429 */
+  admit: (auth: Auth, what: 'ai' | 'request') => Promise<unknown>;
+  /** Stores a batch of messages. */
+  sync: (auth: Auth, batch: z.output<typeof SyncBody>) => Promise<object>;
   /** Makes room for one socket more of a caller. @returns a function that gives it back. @throws AppError 429 */
   enter: (auth: Auth) => () => void;
   log: Logger;
@@ -112,7 +116,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
 
   const submit = async (frame: FrameOf<'submit'>, reply: (fields: object) => void): Promise<void> => {
     const auth = known();
-    await resources.admit(auth);
+    await resources.admit(auth, 'ai');
     const accept = await prepared(frame, auth);
     // A job that could not be followed must not be accepted: it would run, and be paid for, unseen.
     follows.checkRoom();
@@ -135,6 +139,13 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
       outbound.send({ type: 'event', topic: `job:${jobId}`, id: QUEUED_ID, event: 'job.queued', data: { jobId } });
     }
     release();
+  };
+
+  const sync = async ({ channel, messages }: FrameOf<'messages.sync'>): Promise<object> => {
+    const auth = known();
+    mustHave(auth, 'messages:write');
+    await resources.admit(auth, 'request');
+    return resources.sync(auth, { channel, messages });
   };
 
   const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
@@ -181,6 +192,8 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
         const { status } = await jobs.cancel(cancellable(known(), frame.jobId));
         return reply({ jobId: frame.jobId, status });
       }
+      case 'messages.sync':
+        return reply(await sync(frame));
       case 'pong':
         return undefined;
       default:

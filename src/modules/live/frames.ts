@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { IdText } from '#src/http/fields.ts';
 import { JobOptions } from '#src/modules/jobs/job.schemas.ts';
+import { SyncBody } from '#src/modules/messages/messages.schemas.ts';
 
 const id = z.union([z.string().min(1).max(100), z.int()]);
 /** Of the topic `events`. */
@@ -45,6 +46,7 @@ export const ClientFrame = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('unsubscribe'), id, topic: z.string().max(100) }),
   z.strictObject({ type: z.literal('cancel'), id, jobId: IdText }),
+  z.strictObject({ type: z.literal('messages.sync'), id, ...SyncBody.shape }),
   z.strictObject({ type: z.literal('pong'), id: id.optional() }),
 ]);
 export type ClientFrame = z.infer<typeof ClientFrame>;

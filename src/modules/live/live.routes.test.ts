@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TestUser } from '../../../test/factories.ts';
 import type { TestApp } from '../../../test/harness.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
-import { aUser } from '../../../test/factories.ts';
+import { aMember, aUser } from '../../../test/factories.ts';
 import { openTestApp } from '../../../test/harness.ts';
 
 // No worker runs here: a job stays queued until the test cancels it.
@@ -27,7 +27,7 @@ interface Message {
 }
 
 /** A signed-in socket that keeps what it hears. */
-async function aSocket() {
+async function aSocket(signIn: object = { token: user.token }) {
   const socket = new WebSocket(`${address.replace('http', 'ws')}/api/ws`);
   const heard: Message[] = [];
   const waiting = new Set<() => void>();
@@ -53,7 +53,7 @@ async function aSocket() {
     return hears((message) => message.type === 'reply' && message.id === frame.id);
   };
   await new Promise((resolve) => socket.addEventListener('open', resolve, { once: true }));
-  expect(await ask({ type: 'auth', id: 'auth', token: user.token })).toMatchObject({ ok: true });
+  expect(await ask({ type: 'auth', id: 'auth', ...signIn })).toMatchObject({ ok: true });
   return { heard, hears, send, ask, closed, close: () => socket.close() };
 }
 
@@ -164,5 +164,56 @@ describe('what is not a WebSocket handshake', () => {
     expect(answer.headers['content-type']).toBe('application/problem+json');
     const problem = ProblemView.parse(JSON.parse(await text(answer)));
     expect(problem).toMatchObject({ code: 'invalid_handshake', detail: expect.stringContaining(what) });
+  });
+});
+
+const batch = (clientIds: string[]) => ({
+  channel: { externalId: '5511900000001' },
+  messages: clientIds.map((clientId) => ({
+    clientId,
+    chat: { waId: '5511987654321' },
+    direction: 'inbound',
+    body: 'Oi',
+    sentAt: new Date().toISOString(),
+  })),
+});
+
+describe('messages.sync', () => {
+  it('stores a batch as the request does, and answers with what came of each', async () => {
+    const socket = await aSocket();
+    const asked = batch(['s1', 's2']);
+    const messages = [...asked.messages, 'nothing'];
+    const reply = await socket.ask({ type: 'messages.sync', id: 'm1', ...asked, messages });
+    expect(reply).toMatchObject({
+      ok: true,
+      counts: { created: 2, known: 0, updated: 0, invalid: 1 },
+      results: [{ outcome: 'created' }, { outcome: 'created' }, { outcome: 'invalid', messageId: null }],
+    });
+    const payload = asked;
+    const again = { method: 'POST', url: '/api/messages/sync', headers: user.headers, payload } as const;
+    expect((await test.app.inject(again)).json().counts).toMatchObject({ known: 2, created: 0 });
+    for (const wrong of [
+      { ...asked, messages: [] },
+      { ...asked, messages: Array.from({ length: 201 }, () => 1) },
+      { ...asked, channel: {} },
+    ])
+      expect(await socket.ask({ type: 'messages.sync', id: crypto.randomUUID(), ...wrong })).toMatchObject({
+        ok: false,
+        problem: { status: 400, code: 'validation_failed' },
+      });
+    socket.close();
+  });
+
+  it('is refused to who may not write messages, and changes nothing', async () => {
+    const viewer = await aUser(test.rt);
+    await aMember(test.rt, user.workspace.id, viewer.user.id, 'viewer');
+    const socket = await aSocket({ token: viewer.token, workspaceId: user.workspace.id });
+    expect(await socket.ask({ type: 'messages.sync', id: 'm1', ...batch(['s3']) })).toMatchObject({
+      ok: false,
+      problem: { status: 403 },
+    });
+    socket.close();
+    const { rows } = await test.rt.systemPool.query(`select from message_key where value = 's3'`);
+    expect(rows).toEqual([]);
   });
 });

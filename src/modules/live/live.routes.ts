@@ -10,6 +10,7 @@ import { authOf } from '#src/http/auth.ts';
 import { addEventStream } from '#src/modules/live/events.routes.ts';
 import { Close } from '#src/modules/live/frames.ts';
 import { serveSocket } from '#src/modules/live/connection.ts';
+import { syncMessages } from '#src/modules/messages/sync.ts';
 import { AppError, badRequest, forbidden, notFound } from '#src/errors.ts';
 import { answerOnSocket } from '#src/http/problem.ts';
 
@@ -110,7 +111,9 @@ export function liveRoutes(rt: Runtime) {
           events: rt.events,
           access: rt.access,
           identify: ({ token, ticket, workspaceId }) => identify(token, ticket, workspaceId, request.headers.origin),
-          admit: (auth) => rt.limiter.take([...OF_KNOWN, 'ai'], { ip: request.ip, auth }),
+          admit: (auth, what) =>
+            rt.limiter.take(what === 'ai' ? [...OF_KNOWN, 'ai'] : OF_KNOWN, { ip: request.ip, auth }),
+          sync: (auth, batch) => syncMessages(rt, auth, batch),
           enter,
           log: rt.log,
           requestId: request.id,

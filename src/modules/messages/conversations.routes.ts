@@ -43,7 +43,10 @@ export function conversationRoutes({ orm }: Pick<Runtime, 'orm'>) {
       handler: async (request) => {
         const auth = authOf(request);
         const { limit, cursor, unread, assignee, ...filters } = request.query;
-        const key = cursor === undefined ? undefined : decodeCursor(cursor, z.tuple([z.iso.datetime(), z.uuid()]));
+        const key =
+          cursor === undefined
+            ? undefined
+            : decodeCursor(cursor, z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.uuid()]));
         const rows = await inWorkspaceTx(orm, auth, (em) =>
           listConversations(em, {
             ...filters,

@@ -138,7 +138,8 @@ async function searchSpan(
     `select ${COLUMNS} from (select * from (
         select ${COLUMNS} from message m where m.workspace_id = current_workspace()
           and m.id >= first_id_at(?::timestamptz) and m.id < first_id_at(?::timestamptz)
-          and m.words @@ to_tsquery('simple', fold(?::text)) ${filters.map(([sql]) => sql).join(' ')} offset 0) m
+          and m.words @@ (select to_tsquery('simple', string_agg(w[1] || ':*', ' & '))
+            from regexp_matches(fold(?::text), '[[:alnum:]]+', 'g') w) ${filters.map(([sql]) => sql).join(' ')} offset 0) m
         order by m.id desc offset 0) m
       join conversation c on c.workspace_id = current_workspace() and c.id = m.conversation_id
         ${search.ownerId === null ? '' : 'and c.owner_id = ?::uuid'}
@@ -147,7 +148,7 @@ async function searchSpan(
     [
       new Date(since).toISOString(),
       new Date(until).toISOString(),
-      search.words.map((word) => `${word}:*`).join(' & '),
+      search.words.join(' '),
       ...filters.map(([, value]) => value),
       ...(search.ownerId === null ? [] : [search.ownerId]),
     ],

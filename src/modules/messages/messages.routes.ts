@@ -50,6 +50,12 @@ export const pageOfMessages = async (
   { limit, cursor }: z.output<typeof PageQuery>,
 ) => toMessagePage(await listMessages(em, { of, id, before: idOf(cursor), limit: limit + 1 }), limit);
 
+const find = async (em: EntityManager, auth: Auth, id: string) => {
+  const row = await findMessage(em, id, onlyOwner(auth, 'contacts'));
+  if (!row) throw notFound('The message');
+  return row;
+};
+
 /** `/api/messages`: what was said, by whom it was said to. Members who see only their own contacts see only their messages. */
 export function messageRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
   const ofContact = (auth: Auth, contactId: string, page: z.output<typeof PageQuery>) =>
@@ -58,11 +64,6 @@ export function messageRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
       if (id === undefined) throw notFound('The contact');
       return pageOfMessages(em, 'contact', id, page);
     });
-  const find = async (em: EntityManager, auth: Auth, id: string) => {
-    const row = await findMessage(em, id, onlyOwner(auth, 'contacts'));
-    if (!row) throw notFound('The message');
-    return row;
-  };
   return async (app: App): Promise<void> => {
     app.post('/api/messages/sync', {
       config: write,

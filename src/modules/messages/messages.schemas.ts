@@ -76,13 +76,9 @@ export const SyncBody = z.strictObject({
     externalId: keyText,
     name: nameText(100).optional(),
   }),
-  messages: z
-    .array(z.unknown())
-    .min(1)
-    .max(MAX_BATCH)
-    .meta({
-      description: 'Each a SyncMessage; one that is not is answered as invalid and does not keep the others out',
-    }),
+  messages: z.array(z.unknown()).min(1).max(MAX_BATCH).meta({
+    description: 'Each a SyncMessage; one that is not is answered as invalid and does not keep the others out',
+  }),
 });
 
 const SyncOutcome = z.object({

@@ -65,8 +65,8 @@ export function groupItems(items: readonly (SyncItem | FieldError)[]): Group[] {
       status: statusOf(item),
       errorCode: item.errorCode ?? null,
     };
-    const [first = made, ...others] = [...met, made];
-    for (const other of others) join(first, other);
+    const [first] = [...met, made];
+    for (const other of [...met, made].slice(1)) join(first, other);
     for (const key of first.keys.keys()) byKey.set(key, first);
   }
   return [...new Set(byKey.values())];

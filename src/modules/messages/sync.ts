@@ -5,9 +5,11 @@ import type { FieldError } from '#src/errors.ts';
 import type { EventType } from '#src/events/catalog.ts';
 import { emitEvents, type NewEvent } from '#src/events/outbox.query.ts';
 import type { Auth } from '#src/http/access-token.ts';
+import { onlyOwner } from '#src/http/permissions.ts';
 import { idAt } from '#src/lib/ids.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
-import { identifyContacts } from '#src/modules/contacts/identify.query.ts';
+import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
+import { findContacts, identifyContacts } from '#src/modules/contacts/identify.query.ts';
 import {
   rankOf,
   type MessageStatus,
@@ -39,6 +41,8 @@ interface Settled {
   group: Group;
   outcome: 'created' | 'updated' | 'known' | 'invalid';
   messageId: string | null;
+  /** Of one that is invalid. */
+  why?: FieldError;
 }
 
 /** Where a message belongs, for what is told of it. */
@@ -55,9 +59,16 @@ const CLASH: FieldError = {
   message: 'and providerId belong to two different messages',
 };
 
+const NOT_YOURS: FieldError = {
+  path: 'chat',
+  code: 'not_yours',
+  message: 'is with a contact that somebody else looks after',
+};
+
 /**
  * Stores a batch of one channel. The same message any number of times, in any order and also in two batches at once, is one message, whose
- * status is the highest that was told. A constant number of statements, however many messages.
+ * status is the highest that was told. Members who see only their own contacts write to those alone, and look after whom they are the first to
+ * write to. A constant number of statements, however many messages.
  * @returns for each what came of it; one that cannot be read keeps no other out
  */
 export async function syncMessages(
@@ -71,12 +82,15 @@ export async function syncMessages(
   const groups = groupItems(items);
   return inWorkspaceTx(orm, auth, async (em) => {
     const channelId = await lockChannel(em, channel.externalId, channel.name);
-    const settled = groups.length === 0 ? [] : await settle(em, { channelId, actorId: auth.userId, now }, groups);
+    const settled =
+      groups.length === 0
+        ? []
+        : await settle(em, { channelId, actorId: auth.userId, onlyOf: onlyOwner(auth, 'contacts'), now }, groups);
     const results = items.map((item): SyncOutcome => ({ outcome: 'invalid', messageId: null, why: faultOf(item) }));
-    for (const { group, outcome, messageId } of settled) {
+    for (const { group, outcome, messageId, why } of settled) {
       for (const [at, place] of group.places.entries()) {
         const own = at > 0 && outcome !== 'invalid' ? 'known' : outcome;
-        results[place] = { outcome: own, messageId, why: outcome === 'invalid' ? CLASH : null };
+        results[place] = { outcome: own, messageId, why: outcome === 'invalid' ? (why ?? CLASH) : null };
       }
     }
     const counts = { created: 0, known: 0, updated: 0, invalid: 0 };
@@ -90,6 +104,8 @@ const faultOf = (item: ReturnType<typeof readItem>): FieldError | null => (isFau
 interface Batch {
   channelId: string;
   actorId: string;
+  /** Whose contacts alone may be written to. */
+  onlyOf: string | undefined;
   now: Date;
 }
 
@@ -103,18 +119,46 @@ async function settle(em: EntityManager, batch: Batch, groups: readonly Group[])
     const rows = [...group.keys.keys()].flatMap((key) => stored.get(key) ?? []);
     const [row] = rows;
     if (!row) fresh.push(group);
+    else if (batch.onlyOf !== undefined && rows.some((one) => one.owner_id !== batch.onlyOf))
+      clashing.push({ group, outcome: 'invalid', messageId: null, why: NOT_YOURS });
     else if (rows.every(({ id }) => id === row.id)) known.push({ group, row });
     else clashing.push({ group, outcome: 'invalid', messageId: null });
   }
-  const made = await createMessages(em, batch, fresh);
+  const barred = await findBarred(em, batch, fresh);
+  for (const group of barred) clashing.push({ group, outcome: 'invalid', messageId: null, why: NOT_YOURS });
+  const made = await createMessages(
+    em,
+    batch,
+    fresh.filter((group) => !barred.has(group)),
+  );
   const risen = await updateMessages(em, batch, known, stored);
   return [...made, ...risen, ...clashing];
+}
+
+/** Those whose chat is with a contact that the batch may not be about. */
+async function findBarred(em: EntityManager, { onlyOf }: Batch, groups: readonly Group[]): Promise<Set<Group>> {
+  if (onlyOf === undefined || groups.length === 0) return new Set();
+  const found = await findContacts(
+    em,
+    groups.map(({ item }) => item.chat),
+  );
+  const own = await findContactRows(
+    em,
+    found.filter((id) => id !== null),
+    onlyOf,
+  );
+  const isOwn = new Set(own.map(({ id }) => id));
+  return new Set(groups.filter((_, at) => typeof found[at] === 'string' && !isOwn.has(found[at])));
 }
 
 async function createMessages(em: EntityManager, batch: Batch, groups: readonly Group[]): Promise<Settled[]> {
   if (groups.length === 0) return [];
   const chats = groups.map(({ item }) => ({ ...item.chat, name: item.name ?? null }));
-  const people = await identifyContacts(em, chats, { actorId: batch.actorId, source: 'message' });
+  const people = await identifyContacts(em, chats, {
+    actorId: batch.actorId,
+    source: 'message',
+    ownerId: batch.onlyOf ?? null,
+  });
   const placed = groups.flatMap((group, at) => {
     const contactId = people[at]?.contactId;
     return contactId === undefined ? [] : [{ group, contactId, id: idAt(group.sentAt.getTime(), at) }];

@@ -4,10 +4,10 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { conflict, notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
-import { etagOf } from '#src/http/etag.ts';
+import { etagOf, ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { newId } from '#src/lib/ids.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import { crud } from '#src/modules/crud.ts';
 import { Pipeline } from '#src/modules/pipelines/pipeline.entity.ts';
 import { NewPipelineBody, PipelineBody, PipelineView } from '#src/modules/pipelines/pipelines.schemas.ts';
@@ -68,7 +68,7 @@ export function pipelineRoutes(rt: Pick<Runtime, 'orm'>) {
           await appendAudit(em, actorOf(request), {
             action: 'pipeline.created',
             target: { type: name, id },
-            after: request.body,
+            after: fieldsOf(request.body),
           });
           return read(em, id);
         }).catch((error: unknown) => {
@@ -111,12 +111,13 @@ export function pipelineRoutes(rt: Pick<Runtime, 'orm'>) {
           const { id } = request.params;
           await lockAllPipelines(em);
           const before = await read(em, id);
+          mustMatch(ifMatchOf(request), etagOf(before));
           if (before.isDefault)
             throw conflict('default_pipeline', 'This is the default pipeline. Make another one the default first.');
           if (!(await emptyPipeline(em, id)))
             throw conflict('pipeline_not_empty', 'There are deals in it. Move or delete them first.');
           await em.nativeDelete(Pipeline, { id });
-          await appendAudit(em, actorOf(request), { action: 'pipeline.deleted', target: { type: name, id }, before });
+          await appendAudit(em, actorOf(request), { action: 'pipeline.deleted', target: { type: name, id } });
           return { id, deleted: true as const };
         }),
     });

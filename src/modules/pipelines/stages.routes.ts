@@ -4,7 +4,7 @@ import { notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import {
   RemoveStageQuery,
   ReorderBody,
@@ -66,7 +66,7 @@ export function stageRoutes({ orm }: Pick<Runtime, 'orm'>) {
       handler: async (request, reply) => {
         const made = await change(request, 'pipeline_stage.created', async (em) => {
           const stage = await addStage(em, request.params.id, request.body);
-          return { result: stage, id: stage.id, after: stage };
+          return { result: stage, id: stage.id, after: fieldsOf(request.body) };
         });
         return reply.code(201).send(made);
       },
@@ -101,8 +101,8 @@ export function stageRoutes({ orm }: Pick<Runtime, 'orm'>) {
       handler: (request) =>
         change(request, 'pipeline_stage.changed', async (em) => {
           const { id, stageId } = request.params;
-          const { before, after } = await changeStage(em, id, stageId, request.body);
-          return { result: after, id: stageId, before, after };
+          const { after: result } = await changeStage(em, id, stageId, request.body);
+          return { result, id: stageId, after: fieldsOf(request.body) };
         }),
     });
 
@@ -119,13 +119,13 @@ export function stageRoutes({ orm }: Pick<Runtime, 'orm'>) {
         change(request, 'pipeline_stage.deleted', async (em) => {
           const { id: pipelineId, stageId: id } = request.params;
           const { targetStageId: targetId } = request.query;
-          const { before, moved } = await removeStage(em, {
+          const { moved } = await removeStage(em, {
             pipelineId,
             id,
             targetId,
             actorId: authOf(request).userId,
           });
-          return { result: { id, deleted: true as const }, id, before, after: { targetId, moved } };
+          return { result: { id, deleted: true as const }, id, after: { targetId, moved } };
         }),
     });
   };

@@ -1,18 +1,18 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { notFound } from '#src/errors.ts';
+import { conflict, notFound } from '#src/errors.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams } from '#src/http/fields.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { may, onlyOwner } from '#src/http/permissions.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
-import { insertConsent, lockContact } from '#src/modules/privacy/consent.query.ts';
+import { insertConsent, lockPerson } from '#src/modules/privacy/consent.query.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
 import { addressHash } from '#src/modules/privacy/suppression.ts';
-import { insertSuppressions, removeByHash } from '#src/modules/privacy/suppression.query.ts';
+import { findSuppressed, insertSuppressions, removeByHash } from '#src/modules/privacy/suppression.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const LegalBasis = z.enum(['consent', 'legitimate_interest', 'contract', 'legal_obligation']);
@@ -29,6 +29,13 @@ const ConsentView = z
   .object({ contactId: z.uuid(), consent: z.enum(['granted', 'denied']), recordedAt: z.iso.datetime() })
   .meta({ id: 'Consent' });
 
+const suppressed = () =>
+  conflict(
+    'suppressed',
+    'A number of this contact is on the list of those not written to for another reason than that they opted out. ' +
+      'Only who may take numbers off that list can record that they agree: by default an administrator.',
+  );
+
 const schema = { tags: ['privacy'], security: [{ bearer: [] }], params: IdParams };
 const config = { access: 'contacts:write' } as const;
 
@@ -38,15 +45,17 @@ export function consentRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
 
   const record = (request: FastifyRequest<{ Params: { id: string } }>, { decision, legalBasis, proof }: Decided) => {
     const auth = authOf(request);
-    const { id: contactId } = request.params;
     const { userId: actorId, workspaceId } = auth;
     return inWorkspaceTx(orm, auth, async (em) => {
-      const contact = await lockContact(em, contactId, { onlyOf: onlyOwner(auth, 'contacts') });
+      const contact = await lockPerson(em, request.params.id, { onlyOf: onlyOwner(auth, 'contacts') });
       if (!contact) throw notFound('The contact');
+      const contactId = contact.id;
       const hashes = phonesOf(contact.known, contact.phone).map((phone) => addressHash(appSecret, workspaceId, phone));
       const recordedAt = await insertConsent(em, { contactId, decision, legalBasis, proof: proof ?? null, actorId });
-      if (decision === 'granted') await removeByHash(em, hashes);
-      else await insertSuppressions(em, hashes, { reason: 'opt_out', source: 'contact', createdBy: actorId });
+      if (decision === 'granted') {
+        await removeByHash(em, hashes, may(auth, 'contacts:erase') ? null : 'opt_out');
+        if ((await findSuppressed(em, hashes)).length > 0) throw suppressed();
+      } else await insertSuppressions(em, hashes, { reason: 'opt_out', source: 'contact', createdBy: actorId });
       const type = decision === 'granted' ? 'contact.opted_in' : 'contact.opted_out';
       await emitEvent(em, { type, data: { contactId, ownerId: contact.owner_id }, subjectId: contactId, actorId });
       await addActivities(em, [{ type, contactId, dealId: null, actorId, payload: { legalBasis } }]);

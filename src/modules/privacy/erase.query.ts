@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Needles } from '#src/modules/privacy/needles.ts';
 import type { Subject } from '#src/modules/privacy/person.query.ts';
+import { loose } from '#src/modules/privacy/spelling.ts';
 
 /** How many rows are looked at, or dropped, in one step. */
 const BATCH = 2000;
@@ -11,8 +12,8 @@ export interface Erased {
   place: string | null;
 }
 
-/** A column that may hold anything people write. */
-export type Texts = Record<string, 'text' | 'json' | 'jsonb'>;
+/** A column that may hold anything people write; `name`: one that no two rows may have alike, the only one of its table. */
+export type Texts = Record<string, 'text' | 'name' | 'json' | 'jsonb'>;
 
 const OWN = 'workspace_id = current_workspace()';
 // No text holds it.
@@ -21,11 +22,21 @@ const NOTHING = '(?!)';
 const anyOf = ({ words, digits }: Needles): string =>
   [words, digits].filter((one) => one !== null).join('|') || NOTHING;
 
+const ERASED = '[erased]';
+
 /** A column with what was found taken out. In JSON a number becomes 0, which is right with quotes and without. */
-function cleaned(column: string, type: Texts[string]): { sql: string; values: (needles: Needles) => string[] } {
-  const digits = type === 'text' ? '[erased]' : '0';
-  const sql = `${column} = regexp_replace(regexp_replace(${column}::text, ?, '[erased]', 'gi'), ?, '${digits}', 'gi')::${type}`;
-  return { sql, values: ({ words, digits: numbers }) => [words ?? NOTHING, numbers ?? NOTHING] };
+function cleaned(table: string, column: string, type: Texts[string]) {
+  const digits = type === 'text' || type === 'name' ? ERASED : '0';
+  const without = `regexp_replace(regexp_replace(${column}::text, ?, '${ERASED}', 'gi'), ?, '${digits}', 'gi')`;
+  // What stands for a short word is longer than it, and a varchar holds only so much; names are of at least 60 signs.
+  const room = `coalesce((select nullif(atttypmod, -1) - 4 from pg_attribute where attrelid = '${table}'::regclass and attname = '${column}'), 1000000000)`;
+  const value = {
+    text: `left(${without}, ${room})`,
+    name: `left(${without}, 47) || ' ' || right(id::text, 12)`,
+    json: `${without}::json`,
+    jsonb: `${without}::jsonb`,
+  }[type];
+  return `${column} = ${value}`;
 }
 
 /**
@@ -44,18 +55,24 @@ export async function cleanTexts(
   needles: Needles,
   place: string | null,
 ): Promise<Erased> {
-  const parts = Object.entries(columns).map(([column, type]) => cleaned(column, type));
+  const parts = Object.entries(columns).map(([column, type]) => cleaned(table, column, type));
   if (needles.words === null && needles.digits === null) return { count: 0, place: null };
   const any = anyOf(needles);
-  const hits = Object.keys(columns).map((column) => `t.${column}::text ~* ?`);
+  const hits = Object.keys(columns).map((column) => `case when t.${column}::text ~* ? then t.${column}::text ~* ? end`);
   const [row] = await em.execute<[{ last: string | null; rows: number; count: number }]>(
     `with batch as materialized (select ${key} as key from ${table} where ${OWN} and ${where} and (?::text is null or ${key} > ?::uuid)
         order by ${key} limit ${BATCH}),
-      hit as (update ${table} t set ${parts.map(({ sql }) => sql).join(', ')}
+      hit as (update ${table} t set ${parts.join(', ')}
         where t.${OWN} and t.${key} in (select key from batch) and (${hits.join(' or ')}) returning 1)
       select (select key from batch order by key desc limit 1)::text as last, (select count(*) from batch)::int as rows,
         (select count(*) from hit)::int as count`,
-    [...values, place, place, ...parts.flatMap((part) => part.values(needles)), ...hits.map(() => any)],
+    [
+      ...values,
+      place,
+      place,
+      ...parts.flatMap(() => [needles.words ?? NOTHING, needles.digits ?? NOTHING]),
+      ...hits.flatMap(() => [loose(any), any]),
+    ],
   );
   return { count: row.count, place: row.rows < BATCH ? null : row.last };
 }
@@ -109,6 +126,15 @@ export async function dropRows(
     [...values, ...values],
   );
   return { count: rows.length, place: rows.length < BATCH ? null : 'more' };
+}
+
+/**
+ * Waits for every transaction that is writing something that hangs on the person, and keeps others from it until this one ends: what they write
+ * has a key to the contact.
+ */
+export async function lockSubject(em: EntityManager, subject: Subject): Promise<void> {
+  const { where, values } = ofPerson(subject, 'id');
+  await em.execute(`select from contact where ${OWN} and ${where} order by id for update`, values);
 }
 
 /** Empties what the timelines say beside their entries: of the person, and of their deals. */

@@ -27,7 +27,11 @@ async function send(method: Method, path: string, payload?: object, headers: Rec
 async function work(id: string) {
   await run('update bulk_operation set due_at = now() where id = $1 and due_at is not null', [id]);
   const stopping = new AbortController().signal;
-  await runOperation({ orm: test.rt.orm, kinds, log: test.rt.log, stopping }, ana.workspace.id, id);
+  await runOperation(
+    { orm: test.rt.orm, kinds, appSecret: test.config.APP_SECRET, log: test.rt.log, stopping },
+    ana.workspace.id,
+    id,
+  );
 }
 
 const NAME = 'Quitéria Zaplónn';
@@ -152,6 +156,19 @@ async function aKnownPerson(): Promise<string> {
     Buffer.from(`a,${EMAIL}`),
   ]);
   await send('POST', `contacts/${contactId}/opt-in`, { proof: `Formulário de ${NAME}` });
+  // What members write of others, and call what is theirs.
+  await run(`update contact set company = $1, position = $2, custom_fields = $3 where name = 'Outra'`, [
+    `Padaria de ${NAME}`,
+    `sócia de ${EMAIL}`,
+    { indicada: `${NAME}, (11) 97331-5577`, fone: 5_511_973_315_577 },
+  ]);
+  for (const name of [NAME, `+55 (11) 97331-5577`, '11973315577', `${'x'.repeat(43)} ${NAME}`]) {
+    await send('POST', 'labels', { name, color: '#000000' });
+    await send('POST', 'segments', { name, filter: { and: [] } });
+  }
+  const texts = { name: `Para ${NAME}`, category: 'service', language: 'pt', body: `Oi, aqui é ${NAME}` };
+  const template = (await send('POST', 'templates', texts)).body.id;
+  await send('PATCH', `templates/${template}`, { body: `${PHONE} é o número` });
   return contactId;
 }
 
@@ -219,6 +236,19 @@ describe('a person who is forgotten', () => {
     // What was not theirs is as it was, but for them.
     const left = await run('select body from message');
     expect(left).toEqual([{ body: 'O número da [erased] é [erased]' }]);
+    expect(await run(`select company, position, custom_fields from contact where name = 'Outra'`)).toEqual([
+      {
+        company: 'Padaria de [erased]',
+        position: 'sócia de [erased]',
+        custom_fields: { indicada: '[erased], 0', fone: 0 },
+      },
+    ]);
+    for (const table of ['label', 'segment'])
+      expect(await run(`select name from ${table} where name like '%[erased]%' or name like 'xx%'`)).toHaveLength(4);
+    expect(await run('select body from message_template_version order by version')).toEqual([
+      { body: 'Oi, aqui é [erased]' },
+      { body: '[erased] é o número' },
+    ]);
     expect((await send('GET', 'audit/verify')).body).toMatchObject({ ok: true });
     expect(await run(`select data from outbox_event where type = 'contact.erased'`)).toMatchObject([
       { data: { contactId } },
@@ -283,9 +313,6 @@ describe('a person who is forgotten', () => {
           'names that a workspace gives to what is not a person': [
             'channel',
             'contact_field',
-            'label',
-            'message_template',
-            'message_template_version',
             'pipeline',
             'pipeline_stage',
             'prompt',

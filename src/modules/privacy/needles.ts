@@ -1,4 +1,5 @@
 import { canonicalPhone, phoneForms, phoneOfWaId } from '#src/modules/contacts/phone.ts';
+import { apart, isUnspaced, spelledWhole, trimmed } from '#src/modules/privacy/spelling.ts';
 
 /** What is known of a person that could stand in a text. */
 export interface Person {
@@ -18,58 +19,19 @@ export interface Needles {
   digits: string | null;
 }
 
-const ACCENTED: Record<string, string> = {
-  a: 'aàáâãäåāăą',
-  c: 'cçćč',
-  d: 'dďđ',
-  e: 'eèéêëēęě',
-  g: 'gğ',
-  i: 'iìíîïī',
-  l: 'lł',
-  n: 'nñńň',
-  o: 'oòóôõöøō',
-  r: 'rř',
-  s: 'sśşš',
-  t: 'tť',
-  u: 'uùúûüūů',
-  y: 'yýÿ',
-  z: 'zźżž',
-};
-const MARKS = '[\u0300-\u036f]*';
-
-const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
-
-/** A word in any case, with or without its accents, in one sign or two. */
-function spelled(text: string): string {
-  const plain = text.normalize('NFD').replaceAll(/\p{M}/gu, '').toLowerCase();
-  return Array.from(plain)
-    .map((sign) => {
-      if (/\s/.test(sign)) return '';
-      const both = ACCENTED[sign];
-      if (both === undefined) return sign === sign.toUpperCase() ? literal(sign) : `[${sign}${sign.toUpperCase()}]`;
-      return `[${both}${both.toUpperCase()}]${MARKS}`;
-    })
-    .join('');
-}
-
-const named = (name: string): string =>
-  name
-    .trim()
-    .split(/\s+/)
-    .map(spelled)
-    .filter((part) => part !== '')
-    .join(String.raw`\s+`);
-
 /** Words of a name that alone say little. */
 const SMALL = new Set(['das', 'dos', 'del', 'van', 'von', 'der', 'the', 'and']);
 
 /** A number as people write it: with signs between its digits, or none; never as a part of a longer one, or of an id. */
 const dialled = (digits: string): string => `\\+?\\(?${digits.split('').join(String.raw`[\s().\-]{0,3}`)}`;
 
-const either = (parts: readonly string[], before: string, after: string): string | null => {
+const either = (parts: readonly string[]): string | null => {
   const all = [...new Set(parts)].filter((part) => part !== '').toSorted((a, b) => b.length - a.length);
-  return all.length === 0 ? null : `(?<!${before})(?:${all.join('|')})(?!${after})`;
+  return all.length === 0 ? null : `(?:${all.join('|')})`;
 };
+
+/** Whether a whole name is one person's: two words, or a long one; a short one is anybody's, but where names are written in one. */
+const isTelling = (name: string): boolean => /\S\s+\S|\S{6}/.test(name) || (isUnspaced(name) && name.length >= 3);
 
 /**
  * What to look for to find a person in texts, in every spelling: names and addresses in any case, with or without accents; numbers with and
@@ -77,21 +39,17 @@ const either = (parts: readonly string[], before: string, after: string): string
  * @param isTheirs whether the texts are about them, so that a single name in them is theirs; elsewhere it may be anybody's
  */
 export function needlesOf({ names, emails, phones, handles }: Person, isTheirs: boolean): Needles {
-  const whole = names.filter((name) => name.trim().length >= 3 && (isTheirs || /\S\s+\S|\S{6}/.test(name.trim())));
-  const parts = isTheirs ? names.flatMap((name) => name.trim().split(/\s+/)) : [];
-  const single = parts.filter((part) => part.length >= 3 && !SMALL.has(part.toLowerCase()));
-  const words = [...whole.map(named), ...single.map(named), ...emails.map((one) => spelled(one.trim()))];
-  const known = handles.filter((one) => one.length >= 5);
-  const ids = known.filter((one) => /\D/.test(one)).map(spelled);
+  const known = names.map(trimmed);
+  const whole = known.filter((name) => (name.length >= 3 || isUnspaced(name)) && (isTheirs || isTelling(name)));
+  const parts = isTheirs ? known.flatMap((name) => name.split(/\s+/)).map(trimmed) : [];
+  const single = parts.filter((part) => part.length >= (isUnspaced(part) ? 2 : 3) && !SMALL.has(part.toLowerCase()));
+  const ids = handles.filter((one) => one.length >= 5);
   const numbers = phones.flatMap((phone) => phoneForms(canonicalPhone(phone))).map((phone) => phone.slice(1));
   const national = numbers.flatMap((digits) => (/^55\d{10,11}$/.test(digits) ? [digits.slice(2)] : []));
+  const digits = either([...[...numbers, ...national].map(dialled), ...ids.filter((one) => !/\D/.test(one))]);
   return {
-    words: either([...words, ...ids], String.raw`\w`, String.raw`\w`),
-    digits: either(
-      [...[...numbers, ...national].map(dialled), ...known.filter((one) => !/\D/.test(one))],
-      '[0-9A-Za-z]',
-      '[0-9A-Za-z]',
-    ),
+    words: either([...whole, ...single, ...emails, ...ids.filter((one) => /\D/.test(one))].map(spelledWhole)),
+    digits: digits === null ? null : apart(digits),
   };
 }
 

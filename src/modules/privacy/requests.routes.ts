@@ -11,7 +11,7 @@ import { newId } from '#src/lib/ids.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { OperationAccepted, toAccepted } from '#src/modules/bulk/operations.routes.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
-import { lockContact } from '#src/modules/privacy/consent.query.ts';
+import { closeContact, lockPerson } from '#src/modules/privacy/consent.query.ts';
 import { ERASE_KIND, ERASE_START } from '#src/modules/privacy/erase.ts';
 import { exportPerson } from '#src/modules/privacy/export.ts';
 import { phonesOf } from '#src/modules/privacy/needles.ts';
@@ -69,11 +69,13 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
       schema: { ...schema, summary: 'All that is known of a contact, as one JSON document', params: IdParams },
       handler: async (request, reply) => {
         const auth = authOf(request);
-        const { id } = request.params;
-        await inWorkspaceTx(orm, auth, async (em) => {
-          const contact = await lockContact(em, id, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
+        const id = await inWorkspaceTx(orm, auth, async (em) => {
+          const how = { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true };
+          const contact = await lockPerson(em, request.params.id, how);
           if (!contact) throw notFound('The contact');
-          await appendAudit(em, actorOf(request), { action: 'contact.exported', target: { type: 'contact', id } });
+          const target = { type: 'contact', id: contact.id };
+          await appendAudit(em, actorOf(request), { action: 'contact.exported', target });
+          return contact.id;
         });
         reply.header('content-type', 'application/json; charset=utf-8');
         reply.header('content-disposition', `attachment; filename="contact-${id}.json"`);
@@ -92,10 +94,11 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
       handler: async (request, reply) => {
         const auth = authOf(request);
         const { userId, workspaceId } = auth;
-        const { id: contactId } = request.params;
         const id = await inWorkspaceTx(orm, auth, async (em) => {
-          const contact = await lockContact(em, contactId, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
+          const how = { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true };
+          const contact = await lockPerson(em, request.params.id, how);
           if (!contact) throw notFound('The contact');
+          const contactId = contact.id;
           const open = await findOpenRequest(em, contactId);
           if (open && ['queued', 'active'].includes(open.status)) return open.id;
           const one = newId();
@@ -104,6 +107,7 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
           );
           await insertSuppressions(em, hashes, { reason: 'erasure', source: 'erasure', createdBy: userId });
           await insertRequest(em, { id: one, contactId, userId });
+          await closeContact(em, contactId);
           const asked = { id: one, userId, kind: ERASE_KIND, input: { contactId }, state: ERASE_START };
           await insertOperation(em, { ...asked, total: STORES.length });
           const target = { type: 'contact', id: contactId };

@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { cleanFilters, OPERATION_FILTERS, SEGMENT_FILTERS } from '#src/modules/privacy/clean-filter.query.ts';
 import {
   cleanReminded,
   cleanReminders,
@@ -12,6 +13,7 @@ import {
   emptyContacts,
   emptyImports,
   emptyJobs,
+  lockSubject,
   type Erased,
   type Texts,
 } from '#src/modules/privacy/erase.query.ts';
@@ -27,15 +29,23 @@ export interface Store {
 }
 
 /** Rows that are gone with the person. @param key what tells rows apart besides the workspace */
-const dropped = (table: string, key = 'id'): Store => ({
+const dropped = (table: string, key = 'id') => ({
   name: table,
   table,
-  erase: (em, subject) => dropRows(em, subject, { table, key }),
+  erase: (em: EntityManager, subject: Subject) => dropRows(em, subject, { table, key }),
 });
 
+/** What the platform itself goes on to write of a person, messages before what they are in. */
+const WRITTEN = [
+  dropped('message'),
+  dropped('conversation'),
+  dropped('lead_score'),
+  dropped('contact_ai', 'contact_id, kind'),
+];
+
 /** Texts that are cleared of a person wherever they are named. A table's key is the workspace and `id`. */
-const cleared = (table: string, columns: Texts): Store => ({
-  name: table,
+const cleared = (table: string, columns: Texts, name = table): Store => ({
+  name,
   table,
   erase: (em, { anywhere }, place) => cleanTexts(em, { table, key: 'id', columns, where: 'true' }, anywhere, place),
 });
@@ -54,10 +64,7 @@ const clearedOfTheirs = (table: string, columns: Texts): Store => ({
  */
 export const STORES: readonly Store[] = [
   { name: 'job', table: 'job', erase: emptyJobs },
-  dropped('message'),
-  dropped('conversation'),
-  dropped('lead_score'),
-  dropped('contact_ai', 'contact_id, kind'),
+  ...WRITTEN,
   dropped('contact_label', 'contact_id, label_id'),
   { name: 'activity', table: 'activity', erase: emptyActivities },
   clearedOfTheirs('deal', { title: 'text', lost_reason: 'text' }),
@@ -86,9 +93,37 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
-  cleared('segment', { filter: 'json' }),
-  cleared('outbox_event', { data: 'json' }),
+  cleared('contact', { company: 'text', position: 'text', custom_fields: 'jsonb' }, 'contact.others'),
+  cleared('label', { name: 'name' }),
+  cleared('message_template', { name: 'name' }),
+  {
+    name: 'message_template_version',
+    table: 'message_template_version',
+    // All versions of a template are gone through at once.
+    erase: (em, { anywhere }, place) => {
+      const texts = { table: 'message_template_version', key: 'template_id', columns: { body: 'text' } as const };
+      return cleanTexts(em, { ...texts, where: 'true' }, anywhere, place);
+    },
+  },
+  cleared('segment', { name: 'name' }, 'segment.names'),
+  {
+    name: 'segment',
+    table: 'segment',
+    erase: (em, subject, place) => cleanFilters(em, subject, SEGMENT_FILTERS, place),
+  },
+  {
+    name: 'outbox_event',
+    table: 'outbox_event',
+    // Events carry ids, and say whom they are of: the others, of which there are most, are not looked through.
+    erase: (em, subject, place) =>
+      cleanTheirs(em, subject, { table: 'outbox_event', columns: { data: 'json' }, column: 'subject_id' }, place),
+  },
   cleared('webhook_delivery', { response_snippet: 'text', error: 'text', attempt_log: 'jsonb' }),
+  {
+    name: 'bulk_operation.filters',
+    table: 'bulk_operation',
+    erase: (em, subject, place) => cleanFilters(em, subject, OPERATION_FILTERS, place),
+  },
   {
     name: 'bulk_operation',
     table: 'bulk_operation',
@@ -116,9 +151,17 @@ export const STORES: readonly Store[] = [
     name: 'contact',
     table: 'contact',
     erase: async (em, subject) => {
+      // Whoever had found the contact before it was closed may have written since.
+      await lockSubject(em, subject);
+      let late = 0;
+      for (const store of WRITTEN) {
+        const { count, place } = await store.erase(em, subject);
+        late += count;
+        if (place !== null) return { count: late, place };
+      }
       const { count } = await dropRows(em, subject, { table: 'contact_identity', key: 'id' });
       const { count: contacts } = await emptyContacts(em, subject);
-      return { count: count + contacts, place: null };
+      return { count: late + count + contacts, place: null };
     },
   },
 ];

@@ -2,9 +2,17 @@ import { createHmac } from 'node:crypto';
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { canonicalPhone } from '#src/modules/contacts/phone.ts';
-import { findSuppressed } from '#src/modules/privacy/suppression.query.ts';
+import { findDenied } from '#src/modules/privacy/consent.query.ts';
+import { phonesOf } from '#src/modules/privacy/needles.ts';
+import { findSuppressed, insertSuppressions } from '#src/modules/privacy/suppression.query.ts';
 
 const KEY = 'suppression.v1';
+
+/** Whose list it is, and the installation's secret its hashes are made with. */
+export interface ListKey {
+  appSecret: string;
+  workspaceId: string;
+}
 
 /**
  * What stands for a number on a workspace's list: HMAC-SHA-256 (RFC 2104) under a key of that workspace alone, so that lists of two cannot be
@@ -26,10 +34,27 @@ export function addressHash(appSecret: string, workspaceId: string, phone: strin
  */
 export async function isSuppressed(
   em: EntityManager,
-  { appSecret, workspaceId }: { appSecret: string; workspaceId: string },
+  { appSecret, workspaceId }: ListKey,
   phones: readonly string[],
 ): Promise<Set<string>> {
   const byHash = Map.groupBy(phones, (phone) => addressHash(appSecret, workspaceId, phone));
   const found = await findSuppressed(em, [...byHash.keys()]);
   return new Set(found.flatMap((hash) => byHash.get(hash) ?? []));
+}
+
+/**
+ * Puts every number of those of some contacts on the list that want no marketing: after they said so, and whenever they are known by another.
+ * @param em of the transaction that changed them
+ * @param createdBy the member who did it
+ */
+export async function suppressDenied(
+  em: EntityManager,
+  { appSecret, workspaceId }: ListKey,
+  contactIds: readonly string[],
+  createdBy: string,
+): Promise<void> {
+  if (contactIds.length === 0) return;
+  const phones = (await findDenied(em, contactIds)).flatMap(({ known, phone }) => phonesOf(known, phone));
+  const hashes = phones.map((phone) => addressHash(appSecret, workspaceId, phone));
+  await insertSuppressions(em, hashes, { reason: 'opt_out', source: 'contact', createdBy });
 }

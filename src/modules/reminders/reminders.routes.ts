@@ -46,7 +46,7 @@ export function reminderRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
     app.post('/api/reminders', {
       config,
       schema: { ...schema, summary: 'Be reminded of something', body: ReminderBody, response: { 201: ReminderView } },
-      handler: async (request, reply) => reply.code(201).send(await addReminder(rt, mine(request), request.body)),
+      handler: async (request, reply) => reply.code(201).send(await addReminder(rt, authOf(request), request.body)),
     });
 
     app.get(ONE, {

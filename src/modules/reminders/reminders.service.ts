@@ -1,9 +1,14 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, conflict, notFound } from '#src/errors.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
+import { may } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { momentIn } from '#src/lib/time-zone.ts';
+import { seenContact } from '#src/modules/contacts/contact-access.ts';
+import { readDeal } from '#src/modules/deals/deals.service.ts';
 import type { Mine } from '#src/modules/notifications/notifications.query.ts';
 import {
   changeReminder,
@@ -19,6 +24,7 @@ import type {
   ReminderQuery,
   ReminderView,
 } from '#src/modules/reminders/reminders.schemas.ts';
+import { mustFindTask } from '#src/modules/tasks/tasks.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 /** Where a page ends. Postgres knows no year 0. */
@@ -46,12 +52,27 @@ export function readReminder({ orm }: Needs, mine: Mine, id: string): Promise<Re
   return inWorkspaceTx(orm, mine, async (em) => present(found(await findReminder(em, mine, id))));
 }
 
-/** @throws AppError 400 for a time that is past or too far, 409 `too_many_reminders` */
-export async function addReminder(rt: Needs, mine: Mine, body: ReminderBody): Promise<ReminderView> {
-  const remindAt = await momentOf(rt, mine, body.remindAt);
-  const row = await inWorkspaceTx(rt.orm, mine, (em) =>
-    insertReminder(em, mine, { ...body, id: newId(), remindAt }, MAX_PENDING),
-  );
+const SUBJECTS = {
+  contact: { name: 'The contact', permission: 'contacts:read', find: seenContact },
+  deal: { name: 'The deal', permission: 'deals:read', find: readDeal },
+  task: { name: 'The task', permission: 'tasks:read', find: mustFindTask },
+} as const;
+
+/** @returns what a reminder is about; of a contact that was merged, the one it became. @throws AppError 404 where the caller sees none */
+async function seenSubject(em: EntityManager, auth: Auth, subject: ReminderBody['subject']) {
+  if (subject === null) return null;
+  const { name, permission, find } = SUBJECTS[subject.type];
+  if (!may(auth, permission)) throw notFound(name);
+  return { type: subject.type, id: (await find(em, auth, subject.id)).id };
+}
+
+/** @throws AppError 400 for a time that is past or too far, 404 for what it is about, 409 `too_many_reminders` */
+export async function addReminder(rt: Needs, auth: Auth, body: ReminderBody): Promise<ReminderView> {
+  const remindAt = await momentOf(rt, auth, body.remindAt);
+  const row = await inWorkspaceTx(rt.orm, auth, async (em) => {
+    const subject = await seenSubject(em, auth, body.subject);
+    return insertReminder(em, auth, { ...body, id: newId(), remindAt, subject }, MAX_PENDING);
+  });
   if (!row) throw conflict('too_many_reminders', `No more than ${MAX_PENDING} reminders can wait. Delete some first.`);
   return present(row);
 }

@@ -6,7 +6,8 @@ import type { Mail } from '#src/lib/mail.ts';
 import { remindDue } from '#src/modules/reminders/remind.ts';
 import { purgeReminders } from '#src/modules/reminders/reminders.query.ts';
 import { MAX_PENDING } from '#src/modules/reminders/reminders.service.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { aContact, ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { onServer, openTestApp, type TestApp } from '#test/harness.ts';
 import { deliver } from '#test/mail.ts';
 
@@ -36,6 +37,7 @@ const send = async (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, p
   const answer = await test.app.inject({ method, url, headers: of.headers, ...(payload ? { payload } : {}) });
   return { status: answer.statusCode, body: answer.json() };
 };
+const denied = (permissions: string[]) => aDeniedMember(test.rt, ana.workspace.id, permissions);
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 const add = async (body: object, of = ana) => (await send('POST', 'reminders', { title: 'Ligar', ...body }, of)).body;
 const makeDue = (lateMs: number) =>
@@ -57,7 +59,7 @@ describe('/api/reminders', () => {
     const day = inMs(3 * 86_400_000).slice(0, 10);
     const made = await add({ title: '  Ligar para Bia ', note: 'linha\ndois', remindAt: `${day}T09:00` });
     expect(made).toMatchObject({ title: 'Ligar para Bia', remindAt: `${day}T00:00:00.000Z`, status: 'pending' });
-    const subject = { type: 'deal', id: made.id };
+    const subject = { type: 'contact', id: await aContact(test.rt, ana) };
     const other = await add({ remindAt: `${day}T09:00:00-03:00`, subject });
     expect(other).toMatchObject({ remindAt: `${day}T12:00:00.000Z`, subject, note: null });
     const first = (await send('GET', 'reminders?limit=1&status=pending')).body;
@@ -84,6 +86,30 @@ describe('/api/reminders', () => {
     [{ title: 'x', remindAt: inMs(60_000), subject: { type: 'deal' } }, 'subject.id'],
   ])('refuses %j', async (body, path) => {
     expect((await send('POST', 'reminders', body)).body).toMatchObject({ status: 400, errors: [{ path }] });
+  });
+
+  it('is about nothing that the caller does not see', async () => {
+    const all = ['contacts:all', 'deals:all', 'tasks:all'];
+    const [beto, blind] = [await denied(all), await denied(['contacts:read', 'deals:read', 'tasks:read'])];
+    const { contactIds } = await ownedDeals(test.rt.systemPool, ana, [ana.user.id]);
+    const deal = await query('select id from deal where contact_id = $1', [contactIds[0]]);
+    const task = await send('POST', 'tasks', { title: 'Ligar' });
+    expect(task.status).toBe(201);
+    const subjects = [
+      { type: 'contact', id: contactIds[0] },
+      { type: 'deal', id: deal.rows[0].id },
+      { type: 'task', id: task.body.id },
+    ];
+    const eve = await aPerson();
+    for (const subject of subjects) {
+      const body = { remindAt: inMs(60_000), subject };
+      expect(await add(body)).toMatchObject({ subject, status: 'pending' });
+      for (const who of [eve, beto, blind])
+        expect(await add(body, who)).toMatchObject({ status: 404, code: 'not_found' });
+      const missing = { ...subject, id: crypto.randomUUID() };
+      expect(await add({ ...body, subject: missing })).toMatchObject({ status: 404, code: 'not_found' });
+    }
+    await query('delete from reminder');
   });
 
   it('shows nobody another’s, and takes no more than can be meant', async () => {

@@ -32,6 +32,8 @@ export interface FilterFields {
   labels: ReadonlySet<string>;
   stages: ReadonlySet<string>;
   pipelines: ReadonlySet<string>;
+  /** Whose deals alone count, for those who see only their own: a filter is a way to look, too. */
+  dealOwnerId: string | undefined;
   country: CountryCode;
   timeZone: string;
   now: Date;
@@ -115,12 +117,6 @@ export function dayBefore(now: Date, days: number, timeZone: string): string {
   return new Date(Date.parse(today) - days * DAY_MS).toISOString().slice(0, 10);
 }
 
-/** Whether a contact has a deal like this, that was not deleted. */
-const hasDeal = ({ sql, params }: Condition): Condition => ({
-  sql: `exists (select from deal d where d.workspace_id = c.workspace_id and d.contact_id = c.id and d.deleted_at is null and ${sql})`,
-  params,
-});
-
 class Compiler {
   readonly errors: FieldError[] = [];
   readonly #fields: FilterFields;
@@ -141,7 +137,7 @@ class Compiler {
     if ('hasLabel' in node) return this.#askLabel(node.hasLabel, path);
     if ('dealStage' in node) {
       if (this.#fields.stages.has(node.dealStage))
-        return hasDeal({ sql: 'd.stage_id = ?::uuid', params: [node.dealStage] });
+        return this.#hasDeal({ sql: 'd.stage_id = ?::uuid', params: [node.dealStage] });
       return this.#fail([...path, 'dealStage'], 'unknown_stage', `there is no stage ${node.dealStage}`);
     }
     if ('inPipeline' in node) return this.#askPipeline(node, path);
@@ -159,14 +155,24 @@ class Compiler {
     return { sql: 'false', params: [] };
   }
 
+  /** Whether a contact has a deal like this, that was not deleted, among those who asks may see. */
+  #hasDeal({ sql, params }: Condition): Condition {
+    const { dealOwnerId } = this.#fields;
+    const own = dealOwnerId === undefined ? '' : ' and d.owner_id = ?::uuid';
+    return {
+      sql: `exists (select from deal d where d.workspace_id = c.workspace_id and d.contact_id = c.id and d.deleted_at is null and ${sql}${own})`,
+      params: dealOwnerId === undefined ? params : [...params, dealOwnerId],
+    };
+  }
+
   #askPipeline(
     { inPipeline: id, status }: { inPipeline: string; status?: string | undefined },
     path: NodePath,
   ): Condition {
     if (!this.#fields.pipelines.has(id))
       return this.#fail([...path, 'inPipeline'], 'unknown_pipeline', `there is no pipeline ${id}`);
-    if (status === undefined) return hasDeal({ sql: 'd.pipeline_id = ?::uuid', params: [id] });
-    return hasDeal({ sql: 'd.pipeline_id = ?::uuid and d.status = ?::text', params: [id, status] });
+    if (status === undefined) return this.#hasDeal({ sql: 'd.pipeline_id = ?::uuid', params: [id] });
+    return this.#hasDeal({ sql: 'd.pipeline_id = ?::uuid and d.status = ?::text', params: [id, status] });
   }
 
   #askLabel(id: string, path: NodePath): Condition {

@@ -18,11 +18,13 @@ const THERE = (table: string) => `(select coalesce(json_agg(t.id), '[]') from ${
  * What a filter is compiled with, of the transaction's workspace (`inWorkspaceTx`): its own fields, which of the labels, stages and pipelines it
  * names there are,
  * its country and its day.
+ * @param dealOwnerId whose deals alone count (`onlyOwner(auth, 'deals')` of who asks, or asked for what runs later)
  * @param now what days are counted from
  */
 export async function loadFilterFields(
   em: EntityManager,
   filter: SegmentFilter,
+  dealOwnerId: string | undefined,
   now = new Date(),
 ): Promise<FilterFields> {
   const ids = JSON.stringify([...new Set(idsIn(filter))]);
@@ -46,6 +48,7 @@ export async function loadFilterFields(
     labels: new Set(row.labels),
     stages: new Set(row.stages),
     pipelines: new Set(row.pipelines),
+    dealOwnerId,
     country: isCountry(row.country) ? row.country : DEFAULT_COUNTRY,
     timeZone: row.time_zone,
     now,

@@ -72,6 +72,27 @@ export function childrenOf(node: SegmentFilter, path: NodePath): { node: Segment
   return nodes.map((child, index) => ({ node: child, path: [...path, key, index] }));
 }
 
+/** Values in a filter of as many nodes as may be, each with as long a list of values as may be. */
+const MAX_VALUES = MAX_NODES * 210;
+
+/** Whether a value has few enough parts to be worth reading: each that fits nothing is refused by every kind of node there is. */
+function isSmall(value: unknown): boolean {
+  let left = MAX_VALUES;
+  const count = (one: unknown): boolean => {
+    left -= 1;
+    return left >= 0 && (typeof one !== 'object' || one === null || Object.values(one).every(count));
+  };
+  return count(value);
+}
+
+/** A place where a list of conditions holds more than a filter may have in all. */
+const isWide = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.entries(value).some(
+    ([key, one]) => (['and', 'or'].includes(key) && Array.isArray(one) && one.length > MAX_NODES) || isWide(one),
+  );
+
 /** A filter, of at most 100 nodes, 8 deep. */
 export const SegmentFilter = Node.superRefine((filter, context) => {
   let count = 0;
@@ -86,3 +107,10 @@ export const SegmentFilter = Node.superRefine((filter, context) => {
   };
   visit(filter, [], 1);
 });
+
+/** A filter from outside, counted before it is read: else a part that fits nothing is refused by every kind of node, at every place. */
+export const AskedFilter = z.preprocess((value, context) => {
+  if (isSmall(value) && !isWide(value)) return value;
+  context.addIssue({ code: 'custom', message: `must not be one of more than ${MAX_NODES} conditions` });
+  return z.NEVER;
+}, SegmentFilter);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { inTime } from '#src/modules/segments/search.query.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { ownedDeals } from '#test/deals.ts';
+import { aDeniedMember, aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 let test: TestApp;
@@ -133,6 +134,41 @@ describe('segments', () => {
     expect((await call('POST', '/api/contacts/search', all, headers)).json()).toMatchObject({
       data: [{ name: 'Pessoa 01' }],
     });
+  });
+
+  it('are changed by nobody who sees some contacts alone', async () => {
+    const beto = await aDeniedMember(test.rt, ana.workspace.id, ['contacts:all']);
+    const made = await call('POST', '/api/segments', { name: 'De todos', filter: bakers }, beto.headers);
+    expect(made.statusCode).toBe(201);
+    const url = `/api/segments/${made.json().id}`;
+    for (const [method, body] of [['PATCH', { name: 'Meu' }] as const, ['DELETE', undefined] as const]) {
+      const refused = (await call(method, url, body, beto.headers)).json();
+      expect(refused).toMatchObject({ status: 403, code: 'forbidden' });
+      expect(refused.detail).toContain('contacts:all');
+      expect((await call(method, url, body)).statusCode).toBe(200);
+    }
+  });
+
+  it('tell a member who sees their own deals alone nothing of the others', async () => {
+    const beto = await aDeniedMember(test.rt, ana.workspace.id, ['deals:all']);
+    const owners = [ana.user.id, beto.user.id];
+    const { pipelineId, stageId, contactIds } = await ownedDeals(test.rt.systemPool, ana, owners);
+    const leaves = [{ dealStage: stageId }, { inPipeline: pipelineId }, { inPipeline: pipelineId, status: 'open' }];
+    for (const filter of [...leaves, { not: { not: leaves[0] } }]) {
+      const ids = async (headers: Record<string, string>) => {
+        const { data } = (await call('POST', '/api/contacts/search', { filter, limit: 100 }, headers)).json();
+        return data.map(({ id }: { id: string }) => id).toSorted();
+      };
+      expect(await ids(ana.headers)).toEqual(contactIds.toSorted());
+      expect(await ids(beto.headers)).toEqual([contactIds[1]]);
+      const preview = await call('POST', '/api/segments/preview', { filter }, beto.headers);
+      expect(preview.json()).toMatchObject({ count: 1, sample: [{ id: contactIds[1] }] });
+    }
+    const { id } = (await call('POST', '/api/segments', { name: 'Negócios', filter: leaves[0] })).json();
+    const listed = (await call('GET', `/api/segments/${id}/contacts`, undefined, beto.headers)).json();
+    expect(listed.data).toMatchObject([{ id: contactIds[1] }]);
+    await run('delete from deal where contact_id = any($1)', [contactIds]);
+    await run('delete from contact where id = any($1)', [contactIds]);
   });
 
   it('end with a problem, not with a fault of ours, what takes too long', async () => {

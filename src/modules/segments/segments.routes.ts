@@ -9,27 +9,28 @@ import { authOf } from '#src/http/auth.ts';
 import { IdParams, nameText } from '#src/http/fields.ts';
 import { decodeCursor, encodeCursor, pageOf, PageQuery } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { mustSeeAll } from '#src/modules/contacts/contact-access.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
 import { ContactView } from '#src/modules/contacts/contacts.schemas.ts';
 import { crud, ownedView } from '#src/modules/crud.ts';
-import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
+import { compileFilter, type Condition } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
 import { CONTACT_SORTS, countContacts, inTime, searchContacts } from '#src/modules/segments/search.query.ts';
-import { SegmentFilter } from '#src/modules/segments/segment-filter.ts';
+import { AskedFilter, SegmentFilter } from '#src/modules/segments/segment-filter.ts';
 import { Segment } from '#src/modules/segments/segment.entity.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const SAMPLE = 10;
 
-export const SegmentBody = z.strictObject({ name: nameText(100), filter: SegmentFilter });
+export const SegmentBody = z.strictObject({ name: nameText(100), filter: AskedFilter });
 export const SegmentView = z.object({ ...ownedView, name: z.string(), filter: SegmentFilter }).meta({ id: 'Segment' });
 
 const Sort = z.enum(CONTACT_SORTS).default('-createdAt');
 /** The name that a page ended with is in it. */
 const cursor = z.string().max(2000).optional();
 
-const PreviewBody = z.strictObject({ filter: SegmentFilter });
+const PreviewBody = z.strictObject({ filter: AskedFilter });
 const PreviewView = z
   .object({
     /** Exact, or 10 000 where there are more. */
@@ -41,7 +42,7 @@ const PreviewView = z
 
 const ListQuery = PageQuery.extend({ cursor, sort: Sort });
 const SearchBody = z.strictObject({
-  filter: SegmentFilter,
+  filter: AskedFilter,
   sort: Sort,
   limit: z.int().min(1).max(100).default(25),
   cursor,
@@ -51,11 +52,15 @@ const SearchBody = z.strictObject({
 const Place = z.discriminatedUnion('sort', [
   z.object({
     sort: z.enum(['-createdAt', '-lastInboundAt']),
-    key: z.union([z.literal('-infinity'), z.iso.datetime()]),
+    key: z.union([z.literal('-infinity'), z.iso.datetime().refine((at) => !at.startsWith('0000'))]),
     id: z.uuid(),
   }),
   z.object({ sort: z.literal('-leadScore'), key: z.string().regex(/^-?\d{1,9}$/), id: z.uuid() }),
-  z.object({ sort: z.literal('name'), key: z.string(), id: z.uuid() }),
+  z.object({
+    sort: z.literal('name'),
+    key: z.string().refine((text) => text.isWellFormed() && !text.includes('\0')),
+    id: z.uuid(),
+  }),
 ]);
 const CursorKey = z.tuple([z.string(), z.string(), z.string()]).transform(([sort, key, id]) => ({ sort, key, id }));
 
@@ -78,6 +83,11 @@ async function viewsOf(em: EntityManager, auth: Auth, found: readonly { id: stri
   return found.flatMap(({ id }) => byId.get(id) ?? []).map(presentContact);
 }
 
+/** A filter as who asks may ask it. @throws AppError 422 as `compileFilter` */
+async function conditionFor(em: EntityManager, auth: Auth, filter: SegmentFilter): Promise<Condition> {
+  return compileFilter(filter, await loadFilterFields(em, filter, onlyOwner(auth, 'deals')));
+}
+
 /** A page of the contacts that a filter is true of. */
 async function pageOfContacts(
   em: EntityManager,
@@ -85,7 +95,7 @@ async function pageOfContacts(
   filter: SegmentFilter,
   { sort, limit, cursor: text }: Asked,
 ) {
-  const where = compileFilter(filter, await loadFilterFields(em, filter));
+  const where = await conditionFor(em, auth, filter);
   const sorted = CursorKey.pipe(Place).refine((place) => place.sort === sort);
   const after = text === undefined ? {} : { after: decodeCursor(text, sorted) };
   const ownerId = onlyOwner(auth, 'contacts');
@@ -108,17 +118,16 @@ export function segmentRoutes(rt: Pick<Runtime, 'orm'>) {
   ): Promise<void> => {
     const { filter } = request.body;
     if (filter === undefined) return;
-    await inWorkspaceTx(rt.orm, authOf(request), async (em) =>
-      compileFilter(filter, await loadFilterFields(em, filter)),
-    );
+    const auth = authOf(request);
+    await inWorkspaceTx(rt.orm, auth, (em) => conditionFor(em, auth, filter));
   };
 
   return async (app: App): Promise<void> => {
     app.get('/api/segments', segments.list);
     app.post('/api/segments', { ...segments.create, preHandler });
     app.get('/api/segments/:id', segments.get);
-    app.patch('/api/segments/:id', { ...segments.update, preHandler });
-    app.delete('/api/segments/:id', segments.remove);
+    app.patch('/api/segments/:id', { ...segments.update, preHandler: [mustSeeAll, preHandler] });
+    app.delete('/api/segments/:id', { ...segments.remove, preHandler: mustSeeAll });
 
     app.post('/api/segments/preview', {
       config: read,
@@ -127,7 +136,7 @@ export function segmentRoutes(rt: Pick<Runtime, 'orm'>) {
         const auth = authOf(request);
         const { filter } = request.body;
         return inWorkspaceTx(rt.orm, auth, async (em) => {
-          const where = compileFilter(filter, await loadFilterFields(em, filter));
+          const where = await conditionFor(em, auth, filter);
           const ownerId = onlyOwner(auth, 'contacts');
           const found = await inTime(em, () =>
             searchContacts(em, where, { sort: '-createdAt', limit: SAMPLE, ownerId }),

@@ -83,12 +83,12 @@ export async function cancelReminders(em: EntityManager, taskId: string): Promis
   );
 }
 
-/** What completing a task cancelled waits again, but for what is past. Call it while the task is completed still. */
+/** What completing a task cancelled waits again, but for what is past by when the task is due now. Call it while the task is completed still, and `alignReminders` after it. */
 export async function restoreReminders(em: EntityManager, taskId: string): Promise<void> {
   await em.execute(
     `update reminder r set status = 'pending', updated_at = now() from task t
-      where ${OF_TASK} and r.status = 'cancelled' and r.remind_at > now() and t.workspace_id = r.workspace_id and t.id = r.task_id
-        and r.updated_at = t.completed_at`,
+      where ${OF_TASK} and r.status = 'cancelled' and t.workspace_id = r.workspace_id and t.id = r.task_id and r.updated_at = t.completed_at
+        and case when r.minutes_before is null then r.remind_at else t.due_at - r.minutes_before * interval '1 minute' end > now()`,
     [taskId],
   );
 }

@@ -179,7 +179,7 @@ export interface Links {
   dealOf: string | undefined;
 }
 
-/** Which of what a task is to be linked with is not there for the caller. */
+/** Which of what a task is to be linked with is not there for the caller. Nobody merges the contact until the transaction ends. */
 export async function findMissing(
   em: EntityManager,
   links: Links,
@@ -188,7 +188,7 @@ export async function findMissing(
   const [row] = await em.execute<[Record<'assignee' | 'contact' | 'deal', boolean>]>(
     `select ?::uuid is not null and not exists (select from member where workspace_id = current_workspace() and user_id = ?::uuid) as assignee,
       ?::uuid is not null and not exists (select from contact where workspace_id = current_workspace() and id = ?::uuid
-        and deleted_at is null and erased_at is null and (?::uuid is null or owner_id = ?::uuid)) as contact,
+        and deleted_at is null and erased_at is null and (?::uuid is null or owner_id = ?::uuid) for key share) as contact,
       ?::uuid is not null and not exists (select from deal where workspace_id = current_workspace() and id = ?::uuid
         and deleted_at is null and (?::uuid is null or owner_id = ?::uuid)) as deal`,
     [assigneeId, assigneeId, contactId, contactId, contactOf, contactOf, dealId, dealId, dealOf, dealOf],

@@ -36,6 +36,7 @@ import {
   reopenTask,
   taskEtag,
   type Caller,
+  type TaskKey,
 } from '#src/modules/tasks/tasks.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -45,6 +46,10 @@ const write = { access: 'tasks:write' } as const;
 const ONE = '/api/tasks/:id';
 const REMINDER = `${ONE}/reminders/:reminderId`;
 
+const keyOf = (request: FastifyRequest<{ Params: { id: string } }>): TaskKey => ({
+  id: request.params.id,
+  ifMatch: ifMatchOf(request),
+});
 const callerOf = (request: FastifyRequest): Caller => ({ auth: authOf(request), actor: actorOf(request) });
 const tagged = (reply: FastifyReply, task: TaskView): TaskView => {
   void reply.header('etag', taskEtag(task));
@@ -108,7 +113,7 @@ export function taskRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
       config: write,
       schema: { ...schema, summary: 'Delete a task', params: IdParams, response: { 200: DeletedView } },
       handler: async (request) => {
-        await deleteTask(rt, callerOf(request), request.params.id);
+        await deleteTask(rt, callerOf(request), keyOf(request));
         return { id: request.params.id, deleted: true as const };
       },
     });
@@ -121,13 +126,13 @@ export function taskRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
         params: IdParams,
         response: { 200: TaskView },
       },
-      handler: async (request, reply) => tagged(reply, await completeTask(rt, callerOf(request), request.params.id)),
+      handler: async (request, reply) => tagged(reply, await completeTask(rt, callerOf(request), keyOf(request))),
     });
 
     app.post(`${ONE}/reopen`, {
       config: write,
       schema: { ...schema, summary: 'A task is not done after all', params: IdParams, response: { 200: TaskView } },
-      handler: async (request, reply) => tagged(reply, await reopenTask(rt, callerOf(request), request.params.id)),
+      handler: async (request, reply) => tagged(reply, await reopenTask(rt, callerOf(request), keyOf(request))),
     });
 
     app.get(`${ONE}/reminders`, {

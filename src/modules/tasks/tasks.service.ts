@@ -224,8 +224,7 @@ export async function editTask(
   const seen = await inWorkspaceTx(rt.orm, auth, (em) => mustFindTask(em, auth, id));
   const clocks = await readClocks(rt, auth, patch.assigneeId === undefined ? seen.assignee_id : patch.assigneeId);
   return inWorkspaceTx(rt.orm, auth, async (em) => {
-    const before = await mustFindTask(em, auth, id, { isLocked: true });
-    mustMatch(ifMatch, taskEtag(presentTask(before)));
+    const before = await lockTask(em, auth, { id, ifMatch });
     const fields = fieldsOf(patch, before, clocks);
     await checkLinks(em, auth, changedLinks(before, fields));
     await updateTask(em, id, fields);
@@ -243,22 +242,37 @@ const changedLinks = (before: TaskFields, after: TaskFields): Partial<TaskFields
   ...(after.deal_id === before.deal_id ? {} : { deal_id: after.deal_id }),
 });
 
-/** @throws AppError 404 */
-export function deleteTask({ orm }: TaskNeeds, { auth, actor }: Caller, id: string): Promise<void> {
+/** A task that is to be changed, and the state it is changed from, if the client says it. */
+export interface TaskKey {
+  id: string;
+  ifMatch: string | undefined;
+}
+
+/** @throws AppError 404, 412 */
+async function lockTask(em: EntityManager, auth: Auth, { id, ifMatch }: TaskKey): Promise<TaskRow> {
+  const row = await mustFindTask(em, auth, id, { isLocked: true });
+  mustMatch(ifMatch, taskEtag(presentTask(row)));
+  return row;
+}
+
+/** @throws AppError 404, 412 */
+export function deleteTask({ orm }: TaskNeeds, { auth, actor }: Caller, key: TaskKey): Promise<void> {
   return inWorkspaceTx(orm, auth, async (em) => {
-    await mustFindTask(em, auth, id, { isLocked: true });
+    const { id } = await lockTask(em, auth, key);
     await removeTask(em, id);
     await appendAudit(em, actor, { action: 'task.deleted', target: { type: 'task', id } });
   });
 }
 
-/** What is done already stays as it is; a recurring task gets its next turn, once, however many complete it. @throws AppError 404 */
-export async function completeTask(rt: TaskNeeds, { auth, actor }: Caller, id: string): Promise<TaskView> {
+/** What is done already stays as it is; a recurring task gets its next turn, once, however many complete it. @throws AppError 404, 412 */
+export async function completeTask(rt: TaskNeeds, { auth, actor }: Caller, key: TaskKey): Promise<TaskView> {
+  const { id } = key;
   const seen = await inWorkspaceTx(rt.orm, auth, (em) => mustFindTask(em, auth, id));
   const { assignee: timeZone } = await readClocks(rt, auth, seen.assignee_id);
   return inWorkspaceTx(rt.orm, auth, async (em) => {
-    const row = await mustFindTask(em, auth, id, { isLocked: true });
-    if (row.status === 'completed') return presentTask(row);
+    const row = await lockTask(em, auth, key);
+    // Who waited for the lock reads its next turn anew: the statement that waited has not seen it.
+    if (row.status === 'completed') return presentTask(await mustStay(em, id));
     await setStatus(em, id, 'completed');
     await addNextTurn(em, row, timeZone, auth.userId);
     await cancelReminders(em, id);
@@ -282,12 +296,15 @@ async function addNextTurn(em: EntityManager, row: TaskRow, timeZone: string, us
   await tell(em, 'task.created', made, userId);
 }
 
-/** What is open stays as it is. The next turn of a recurring task stays too. @throws AppError 404 */
-export function reopenTask({ orm }: TaskNeeds, { auth, actor }: Caller, id: string): Promise<TaskView> {
+/** What is open stays as it is. The next turn of a recurring task stays too. @throws AppError 404, 412 */
+export function reopenTask({ orm }: TaskNeeds, { auth, actor }: Caller, key: TaskKey): Promise<TaskView> {
+  const { id } = key;
   return inWorkspaceTx(orm, auth, async (em) => {
-    const row = await mustFindTask(em, auth, id, { isLocked: true });
-    if (row.status === 'open') return presentTask(row);
+    const row = await lockTask(em, auth, key);
+    if (row.status === 'open') return presentTask(await mustStay(em, id));
     await restoreReminders(em, id);
+    // It may have been put off, renamed or given to another while it was done.
+    await alignReminders(em, row);
     await setStatus(em, id, 'open');
     await appendAudit(em, actor, { action: 'task.reopened', target: { type: 'task', id } });
     return presentTask(await mustStay(em, id));
@@ -302,10 +319,10 @@ async function mustStay(em: EntityManager, id: string): Promise<TaskRow> {
 }
 
 async function tell(em: EntityManager, type: 'task.created' | 'task.completed', row: TaskRow, actorId: string) {
-  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId, title } = row;
+  const { id: taskId, contact_id: contactId, deal_id: dealId, assignee_id: ownerId } = row;
   await emitEvent(em, { type, data: { taskId, contactId, dealId, ownerId }, subjectId: contactId, actorId });
   if (contactId === null && dealId === null) return;
-  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId, title } }]);
+  await addActivities(em, [{ type, contactId, dealId, actorId, payload: { taskId } }]);
 }
 
 /** A task's ETag: it changes with its version. */

@@ -260,6 +260,8 @@ describe('a recurring task', () => {
   });
 });
 
+const before = (dueAt: string, minutes: number) => new Date(Date.parse(dueAt) - minutes * 60_000).toISOString();
+
 describe('reminders of a task', () => {
   it('are reminders like others, follow their task, and come no more once it is done', async () => {
     const { id } = await add({ dueAt: inMs(DAY_MS) });
@@ -298,6 +300,40 @@ describe('reminders of a task', () => {
     expect((await send('GET', `${path}/${one.id}`)).status).toBe(404);
     await send('DELETE', `tasks/${id}`);
     expect((await query('select from reminder')).rowCount).toBe(0);
+  });
+
+  it('of a task that changed while it was done come at its new time, title and person once it is reopened', async () => {
+    const { id } = await add({ dueAt: inMs(2 * HOUR_MS) });
+    const path = `tasks/${id}/reminders`;
+    const moved = (await send('POST', path, { minutesBefore: 30 })).body;
+    const late = (await send('POST', path, { minutesBefore: 60 })).body;
+    const fixed = (await send('POST', path, { remindAt: inMs(HOUR_MS / 4) })).body;
+    await send('POST', `tasks/${id}/complete`);
+    const put = async (dueAt: string | null) => {
+      expect((await send('PATCH', `tasks/${id}`, { dueAt, title: 'Outro', assigneeId: bia.user.id })).status).toBe(200);
+      expect((await send('POST', `tasks/${id}/reopen`)).status).toBe(200);
+      const { data } = (await send('GET', path)).body;
+      return data as { id: string; status: string; remindAt: string; userId: string }[];
+    };
+    // Nearer than an hour: what was to come an hour before is past, and comes no more.
+    const near = inMs(HOUR_MS * 0.75);
+    const pending = { status: 'pending', userId: bia.user.id };
+    const seen = new Map((await put(near)).map((one) => [one.id, one]));
+    expect(seen.get(moved.id)).toMatchObject({ ...pending, remindAt: before(near, 30) });
+    expect(seen.get(fixed.id)).toMatchObject({ ...pending, remindAt: fixed.remindAt });
+    expect(seen.get(late.id)).toMatchObject({ status: 'cancelled' });
+    // What was past by the old time, and is not by the new one, comes.
+    await query(`update reminder set remind_at = now() - interval '1 minute', status = 'pending' where id = $1`, [
+      moved.id,
+    ]);
+    await send('POST', `tasks/${id}/complete`);
+    const far = inMs(2 * DAY_MS);
+    const again = new Map((await put(far)).map((one) => [one.id, one]));
+    expect(again.get(moved.id)).toMatchObject({ ...pending, remindAt: before(far, 30) });
+    await send('POST', `tasks/${id}/complete`);
+    expect((await put(null)).map(({ status }) => status)).toEqual(['pending', 'cancelled', 'cancelled']);
+    expect((await query(`select title from reminder where status = 'pending'`)).rows).toEqual([{ title: 'Outro' }]);
+    await query('delete from task');
   });
 
   it('that came due while nothing ran are caught up with, each once, and say that they are late', async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { aUser, type TestUser } from '#test/factories.ts';
+import { aDeniedMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 let test: TestApp;
@@ -24,6 +24,25 @@ async function aContact(fields: Record<string, unknown>): Promise<string> {
   );
   return id;
 }
+
+it('is changed by who made it, and by who sees all contacts', async () => {
+  const beto = await aDeniedMember(test.rt, ana.workspace.id, ['contacts:all']);
+  const mine = await call('POST', '/api/templates', { name: 'De Ana', body: 'Oi' });
+  const theirs = await call('POST', '/api/templates', { name: 'De Beto', body: 'Oi' }, beto.headers);
+  expect([mine.statusCode, theirs.statusCode]).toEqual([201, 201]);
+  for (const root of ['/api/templates', '/api/messages/templates'])
+    for (const [method, body] of [['PATCH', { body: 'Olá' }] as const, ['DELETE', undefined] as const]) {
+      const refused = (await call(method, `${root}/${mine.json().id}`, body, beto.headers)).json();
+      expect(refused).toMatchObject({ status: 403, code: 'forbidden' });
+      expect(refused.detail).toContain('contacts:all');
+    }
+  const url = `/api/templates/${theirs.json().id}`;
+  // Another's version makes the template nobody else's.
+  expect((await call('PATCH', url, { body: 'Bom dia' })).statusCode).toBe(200);
+  expect((await call('PATCH', url, { name: 'Ainda de Beto' }, beto.headers)).statusCode).toBe(200);
+  expect((await call('DELETE', url, undefined, beto.headers)).statusCode).toBe(200);
+  expect((await call('DELETE', `/api/templates/${mine.json().id}`)).statusCode).toBe(200);
+});
 
 it('is made, changed into a new version, read back by number, copied and deleted', async () => {
   const body = 'Oi, {{contact.first_name|"amigo"}}!';

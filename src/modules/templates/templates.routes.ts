@@ -8,9 +8,9 @@ import { authOf } from '#src/http/auth.ts';
 import { etagOf, ifMatchOf, mustMatch } from '#src/http/etag.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
-import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
+import { actorOf, appendAudit, fieldsOf } from '#src/modules/audit/audit.ts';
 import { findContactId } from '#src/modules/messages/messages.query.ts';
 import { parseTemplate, renderTemplate, variablesOf } from '#src/modules/templates/template.ts';
 import {
@@ -77,6 +77,16 @@ async function checkedVersion(em: EntityManager, body: string, createdBy: string
 async function find(em: EntityManager, id: string, isLocked = false): Promise<TemplateRow> {
   const row = await findTemplate(em, id, isLocked);
   if (!row) throw notFound('The template');
+  return row;
+}
+
+/**
+ * The same, to be changed: by who made it, or who sees all contacts, to whom it is sent.
+ * @throws AppError 404, 403 that names `contacts:all`
+ */
+async function take(em: EntityManager, auth: Auth, id: string): Promise<TemplateRow> {
+  const row = await find(em, id, true);
+  if ((await findVersion(em, id, 1))?.created_by !== auth.userId) mustHave(auth, 'contacts:all');
   return row;
 }
 
@@ -156,7 +166,7 @@ function addChanging(app: App, root: string, inTx: InTx): void {
         await insertTemplate(em, { id, ...rest });
         await insertVersion(em, id, 1, version);
         const target = { type: 'template', id };
-        await appendAudit(em, actorOf(request), { action: 'template.created', target, after: request.body });
+        await appendAudit(em, actorOf(request), { action: 'template.created', target, after: fieldsOf(request.body) });
         return toView(await find(em, id));
       });
       return reply.code(201).header('etag', etagOf(view)).send(view);
@@ -175,7 +185,7 @@ function addChanging(app: App, root: string, inTx: InTx): void {
     handler: async (request, reply) => {
       const auth = authOf(request);
       const view = await inTx(auth, async (em) => {
-        const row = await find(em, request.params.id, true);
+        const row = await take(em, auth, request.params.id);
         mustMatch(ifMatchOf(request), etagOf(toView(row)));
         const { body, name = row.name, category = row.category, language = row.language } = request.body;
         let { version } = row;
@@ -185,8 +195,8 @@ function addChanging(app: App, root: string, inTx: InTx): void {
         }
         await updateTemplate(em, { id: row.id, name, category, language, version });
         const target = { type: 'template', id: row.id };
-        const change = { before: toView(row), after: request.body };
-        await appendAudit(em, actorOf(request), { action: 'template.changed', target, ...change });
+        const after = { ...fieldsOf(request.body), version };
+        await appendAudit(em, actorOf(request), { action: 'template.changed', target, after });
         return toView(await find(em, row.id));
       });
       return reply.header('etag', etagOf(view)).send(view);
@@ -196,14 +206,17 @@ function addChanging(app: App, root: string, inTx: InTx): void {
   app.delete(`${root}/:id`, {
     config: write,
     schema: { ...schema, params: IdParams, response: { 200: DeletedView } },
-    handler: (request) =>
-      inTx(authOf(request), async (em) => {
-        const row = await find(em, request.params.id, true);
+    handler: (request) => {
+      const auth = authOf(request);
+      return inTx(auth, async (em) => {
+        const row = await take(em, auth, request.params.id);
+        mustMatch(ifMatchOf(request), etagOf(toView(row)));
         await deleteTemplate(em, row.id);
         const target = { type: 'template', id: row.id };
-        await appendAudit(em, actorOf(request), { action: 'template.deleted', target, before: toView(row) });
+        await appendAudit(em, actorOf(request), { action: 'template.deleted', target });
         return { id: row.id, deleted: true as const };
-      }),
+      });
+    },
   });
 }
 
@@ -220,7 +233,7 @@ function addUsing(app: App, root: string, inTx: InTx): void {
         await insertTemplate(em, { id, name: copy, category, language });
         await insertVersion(em, id, 1, { body, variables, createdBy: auth.userId });
         const target = { type: 'template', id };
-        const after = { name: copy, copyOf: request.params.id };
+        const after = { copyOf: request.params.id };
         await appendAudit(em, actorOf(request), { action: 'template.created', target, after });
         return toView(await find(em, id));
       });

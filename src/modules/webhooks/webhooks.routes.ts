@@ -102,7 +102,7 @@ export function webhookRoutes(rt: Runtime) {
         response: { 200: DeletedView },
       },
       handler: async (request) => {
-        await removeWebhook(rt, webhookOf(request, request.params), actorOf(request));
+        await removeWebhook(rt, webhookOf(request, request.params), actorOf(request), ifMatchOf(request));
         return { id: request.params.id, deleted: true as const };
       },
     });

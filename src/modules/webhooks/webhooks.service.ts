@@ -167,10 +167,16 @@ export async function changeWebhook(
   });
 }
 
-/** Takes an endpoint away, and ends its deliveries. @throws AppError 404 */
-export function removeWebhook({ orm }: Needs, key: WebhookKey, actor: Actor): Promise<void> {
+/** Takes an endpoint away, and ends its deliveries. @throws AppError 404, 412 */
+export function removeWebhook(
+  { orm }: Needs,
+  key: WebhookKey,
+  actor: Actor,
+  ifMatch: string | undefined,
+): Promise<void> {
   return inWorkspaceTx(orm, { workspaceId: key.workspaceId }, async (em) => {
     const row = await mustFind(em, key, lockWebhook);
+    mustMatch(ifMatch, tagOf(row));
     await cancelDeliveries(em, key, 'webhook_deleted');
     await deleteWebhook(em, key);
     await appendAudit(em, actor, { action: 'webhook.deleted', target: targetOfEntry(key.id), before: noted(row) });

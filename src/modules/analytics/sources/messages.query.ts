@@ -14,7 +14,7 @@ export const messages = defineSource({
   measures: ['inbound', 'outbound', 'delivered', 'read', 'failed', 'responses', 'responseSeconds'],
   facts: `select array[coalesce(c.owner_id::text, '')] as dimensions, array[${some(`m.direction = 'inbound'`)},
       ${some(`m.direction = 'outbound'`)}, ${outbound(`'delivered', 'read'`)}, ${outbound(`'read'`)}, ${outbound(`'failed'`)},
-      count(r.since), coalesce(sum(least(604800, extract(epoch from m.sent_at - r.since))), 0)::bigint] as amounts
+      count(r.since), coalesce(sum(least(604800, extract(epoch from m.sent_at - r.since))) filter (where r.since is not null), 0)::bigint] as amounts
     from message m join conversation c on c.workspace_id = $1 and c.id = m.conversation_id
     left join lateral (
       select min(t.sent_at) filter (where t.direction = 'inbound') as since from (
