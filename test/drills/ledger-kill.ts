@@ -1,8 +1,8 @@
 // The API or the worker is killed with kill -9 at each point between the accept and the end of a job; then the ledger is checked.
-// Run: npm run bench -- ledger-kill. LEDGER_KILLS (10) says how often at each point.
-import { checkLedger, openField, POINTS } from '#test/drills/ledger-points.ts';
+// Run: npm run bench -- ledger-kill. LEDGER_KILLS (50) says how often at each point.
+import { checkField, openField, POINTS } from '#test/drills/ledger-points.ts';
 
-const KILLS = Number(process.env['LEDGER_KILLS'] ?? 10);
+const KILLS = Number(process.env['LEDGER_KILLS'] ?? 50);
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 const field = await openField();
@@ -12,7 +12,7 @@ try {
       await strike(field);
       field.simulator.clear();
     }
-    const { problems, jobs } = await checkLedger(field);
+    const { problems, jobs } = await checkField(field);
     print(
       `${name}: ${KILLS} kills, ${jobs} jobs so far, ${problems.length === 0 ? 'the books are even' : problems.join('; ')}`,
     );
