@@ -40,21 +40,20 @@ interface Bed {
 }
 
 async function openBed(url: string, isLedger: boolean): Promise<Bed> {
-  const pool = openPool(
-    { DATABASE_URL: url },
-    { name: 'bench', role: 'wh_system', max: 4 },
-    createLog('silent', 'bench'),
-  );
+  const log = createLog('silent', 'bench');
+  const systemPool = openPool({ DATABASE_URL: url }, { name: 'bench-system', role: 'wh_system', max: 1 }, log);
+  const pool = openPool({ DATABASE_URL: url }, { name: 'bench', role: 'wh_app', max: 4 }, log);
   const workspaceIds = Array.from({ length: 20 }, newId);
   for (const id of workspaceIds) {
-    await pool.query(`insert into workspace (id, name) values ($1, 'Bench')`, [id]);
-    await pool.query('insert into credit_account (workspace_id, balance) values ($1, $2)', [
+    await systemPool.query(`insert into workspace (id, name) values ($1, 'Bench')`, [id]);
+    await systemPool.query('insert into credit_account (workspace_id, balance) values ($1, $2)', [
       id,
       isLedger ? 0 : CREDITS,
     ]);
     if (isLedger)
-      await pool.query(`select credit_grant($1, 'grant', $2, $3, null, 0, null)`, [id, CREDITS, randomUUID()]);
+      await systemPool.query(`select credit_grant($1, 'grant', $2, $3, null, 0, null)`, [id, CREDITS, randomUUID()]);
   }
+  await systemPool.end();
   return {
     pool,
     workspaceIds,
