@@ -187,6 +187,21 @@ export const EVENTS = {
     ),
     isPersonal: true,
   },
+  'credits.low': event(
+    'credits:read',
+    'The credits fell below the mark of the setting credits.lowAt; once, until they have been above it',
+    z.object({ remaining: z.number(), lowAt: z.number() }),
+  ),
+  'credits.exhausted': event(
+    'credits:read',
+    'A job was refused because the credits do not pay for it, or none are left; once, until some are added',
+    z.object({ remaining: z.number() }),
+  ),
+  'credits.unbalanced': event(
+    'credits:read',
+    "The workspace's credits do not add up; operators are told, nothing has to be done",
+    z.object({ invariant: z.string() }),
+  ),
   'webhook.disabled': event(
     'webhooks:read',
     'A webhook was turned off: its address answered 410 (gone), or every delivery had failed for five days (failing)',
