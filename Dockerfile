@@ -5,6 +5,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY client/package.json client/
 COPY extension/package.json extension/
+COPY cli/package.json cli/
 # Without install scripts: the package "node" would fetch a second Node, and this image is one.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && npm cache clean --force
 

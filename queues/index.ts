@@ -1,6 +1,7 @@
 import { aiInference } from '#queues/ai-inference.ts';
 import { analytics } from '#queues/analytics.ts';
 import { bulkOperations } from '#queues/bulk-operations.ts';
+import { campaigns } from '#queues/campaigns.ts';
 import { leadScoring } from '#queues/lead-scoring.ts';
 import { notifications } from '#queues/notifications.ts';
 import { sentiment } from '#queues/sentiment.ts';
@@ -15,6 +16,7 @@ export const queues = [
   notifications,
   analytics,
   bulkOperations,
+  campaigns,
 ] as const;
 
 export type QueueName = (typeof queues)[number]['name'];

@@ -17,6 +17,7 @@ console.log(`The provider simulator listens on ${at}. Point the product at it wi
   COHERE_API_KEY=any    COHERE_BASE_URL=${at}/cohere \\
   TOGETHER_API_KEY=any  TOGETHER_BASE_URL=${at}/together/v1 \\
   OLLAMA_BASE_URL=${at}/ollama \\
+  WHATSAPP_CLOUD_BASE_URL=${at}/whatsapp/v25.0 \\
   npm start
 
 Webhooks are received at ${at}/hooks/<any name>, once EGRESS_ALLOW=${new URL(at).host} lets the product call it.

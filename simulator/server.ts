@@ -10,6 +10,7 @@ import { openai } from './openai.ts';
 import { play } from './play.ts';
 import { replyTo } from './reply.ts';
 import { together } from './together.ts';
+import { CloudNumbers } from './cloud-api.ts';
 import { Hooks } from './hooks.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
@@ -31,6 +32,8 @@ export interface Simulator {
   counts(): Counts;
   /** The receiver of webhooks at `/hooks/<name>`. */
   hooks: Hooks;
+  /** The WhatsApp Cloud API, at `/whatsapp/v<n>/<phone number id>`. */
+  cloud: CloudNumbers;
   /** Replaces the script of the whole process. @throws ScriptError */
   script(script: Script): void;
   /** Forgets what was seen, the script and how often its faults have struck. */
@@ -43,6 +46,7 @@ interface State {
   faults: FaultCounter;
   script: Script;
   hooks: Hooks;
+  cloud: CloudNumbers;
 }
 
 /** Opens a simulator on `host` (127.0.0.1) and `port` (0: any free one); webhooks are also written to `hooksFile`. */
@@ -50,7 +54,8 @@ export async function createSimulator(
   options: { host?: string; port?: number; hooksFile?: string } = {},
 ): Promise<Simulator> {
   const hooks = new Hooks(options.hooksFile);
-  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {}, hooks };
+  const cloud = new CloudNumbers();
+  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {}, hooks, cloud };
   const server = createServer((req, res) => {
     answer(state, req, res).catch((error: unknown) => refuse(res, error));
   });
@@ -64,13 +69,16 @@ export async function createSimulator(
     waitFor: (holds, timeoutMs) => state.log.waitFor(holds, timeoutMs),
     counts: () => ({ ...state.log.counts }),
     hooks,
+    cloud,
     script: (script) => setScript(state, readScript(script)),
     clear: () => {
       state.log.clear();
       hooks.clear();
+      cloud.clear();
       setScript(state, {});
     },
     async close() {
+      cloud.clear();
       await close(server);
       await hooks.journal.close();
     },
@@ -102,6 +110,7 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
   const text = await readBody(req);
   if (path.startsWith('/__simulator/')) return control(state, { route, query }, text, res);
   const body = parse(text);
+  if (path.startsWith('/whatsapp/')) return state.cloud.answer(path.slice('/whatsapp'.length), req, body, res);
   const found = findWire(req.method ?? '', path);
   const wire = found?.wire;
   const seen = state.log.add({
@@ -200,7 +209,11 @@ function control(
   const reply = (status: number, value: unknown) =>
     void res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
   if (hook !== undefined) return reply(200, state.hooks.script(hook, parse(text) ?? {}));
+  const [, number] = /^PUT \/__simulator\/cloud\/(\d+)$/.exec(route) ?? [];
+  if (number !== undefined) return reply(200, state.cloud.script(number, parse(text) ?? {}));
   switch (route) {
+    case 'GET /__simulator/cloud':
+      return reply(200, state.cloud.read(query));
     case 'GET /__simulator/hooks':
       return reply(200, state.hooks.read(query));
     case 'PUT /__simulator/script':

@@ -108,14 +108,23 @@ const Env = z.object({
   /** How long a contact must be quiet until AI looks at what they wrote, so that a burst of messages is one job. */
   AUTO_AI_QUIET_MS: z.coerce.number().int().min(0).max(600_000).default(10_000),
   WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(1000).optional(),
+  /** How long a campaign's item may be under way before it is taken back, or is unknown, in milliseconds. */
+  CAMPAIGN_LEASE_MS: z.coerce.number().int().min(1000).max(600_000).default(120_000),
   JOB_LEASE_MS: z.coerce.number().int().min(500).max(120_000).default(12_000),
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
   /** API processes; while Redis is away each admits its part of what guessing would profit from. */
   RATE_LIMIT_INSTANCES: z.coerce.number().int().min(1).max(1000).default(2),
+  /** A Redis that does not answer in this time is taken for away: a limit must not be what makes a request slow. */
+  RATE_LIMIT_PATIENCE_MS: z.coerce.number().int().min(10).max(60_000).default(250),
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Targets that URLs of workspaces may have although they are internal; see docs/egress.md. */
   EGRESS_ALLOW: targets.default([]),
+  /** The Cloud API of WhatsApp, with its version. */
+  WHATSAPP_CLOUD_BASE_URL: z
+    .url({ protocol: /^https?$/ })
+    .default('https://graph.facebook.com/v25.0')
+    .transform((url) => url.replace(/\/+$/, '')),
   /** For a whole request to arrive; its headers have a third of it. */
   REQUEST_TIMEOUT_MS: z.coerce.number().int().min(300).max(300_000).default(30_000),
   /** Beyond any of these the API answers 503; 0 switches one off, no MAX_HEAP_MB means 90% of what Node allows itself. */

@@ -23,6 +23,8 @@ export interface Running {
   lines(): Record<string, unknown>[];
   /** What it wrote to stderr, where it ended without having been sent a signal; null otherwise. */
   crash(): string | null;
+  /** Resolves when it has ended, however. */
+  exited: Promise<unknown>;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -56,6 +58,7 @@ function start(name: string, args: string[], env: Record<string, string>): Runni
     name,
     pid: child.pid ?? 0,
     lines: () => lines,
+    exited,
     crash: () => (isTold || (child.exitCode === null && child.signalCode === null) ? null : `${name} ended: ${errors}`),
     line: (matches) =>
       new Promise((resolve, reject) => {
@@ -118,6 +121,7 @@ export async function startRedis(): Promise<{
       lines: () => [],
       line: async () => ({}),
       crash: () => null,
+      exited: current.exited,
       kill,
     },
     async restart() {
@@ -136,6 +140,8 @@ export interface Installation {
   startApi(port?: number): Promise<Running & { url: string }>;
   startWorker(...pools: string[]): Promise<Running>;
   startControl(): Promise<Running>;
+  /** A worker with an entry point of the test's own, and more in its environment. */
+  startWorkerAs(file: string, pool: string, more: Record<string, string>): Promise<Running>;
   /** Ends everything with SIGKILL and drops the database. */
   close(): Promise<void>;
 }
@@ -177,6 +183,11 @@ export async function createInstallation(overrides: Record<string, string> = {})
       const [pool, ...more] = pools.length ? pools : queues.map(({ name }) => name);
       const [, ...args] = PROCFILE.get(pool ?? '') ?? [];
       const worker = track(start('worker', [...args, ...more], env));
+      await worker.line((line) => line['msg'] === 'Working');
+      return worker;
+    },
+    async startWorkerAs(file, pool, more) {
+      const worker = track(start('worker', [file, pool], { ...env, ...more }));
       await worker.line((line) => line['msg'] === 'Working');
       return worker;
     },

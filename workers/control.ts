@@ -20,6 +20,9 @@ import { watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createLedgerCare } from '#src/modules/billing/reconcile.ts';
+import { createInboundConsumer } from '#src/modules/campaigns/inbound.ts';
+import { createTextsConsumer, startTexts } from '#src/modules/campaigns/texts.ts';
+import { scheduleCampaigns, tendCampaigns } from '#src/modules/campaigns/schedule.ts';
 import { entities } from '#src/modules/entities.ts';
 import { createWebhookConsumer } from '#src/modules/webhooks/consumer.ts';
 import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
@@ -69,6 +72,10 @@ const FIGURES_EVERY_MS = 2000;
 const PARTITIONS_EVERY_MS = 600_000;
 /** Somebody watches a bar that does not move yet. */
 const OPERATIONS_EVERY_MS = 500;
+/** A channel waits no longer to be woken. */
+const CAMPAIGNS_EVERY_MS = 500;
+/** How far a campaign is, those who watch hear so often. */
+const TEND_CAMPAIGNS_EVERY_MS = 1000;
 const CONTACT_AI_EVERY_MS = 500;
 /** A retry comes so much later than planned at most. */
 const WEBHOOKS_EVERY_MS = 1000;
@@ -118,6 +125,8 @@ async function main(): Promise<void> {
     createHinter(redis, prefix, (error) => log.debug({ err: error }, 'Left to the surveys of those who follow')),
     createNotificationConsumer(config.APP_SECRET),
     createContactAiConsumer(config.AUTO_AI_QUIET_MS),
+    createInboundConsumer(config.APP_SECRET),
+    createTextsConsumer(),
   ];
   const stopping = new AbortController();
   const eventPool = openPool(config, { name: 'control-events', role: 'wh_system', max: consumers.length + 1 }, log);
@@ -160,12 +169,18 @@ async function main(): Promise<void> {
   const lookAtContacts = async () => {
     while (!stopping.signal.aborted && (await contactAi.start()) > 0);
   };
+  const writeTexts = async () => {
+    while (!stopping.signal.aborted && (await startTexts(pool, contactAi.submit)) > 0);
+  };
   const orm = openOrm(config, entities, { role: 'wh_app', log });
   anchorWith(orm, createAnchor(config));
   const sweepWebhooks = async () => {
     if (queueRedis.status === 'ready') await sweepDeliveries(pool, producer);
   };
   const turnOff = () => disableWebhooks({ systemPool: pool, orm });
+  const wakeChannels = async () => {
+    if (queueRedis.status === 'ready') await scheduleCampaigns(pool, producer);
+  };
   const handOutOperations = () => scheduleOperations(pool, producer);
   const careForLedger = createLedgerCare({ systemPool: pool, orm, metrics, log });
   const ledger = leadWhenFree(
@@ -184,6 +199,9 @@ async function main(): Promise<void> {
     every(REMIND_EVERY_MS, 'reminding', remind, stopping.signal, log),
     every(ROTATE_EVERY_MS, 'bringing sealed values under their current keys', rotate, stopping.signal, log),
     every(FIGURES_EVERY_MS, 'handing out figures to count', () => scheduleAnalytics(figures), stopping.signal, log),
+    every(CAMPAIGNS_EVERY_MS, 'waking channels', wakeChannels, stopping.signal, log),
+    every(TEND_CAMPAIGNS_EVERY_MS, 'tending campaigns', () => tendCampaigns(pool), stopping.signal, log),
+    every(TEND_CAMPAIGNS_EVERY_MS, 'having texts written', writeTexts, stopping.signal, log),
     every(CONTACT_AI_EVERY_MS, 'having AI look at contacts', lookAtContacts, stopping.signal, log),
     every(OPERATIONS_EVERY_MS, 'handing out operations', handOutOperations, stopping.signal, log),
     every(PARTITIONS_EVERY_MS, 'having the partitions tended', tendPartitions, stopping.signal, log),

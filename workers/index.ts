@@ -11,6 +11,7 @@ const pools = {
   notifications: () => import('#workers/notifications.ts'),
   analytics: () => import('#workers/analytics.ts'),
   'bulk-operations': () => import('#workers/bulk-operations.ts'),
+  campaigns: () => import('#workers/campaigns.ts'),
   webhooks: () => import('#workers/webhooks.ts'),
 };
 

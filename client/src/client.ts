@@ -5,7 +5,9 @@ import { LiveSocket, type LiveSocketOptions } from './live-socket.ts';
 import type { WebSocketConstructor } from './live-connection.ts';
 import { memoryStorage, type Storage } from './storage.ts';
 import { type TokenAnswer, TokenKeeper, type Tokens } from './tokens.ts';
-import type { Session, User, Workspace } from './types.ts';
+import type { MatchingEventType, Session, User, Workspace, WorkspaceEvent } from './types.ts';
+import { watchState, type WatchOptions } from './watch.ts';
+import { isObject } from './wire.ts';
 import { WorkspaceEvents } from './workspace-events.ts';
 
 export interface BackendClientOptions {
@@ -34,10 +36,25 @@ export interface Credentials {
   password: string;
 }
 
+/** Something of the workspace that changes until it is over, and the events that tell of it. */
+export interface Watched<State, Pattern extends string> {
+  /** `GET` gives its state. */
+  path: string;
+  query?: RequestOptions['query'];
+  /** The events after which it is read again (`*` is one segment, `**` any number). */
+  events: Pattern;
+  /** Which of them are about it; all, if left out. */
+  isAbout?: ((event: WorkspaceEvent<MatchingEventType<Pattern>>) => boolean) | undefined;
+  isOver: (state: State) => boolean;
+}
+
 export interface Registration extends Credentials {
   name: string;
   workspaceName?: string;
 }
+
+/** A reading that takes longer is given up and made again. */
+const READ_MS = 10_000;
 
 /** The backend, from a page, a service worker or Node. */
 export class BackendClient {
@@ -136,11 +153,49 @@ export class BackendClient {
   }
 
   /**
-   * Any request of the contract, as the signed-in user.
+   * Any request of the contract, as the signed-in user. A Blob as the body is sent as it is, anything else as JSON.
    * @throws ApiError with the backend's problem, NetworkError when no answer came, the signal's reason.
    */
   request<T>(method: Method, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> {
     return this.#http.json(method, path, body, options);
+  }
+
+  /**
+   * The answer to a GET, its body unread: for files, which may be large.
+   * @throws as `request` does.
+   */
+  download(path: string, options: RequestOptions = {}): Promise<Response> {
+    return this.#http.open('GET', path, options);
+  }
+
+  /**
+   * Tells a state as it is, again whenever it has changed, and ends after telling the one in which it is over: a campaign's progress, an
+   * operation. Events say when to look; without a socket, and while the backend is away, it is looked at from time to time.
+   * @throws ApiError when it is gone or not ours to see, the signal's reason when it aborts.
+   */
+  watch<State, Pattern extends string>(
+    { path, query, events, isAbout = () => true, isOver }: Watched<State, Pattern>,
+    options: WatchOptions = {},
+  ): AsyncGenerator<State, void> {
+    const listen = (changed: () => void) => {
+      const stops = [
+        this.events.on(events, (event) => (isAbout(event) ? changed() : undefined)),
+        this.events.onResync(changed),
+        // What happened before it was there is not all told.
+        this.bus.on('socket.state', (payload) =>
+          isObject(payload) && payload['state'] === 'ready' ? changed() : undefined,
+        ),
+      ];
+      return () => stops.forEach((stop) => stop());
+    };
+    return watchState<State>(
+      {
+        read: (signal) => this.#http.json('GET', path, undefined, { query, signal, tries: 1, timeoutMs: READ_MS }),
+        isOver,
+        listen: this.#WebSocket && listen,
+      },
+      options,
+    );
   }
 
   /** Ends the live connection; the session stays. */

@@ -33,7 +33,7 @@ export interface HttpOptions {
 interface Call {
   method: Method;
   url: string;
-  body: string | undefined;
+  body: string | Blob | undefined;
   headers: Record<string, string>;
   timeoutMs: number;
   signal: AbortSignal | undefined;
@@ -90,6 +90,8 @@ export class Http {
         call.signal?.throwIfAborted();
         if (tokens && token !== undefined && !renewed && error instanceof ApiError && error.status === 401) {
           renewed = true;
+          // What cannot be renewed (an API key) was refused for a reason, which says more than that there is no session.
+          if (!(await tokens.canRenew(token))) throw error;
           await tokens.renew(token, call.signal);
           continue;
         }
@@ -111,10 +113,10 @@ export class Http {
     return {
       method,
       url: url.href,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
       headers: {
         accept: 'application/json',
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(body === undefined ? {} : { 'content-type': typeOf(body) }),
         ...(workspaceId && options.authenticate !== false ? { 'x-workspace-id': workspaceId } : {}),
         ...(key ? { 'idempotency-key': key } : {}),
         ...options.headers,
@@ -163,6 +165,9 @@ export class Http {
       : error.retryAfterMs + fullJitterMs(0, backoffBaseMs, backoffCapMs);
   }
 }
+
+const typeOf = (body: unknown): string =>
+  body instanceof Blob ? body.type || 'application/octet-stream' : 'application/json';
 
 async function toApiError(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => '');

@@ -70,6 +70,12 @@ export class TokenKeeper {
     }
   }
 
+  /** Whether there is, or can be had, a token other than `rejected`: an API key is all there is of it. */
+  async canRenew(rejected: string): Promise<boolean> {
+    const tokens = await this.current();
+    return tokens?.token !== rejected || tokens.refreshToken !== undefined;
+  }
+
   /**
    * A token other than `rejected`, which the backend refused: one that another caller or tab has got meanwhile, or a new one.
    * @throws ApiError when the session has ended; NetworkError when nothing answers.

@@ -167,6 +167,16 @@ export interface WorkspaceEvents {
     total: number | null;
     counts: Record<string, number>;
   };
+  'campaign.started': { campaignId: string; total: number };
+  'campaign.paused': {
+    campaignId: string;
+    reason: 'by_hand' | 'unknown_in_a_row' | 'failures_in_a_row' | 'template_refused';
+  };
+  'campaign.completed': { campaignId: string; status: 'completed' | 'completed_with_unknown' };
+  'campaign.item.unknown': { campaignId: string; itemId: string; contactId: string | null };
+  'channel.state_changed': { channelId: string; state: 'active' | 'paused'; reason: string | null };
+  /** Once a second at most. */
+  'campaign.progressed': { campaignId: string; counters: Record<string, number> };
   'deal.created': OfDeal;
   'deal.updated': OfDeal & { changed: string[] };
   'deal.moved': OfDeal & { pipelineId: string; fromStageId: string; toStageId: string };

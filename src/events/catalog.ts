@@ -135,6 +135,42 @@ export const EVENTS = {
     'A message was delivered or read, or failed',
     Message.extend({ status: z.enum(['sent', 'delivered', 'read', 'failed']) }),
   ),
+  'campaign.started': event(
+    'campaigns:read',
+    'The recipients of a campaign are chosen, and it began',
+    z.object({ campaignId: z.uuid(), total: z.int() }),
+  ),
+  'campaign.paused': event(
+    'campaigns:read',
+    'A campaign was paused, by somebody (by_hand) or by itself',
+    z.object({
+      campaignId: z.uuid(),
+      reason: z.enum(['by_hand', 'unknown_in_a_row', 'failures_in_a_row', 'template_refused']),
+    }),
+  ),
+  'campaign.completed': event(
+    'campaigns:read',
+    'Nothing of a campaign is left to be sent',
+    z.object({ campaignId: z.uuid(), status: z.enum(['completed', 'completed_with_unknown']) }),
+  ),
+  'campaign.item.unknown': event(
+    'campaigns:read',
+    'Nobody knows whether a message of a campaign arrived; it is not sent again unless somebody says so',
+    z.object({ campaignId: z.uuid(), itemId: z.uuid(), contactId: z.uuid().nullable() }),
+  ),
+  'channel.state_changed': event(
+    'campaigns:read',
+    'A channel was stopped, by somebody (by_hand) or by itself, or goes on',
+    z.object({ channelId: z.uuid(), state: z.enum(['active', 'paused']), reason: z.string().nullable() }),
+  ),
+  'campaign.progressed': {
+    ...event(
+      'campaigns:read',
+      'How far a campaign is, once a second at most',
+      z.object({ campaignId: z.uuid(), counters: z.record(z.string(), z.int()) }),
+    ),
+    isLiveOnly: true,
+  },
   'member.joined': event('members:read', 'Somebody accepted an invitation', z.object({ userId: z.uuid(), role })),
   'member.changed': event('members:read', "A member's role or rights changed", z.object({ userId: z.uuid(), role })),
   'member.removed': event('members:read', 'A member left or was taken out', z.object({ userId: z.uuid(), role })),

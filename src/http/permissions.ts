@@ -54,6 +54,11 @@ const TABLE = {
   'tasks:write': ['member', 'contacts:write'],
   'messages:read': ['viewer', 'contacts:read'],
   'messages:write': ['member', 'contacts:write'],
+  'campaigns:read': ['viewer', 'campaigns:read'],
+  // Making campaigns, starting them, and sending what they hand out; a member reaches no contact they may not see.
+  'campaigns:run': ['member', 'campaigns:run'],
+  // The numbers of the workspace: how fast they send, and where to.
+  'channels:manage': ['admin', 'campaigns:run'],
   // Without these a caller has only what is their own: jobs they submitted, contacts, deals and tasks they look after.
   'jobs:all': ['viewer', 'jobs:read'],
   'contacts:all': ['viewer', 'contacts:read'],

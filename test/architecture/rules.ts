@@ -66,17 +66,27 @@ export function queriesByHand(source: Source): Problems {
   ];
 }
 
-/** What runs in a browser takes nothing from the server but types. */
+/** What a package may import beside its own files. */
+const ALLOWED: Record<string, (specifier: string, target: string | undefined) => boolean> = {
+  'client/src/': () => false,
+  'extension/src/': (specifier) => specifier === '@whatshybrid/client',
+  'cli/src/': (specifier, target) =>
+    target === undefined
+      ? /^(node:|commander$)/.test(specifier)
+      : ['client/src/index.ts', 'cli/package.json'].includes(target),
+};
+
+/** What runs elsewhere takes nothing from the server but types. */
 export function leavesItsPackage(source: Source): Problems {
-  const [home] = /^(client|extension)\/src\//.exec(source.path) ?? [];
+  const [home] = /^(client|extension|cli)\/src\//.exec(source.path) ?? [];
   if (home === undefined || isTest(source.path)) return [];
   const strangers = source.imports.filter(({ specifier, target, isType }) => {
-    if (isType) return false;
-    if (target === undefined) return home !== 'extension/src/' || specifier !== '@whatshybrid/client';
-    return !target.startsWith(home);
+    if (isType || target?.startsWith(home)) return false;
+    return !ALLOWED[home]?.(specifier, target);
   });
   return strangers.map(
-    ({ specifier }) => `${source.path}: imports ${specifier}, and may import only its own files and types`,
+    ({ specifier }) =>
+      `${source.path}: imports ${specifier}, and may import only its own files, types and what is allowed it`,
   );
 }
 

@@ -11,8 +11,8 @@ export interface Crew {
   everStarted: Running[];
 }
 
-/** Two that lead or stand by, and those that deliver. */
-export async function openCrew(installation: Installation, workers: number): Promise<Crew> {
+/** Two that lead or stand by, and those of a pool that deliver. */
+export async function openCrew(installation: Installation, workers: number, pool = 'webhooks'): Promise<Crew> {
   const everStarted: Running[] = [];
   const fill = async (start: () => Promise<Running>): Promise<Slot> => {
     const tracked = async () => {
@@ -24,7 +24,7 @@ export async function openCrew(installation: Installation, workers: number): Pro
   };
   const [controls, delivering] = await Promise.all([
     Promise.all([0, 1].map(() => fill(() => installation.startControl()))),
-    Promise.all(Array.from({ length: workers }, () => fill(() => installation.startWorker('webhooks')))),
+    Promise.all(Array.from({ length: workers }, () => fill(() => installation.startWorker(pool)))),
   ]);
   return { workers: delivering, controls, everStarted };
 }

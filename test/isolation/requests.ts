@@ -1,4 +1,5 @@
 import { CANARY, type World } from '#test/isolation/world.ts';
+import { CAMPAIGN_REQUESTS } from '#test/isolation/campaign-requests.ts';
 import { engines } from '#src/ai/engines/index.ts';
 
 /** One good request to a route, as a member of the world who may would send it. */
@@ -247,6 +248,7 @@ export const REQUESTS: Record<string, Entry> = {
     ]),
   ),
   'GET /api/analytics/messages': nothing,
+  ...CAMPAIGN_REQUESTS,
   'GET /api/tasks': nothing,
   'POST /api/tasks': { body: () => ({ title: 'Ligar' }) },
   'GET /api/tasks/today': nothing,

@@ -18,6 +18,7 @@ import { findTexts, settleStarts, takeDue, type Start } from '#src/modules/conta
 import { createKnowLeads } from '#src/modules/contact-ai/features.ts';
 import { createJobs, type Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
+import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import type { Vault } from '#src/modules/vault/vault.ts';
 import type { Emission, Emitted } from '#src/streams/emit.ts';
 
@@ -50,26 +51,37 @@ function workOf(start: Start, texts: ReadonlyMap<string, string[]>): { engine: E
   return text === '' ? undefined : { engine: engines.sentiment, input: { text } };
 }
 
+/** For whom a job runs, and the id it has. */
+export interface JobOf {
+  workspaceId: string;
+  userId: string;
+  jobId: string;
+}
+
+/** @returns whether the job was accepted; not where the workspace has no credits for it, or its input is refused */
+export type Submit = (of: JobOf, engine: Engine, input: unknown, options: JobOptions) => Promise<boolean>;
+
+const createSubmit =
+  ({ ai, jobs, log }: { ai: AiService; jobs: Jobs; log: Log }): Submit =>
+  async ({ workspaceId, userId, jobId }, engine, input, options) => {
+    try {
+      const origin = { requestId: newId(), idempotencyKey: null };
+      await jobs.accept(await ai.prepare(actingFor(workspaceId, userId), engine, input, options, origin), jobId);
+      return true;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      log.debug({ code: error.code, workspaceId, engine: engine.name }, 'A job of the platform was not accepted');
+      return false;
+    }
+  };
+
 /** @returns whether the job was accepted; not where the workspace has no credits for it, or the contact is gone */
-async function accept(
-  { ai, jobs, log }: { ai: AiService; jobs: Jobs; log: Log },
-  start: Start,
-  texts: ReadonlyMap<string, string[]>,
-): Promise<boolean> {
+async function accept(submit: Submit, start: Start, texts: ReadonlyMap<string, string[]>): Promise<boolean> {
   const mode = modeOf(start);
   const work = mode === 'off' ? undefined : workOf(start, texts);
   if (!work || start.userId === null) return false;
-  try {
-    const auth = actingFor(start.workspaceId, start.userId);
-    const options = mode === 'local' ? { provider: 'local' } : {};
-    const origin = { requestId: newId(), idempotencyKey: null };
-    await jobs.accept(await ai.prepare(auth, work.engine, work.input, options, origin), start.jobId);
-    return true;
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    log.debug({ code: error.code, workspaceId: start.workspaceId }, 'AI did not look at a contact');
-    return false;
-  }
+  const { workspaceId, userId, jobId } = start;
+  return submit({ workspaceId, userId, jobId }, work.engine, work.input, mode === 'local' ? { provider: 'local' } : {});
 }
 
 export interface ContactAiResources {
@@ -103,7 +115,9 @@ export function openContactAi({
   const ai = createAiService({ router, providers, embedder, readWorkspaceAi, knowLeads: createKnowLeads(pool) });
   const prefix = config.REDIS_PREFIX;
   const jobs = createJobs({ pool, systemPool: pool, producer, redis, emit, prefix, master, log });
+  const submit = createSubmit({ ai, jobs, log });
   return {
+    submit,
     async start(): Promise<number> {
       const starts = await takeDue(pool, BATCH);
       if (starts.length === 0) return 0;
@@ -112,7 +126,7 @@ export function openContactAi({
         starts.filter(({ kind }) => kind === 'sentiment'),
       );
       const outcomes = await Promise.allSettled(
-        starts.map(async (start) => ({ ...start, isAccepted: await accept({ ai, jobs, log }, start, texts) })),
+        starts.map(async (start) => ({ ...start, isAccepted: await accept(submit, start, texts) })),
       );
       // Those that were accepted are noted whatever became of the others, or they would be paid for twice.
       await settleStarts(

@@ -6,11 +6,13 @@ import { AppError, badRequest, forbidden, notFound, toProblem } from '#src/error
 import type { Access } from '#src/http/access.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
+import type { Delivery } from '#src/modules/campaigns/delivery.ts';
 import type { AiService } from '#src/modules/ai/ai.service.ts';
 import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import type { OwnJobKey } from '#src/modules/jobs/jobs.query.ts';
 import type { Jobs } from '#src/modules/jobs/jobs.service.ts';
 import { ClientFrame, Close } from '#src/modules/live/frames.ts';
+import { createPhones } from '#src/modules/live/phones.ts';
 import { createFollows, EVENTS_TOPIC } from '#src/modules/live/follows.ts';
 import { createOutbound } from '#src/modules/live/outbound.ts';
 import type { SyncBody } from '#src/modules/messages/messages.schemas.ts';
@@ -33,6 +35,7 @@ export type FrameOf<Type extends ClientFrame['type']> = Extract<ClientFrame, { t
 export interface ConnectionResources {
   jobs: Jobs;
   ai: AiService;
+  delivery: Delivery;
   reader: StreamReader;
   events: EventFeed;
   identify: (frame: FrameOf<'auth'>) => Promise<Auth>;
@@ -75,6 +78,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const follows = createFollows({ socket, outbound, reader, events, known });
+  const phones = createPhones(resources.delivery, known, log);
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
     const fresh = await resources.identify(frame);
@@ -149,8 +153,11 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const subscribe = async (frame: FrameOf<'subscribe'>, reply: (fields: object) => void): Promise<void> => {
-    if (frame.topic === EVENTS_TOPIC) {
-      const { lastEventId, release } = await follows.events(placeIn(frame.lastEventId, parseEventId, '42'));
+    const campaignId = campaignOf(frame.topic);
+    if (frame.topic === EVENTS_TOPIC || campaignId !== undefined) {
+      if (campaignId !== undefined) await phones.mustSee(campaignId);
+      const from = placeIn(frame.lastEventId, parseEventId, '42');
+      const { lastEventId, release } = await follows.events(from, campaignId);
       reply({ lastEventId });
       return release();
     }
@@ -192,10 +199,16 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
         const { status } = await jobs.cancel(cancellable(known(), frame.jobId));
         return reply({ jobId: frame.jobId, status });
       }
+      case 'channel.claim':
+      case 'channel.begin':
+      case 'channel.ack':
+      case 'channel.release':
+      case 'channel.state':
+        return reply(await phones.serve(frame));
       case 'messages.sync':
         return reply(await sync(frame));
       case 'pong':
-        return undefined;
+        return phones.keep();
       default:
         return frame satisfies never;
     }
@@ -243,6 +256,7 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
     leave?.();
     outbound.close();
     follows.endAll();
+    phones.leave();
   });
   // ws reports a client's protocol errors here and closes by itself (1009 for a frame that is too large).
   socket.on('error', (error) => log.debug({ reason: error.message }, 'Socket error'));
@@ -293,11 +307,14 @@ function placeIn<Place>(
   ]);
 }
 
+const campaignOf = (topic: string): string | undefined =>
+  /^campaign:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i.exec(topic)?.[1]?.toLowerCase();
+
 function jobOf(topic: string): string {
   const match = /^job:([0-9a-f-]{36})$/i.exec(topic);
   if (!match?.[1]) {
-    throw badRequest('unknown_topic', 'There is no such topic; there are "events" and "job:<id>".', [
-      { path: 'topic', code: 'unknown_topic', message: 'must be "events" or "job:<id>"' },
+    throw badRequest('unknown_topic', 'There is no such topic; there are "events", "campaign:<id>" and "job:<id>".', [
+      { path: 'topic', code: 'unknown_topic', message: 'must be "events", "campaign:<id>" or "job:<id>"' },
     ]);
   }
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(match[1])) throw notFound('The job');

@@ -1,4 +1,5 @@
 import type { WebSocket } from 'ws';
+import { z } from 'zod';
 import { AppError } from '#src/errors.ts';
 import type { EventFeed } from '#src/events/feed.ts';
 import type { FeedEvent } from '#src/events/feed-topic.ts';
@@ -20,8 +21,12 @@ export interface Follows {
   checkRoom(): void;
   /** Follows a job. @returns what lets its events go; until it is called they wait */
   job(jobId: string, from: ResumePoint | null, isNew: boolean): Promise<() => void>;
-  /** Follows the workspace's events, as far as the caller may see them at each. @returns the place they begin, and what lets them go */
-  events(from: number | null): Promise<{ lastEventId: string; release: () => void }>;
+  /**
+   * Follows the workspace's events, as far as the caller may see them at each.
+   * @param campaignId of one campaign alone, under a topic of its own
+   * @returns the place they begin, and what lets them go
+   */
+  events(from: number | null, campaignId?: string): Promise<{ lastEventId: string; release: () => void }>;
   end(topic: string): void;
   endAll(): void;
 }
@@ -33,6 +38,14 @@ export interface FollowsResources {
   events: EventFeed;
   /** Who the socket belongs to by now. @throws AppError 401 */
   known: () => Auth;
+}
+
+const OfCampaign = z.object({ campaignId: z.string() });
+
+/** Whether an event is one of a campaign, where only those are wanted; that the history is gone is everybody's affair. */
+function isAbout({ about, data }: FeedEvent, campaignId: string | undefined): boolean {
+  if (campaignId === undefined || about === null) return true;
+  return about.type.startsWith('campaign.') && OfCampaign.safeParse(JSON.parse(data)).data?.campaignId === campaignId;
 }
 
 export function createFollows({ socket, outbound, reader, events, known }: FollowsResources): Follows {
@@ -91,11 +104,15 @@ export function createFollows({ socket, outbound, reader, events, known }: Follo
         if (watch.isOver()) follows.delete(topic);
       };
     },
-    async events(from) {
+    async events(from, campaignId) {
       const { workspaceId } = known();
-      const place = begin(EVENTS_TOPIC);
+      const topic = campaignId === undefined ? EVENTS_TOPIC : `campaign:${campaignId}`;
+      const place = begin(topic);
       const deliver = (event: FeedEvent): boolean =>
-        !place.isCurrent() || !maySeeEvent(known(), event) || outbound.event(EVENTS_TOPIC, event, place.current);
+        !place.isCurrent() ||
+        !isAbout(event, campaignId) ||
+        !maySeeEvent(known(), event) ||
+        outbound.event(topic, event, place.current);
       try {
         const watch = await events.watch(workspaceId, from, { deliver });
         place.opened(watch);

@@ -1,5 +1,12 @@
 import { z } from 'zod';
 import { IdText } from '#src/http/fields.ts';
+import {
+  ChannelAckFrame,
+  ChannelBeginFrame,
+  ChannelClaimFrame,
+  ChannelReleaseFrame,
+  ChannelStateFrame,
+} from '#src/modules/campaigns/delivery.schemas.ts';
 import { JobOptions } from '#src/modules/jobs/job.schemas.ts';
 import { SyncBody } from '#src/modules/messages/messages.schemas.ts';
 
@@ -46,6 +53,11 @@ export const ClientFrame = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('unsubscribe'), id, topic: z.string().max(100) }),
   z.strictObject({ type: z.literal('cancel'), id, jobId: IdText }),
+  ChannelClaimFrame,
+  ChannelBeginFrame,
+  ChannelAckFrame,
+  ChannelReleaseFrame,
+  ChannelStateFrame,
   z.strictObject({ type: z.literal('messages.sync'), id, ...SyncBody.shape }),
   z.strictObject({ type: z.literal('pong'), id: id.optional() }),
 ]);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { WebsocketPluginOptions } from '@fastify/websocket';
+import { createDelivery } from '#src/modules/campaigns/delivery.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { OF_KNOWN } from '#src/http/rate-limit/policies.ts';
 import { createTickets, TICKET_SECONDS } from '#src/modules/live/tickets.ts';
@@ -59,6 +60,7 @@ export function liveRoutes(rt: Runtime) {
         else openOf.delete(userId);
       };
     };
+    const delivery = createDelivery(rt);
     const tickets = createTickets(rt.redis, rt.config.REDIS_PREFIX);
     const identify = async (token: string | undefined, ticket = '', workspaceId?: string, origin?: string) => {
       if (token !== undefined) return rt.access.identify(token, workspaceId);
@@ -107,6 +109,7 @@ export function liveRoutes(rt: Runtime) {
         serveSocket(socket, {
           jobs: rt.jobs,
           ai: rt.ai,
+          delivery,
           reader: rt.reader,
           events: rt.events,
           access: rt.access,

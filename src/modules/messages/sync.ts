@@ -71,21 +71,38 @@ const NOT_YOURS: FieldError = {
  * write to. A constant number of statements, however many messages.
  * @returns for each what came of it; one that cannot be read keeps no other out
  */
-export async function syncMessages(
-  { orm, settings }: Pick<Runtime, 'orm' | 'settings'>,
+export function syncMessages(
+  rt: Pick<Runtime, 'orm' | 'settings'>,
   auth: Auth,
   { channel, messages }: z.output<typeof SyncBody>,
 ): Promise<z.input<typeof SyncView>> {
-  const keepDays = (await settings.readWorkspace(auth.workspaceId))['privacy.retentionDays'];
+  const { workspaceId, userId: actorId } = auth;
+  const by = { workspaceId, actorId, onlyOf: onlyOwner(auth, 'contacts') };
+  return storeMessages(rt, by, (em) => lockChannel(em, channel.externalId, channel.name), messages);
+}
+
+/** Who brings messages: a member, or, with nobody, a channel by itself. */
+export interface Bringer {
+  workspaceId: string;
+  actorId: string | null;
+  /** Whose contacts alone may be written to. */
+  onlyOf: string | undefined;
+}
+
+/** As `syncMessages`. @param openChannel finds the channel, and has its other batches wait */
+export async function storeMessages(
+  { orm, settings }: Pick<Runtime, 'orm' | 'settings'>,
+  { workspaceId, actorId, onlyOf }: Bringer,
+  openChannel: (em: EntityManager) => Promise<string>,
+  messages: readonly unknown[],
+): Promise<z.input<typeof SyncView>> {
+  const keepDays = (await settings.readWorkspace(workspaceId))['privacy.retentionDays'];
   const now = new Date();
   const items = messages.map((value) => readItem(value, now.getTime(), keepDays));
   const groups = groupItems(items);
-  return inWorkspaceTx(orm, auth, async (em) => {
-    const channelId = await lockChannel(em, channel.externalId, channel.name);
-    const settled =
-      groups.length === 0
-        ? []
-        : await settle(em, { channelId, actorId: auth.userId, onlyOf: onlyOwner(auth, 'contacts'), now }, groups);
+  return inWorkspaceTx(orm, { workspaceId, userId: actorId ?? undefined }, async (em) => {
+    const channelId = await openChannel(em);
+    const settled = groups.length === 0 ? [] : await settle(em, { channelId, actorId, onlyOf, now }, groups);
     const results = items.map((item): SyncOutcome => ({ outcome: 'invalid', messageId: null, why: faultOf(item) }));
     for (const { group, outcome, messageId, why } of settled) {
       for (const [at, place] of group.places.entries()) {
@@ -103,7 +120,7 @@ const faultOf = (item: ReturnType<typeof readItem>): FieldError | null => (isFau
 
 interface Batch {
   channelId: string;
-  actorId: string;
+  actorId: string | null;
   /** Whose contacts alone may be written to. */
   onlyOf: string | undefined;
   now: Date;

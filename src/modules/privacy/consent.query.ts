@@ -49,7 +49,13 @@ export async function lockPerson(
 /** Writes down what a contact decided, and on what proof. @returns when, in ISO 8601 */
 export async function insertConsent(
   em: EntityManager,
-  one: { contactId: string; decision: 'granted' | 'denied'; legalBasis: string; proof: string | null; actorId: string },
+  one: {
+    contactId: string;
+    decision: 'granted' | 'denied';
+    legalBasis: string;
+    proof: string | null;
+    actorId: string | null;
+  },
 ): Promise<string> {
   await em.execute(
     `update contact set consent = ?, version = version + 1, updated_at = now() where ${OWN} and id = ?::uuid and consent <> ?`,

@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { eraseItems } from '#src/modules/campaigns/erase.query.ts';
 import { cleanFilters, OPERATION_FILTERS, SEGMENT_FILTERS } from '#src/modules/privacy/clean-filter.query.ts';
 import {
   cleanReminded,
@@ -64,6 +65,7 @@ const clearedOfTheirs = (table: string, columns: Texts): Store => ({
  */
 export const STORES: readonly Store[] = [
   { name: 'job', table: 'job', erase: emptyJobs },
+  { name: 'campaign_item', table: 'campaign_item', erase: eraseItems },
   ...WRITTEN,
   dropped('contact_label', 'contact_id, label_id'),
   { name: 'activity', table: 'activity', erase: emptyActivities },
@@ -93,6 +95,7 @@ export const STORES: readonly Store[] = [
         place,
       ),
   },
+  cleared('campaign', { name: 'text', variants: 'jsonb', ai: 'jsonb' }),
   cleared('contact', { company: 'text', position: 'text', custom_fields: 'jsonb' }, 'contact.others'),
   cleared('label', { name: 'name' }),
   cleared('message_template', { name: 'name' }),

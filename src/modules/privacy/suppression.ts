@@ -21,10 +21,25 @@ export interface ListKey {
  * @returns hexadecimal
  */
 export function addressHash(appSecret: string, workspaceId: string, phone: string): string {
-  const key = createHmac('sha256', deriveKey(appSecret, KEY, 32))
+  return createHmac('sha256', keyOf(appSecret, workspaceId)).update(canonicalPhone(phone)).digest('hex');
+}
+
+const keyOf = (appSecret: string, workspaceId: string): Buffer =>
+  createHmac('sha256', deriveKey(appSecret, KEY, 32))
     .update(workspaceId)
     .digest();
-  return createHmac('sha256', key).update(canonicalPhone(phone)).digest('hex');
+
+/** Bytes that SHA-256 takes at once. */
+const BLOCK_BYTES = 64;
+
+/**
+ * What it takes to make the same hashes where there is SHA-256 alone, as in SQL: `sha256(outer || sha256(inner || phone))` of a phone in its
+ * canonical form (RFC 2104).
+ */
+export function suppressionPads(appSecret: string, workspaceId: string): { inner: Buffer; outer: Buffer } {
+  const key = Buffer.concat([keyOf(appSecret, workspaceId)], BLOCK_BYTES);
+  const padded = (pad: number) => Buffer.from(key.map((byte) => byte ^ pad));
+  return { inner: padded(0x36), outer: padded(0x5c) };
 }
 
 /**

@@ -191,6 +191,13 @@ export const SETTINGS = {
     'Whether jobs run (open) or wait (closed) while the moderation cannot be asked',
     { permission: 'workspace:update' },
   ),
+  'campaigns.optOutWords': setting(
+    'workspace',
+    z.array(z.string().trim().min(2).max(40)).max(50),
+    [],
+    'What else, written alone in a message, takes its sender off campaigns; SAIR, PARAR, STOP and their like always do',
+    { permission: 'workspace:update' },
+  ),
   'privacy.retentionDays': setting('workspace', z.int().min(30).max(3650), 730, 'How many days messages are kept', {
     permission: 'workspace:update',
   }),

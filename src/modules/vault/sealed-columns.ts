@@ -9,4 +9,5 @@ export interface SealedColumn {
 export const SEALED_COLUMNS: readonly SealedColumn[] = [
   { table: 'workspace_setting', column: 'sealed', id: 'key' },
   { table: 'webhook', column: 'secrets', id: 'id' },
+  { table: 'channel', column: 'secrets', id: 'id' },
 ];

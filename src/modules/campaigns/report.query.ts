@@ -1,0 +1,92 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import type { ItemView } from '#src/modules/campaigns/campaigns.schemas.ts';
+
+const at = (column: string, name: string) =>
+  `to_char(i.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
+const ITEM = `select i.id, i.contact_id as "contactId", coalesce(c.variants->(i.variant::int)->>'key', '') as variant, i.status, i.attempt_no as attempts,
+    i.skip_reason as "skipReason", i.error_code as "errorCode", i.provider_message_id as "messageId", ${at('sent_at', 'sentAt')},
+    ${at('delivered_at', 'deliveredAt')}, ${at('read_at', 'readAt')}, ${at('replied_at', 'repliedAt')}, ${at('updated_at', 'updatedAt')}
+  from campaign_item i join campaign c on c.workspace_id = i.workspace_id and c.id = i.campaign_id
+  where i.workspace_id = current_workspace() and i.campaign_id = ?::uuid`;
+
+/** A campaign's items by their ids, behind one. */
+export function findItems(
+  em: EntityManager,
+  campaignId: string,
+  { status, after, limit }: { status: string | null; after: string | null; limit: number },
+): Promise<ItemView[]> {
+  const one = status === null ? { sql: '', params: [] } : { sql: 'and i.status = ?::text', params: [status] };
+  return em.execute<ItemView[]>(
+    `${ITEM} ${one.sql} and i.id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000') order by i.id limit ?`,
+    [campaignId, ...one.params, after, limit],
+  );
+}
+
+export async function findItem(em: EntityManager, campaignId: string, itemId: string): Promise<ItemView | undefined> {
+  const [row] = await em.execute<ItemView[]>(`${ITEM} and i.id = ?::uuid`, [campaignId, itemId]);
+  return row;
+}
+
+export interface AttemptEntry {
+  attemptId: string;
+  fence: number;
+  from: ItemView['status'];
+  to: ItemView['status'];
+  outcome: string | null;
+  errorCode: string | null;
+  holder: string | null;
+  at: string;
+}
+
+/** All that was done with an item, in its order. */
+export const findAttempts = (em: EntityManager, itemId: string): Promise<AttemptEntry[]> =>
+  em.execute<AttemptEntry[]>(
+    `select i.attempt_id as "attemptId", i.fence, i.from_status as "from", i.to_status as "to", i.outcome, i.error_code as "errorCode", i.holder,
+        ${at('at', 'at')}
+      from campaign_item_attempt i where i.workspace_id = current_workspace() and i.item_id = ?::uuid order by i.id limit 200`,
+    [itemId],
+  );
+
+export interface ReportRow {
+  funnel: { reached: number; delivered: number; read: number; replied: number; optedOut: number };
+  skipped: Record<string, number>;
+  failed: Record<string, number>;
+  variants: { variant: number; sent: number; replied: number }[];
+}
+
+/** What came of a campaign. */
+export async function readReport(em: EntityManager, campaignId: string): Promise<ReportRow> {
+  const [row] = await em.execute<[ReportRow]>(
+    `with mine as materialized (select * from campaign_item where workspace_id = current_workspace() and campaign_id = ?::uuid)
+      select (select json_build_object('reached', count(*) filter (where status in ('sent', 'delivered', 'read')),
+          'delivered', count(*) filter (where status in ('delivered', 'read')), 'read', count(*) filter (where status = 'read'),
+          'replied', count(*) filter (where replied_at is not null), 'optedOut', count(*) filter (where opted_out_at is not null)) from mine) as funnel,
+        (select coalesce(json_object_agg(reason, n), '{}') from (select coalesce(skip_reason, 'other') as reason, count(*) as n from mine
+          where status = 'skipped' group by 1) s) as skipped,
+        (select coalesce(json_object_agg(code, n), '{}') from (select coalesce(error_code, 'other') as code, count(*) as n from mine
+          where status = 'failed' group by 1 order by 2 desc limit 50) f) as failed,
+        (select coalesce(json_agg(v order by v.variant), '[]') from (select variant, count(*) filter (where status in ('sent', 'delivered', 'read')) as sent,
+          count(*) filter (where replied_at is not null) as replied from mine group by variant) v) as variants`,
+    [campaignId],
+  );
+  return row;
+}
+
+/** How fast a campaign's channel may send, for the time that is left. */
+export async function readPace(
+  em: EntityManager,
+  channelId: string,
+): Promise<{ meanDelayMs: number; perHour: number | null; perDay: number | null; recent: number } | undefined> {
+  const [row] = await em.execute<
+    { meanDelayMs: number; perHour: number | null; perDay: number | null; recent: number }[]
+  >(
+    `select ((h.pacing->>'minDelayMs')::float + (h.pacing->>'maxDelayMs')::float) / 2
+        + coalesce(((h.pacing->>'pauseMinMs')::float + (h.pacing->>'pauseMaxMs')::float) / 2 / (h.pacing->>'pauseEvery')::float, 0) as "meanDelayMs",
+        (h.pacing->>'perHour')::int as "perHour", (h.pacing->>'perDay')::int as "perDay",
+        (select coalesce(sum(n.sends), 0)::int from channel_counter n where n.workspace_id = h.workspace_id and n.channel_id = h.id
+          and n.bucket > now() - interval '10 minutes') as recent
+      from channel h where h.workspace_id = current_workspace() and h.id = ?::uuid`,
+    [channelId],
+  );
+  return row;
+}
