@@ -138,7 +138,10 @@ const LINK = `create function campaign_link(workspace uuid, channel uuid, sent_a
         and m.direction = 'outbound' and m.campaign_item_id is null order by m.id limit 1) a
 $$`;
 
-const inserted = (of: { fact: string; answer: string }) => `create or replace function messages_inserted() returns trigger language plpgsql as $$
+const inserted = (of: {
+  fact: string;
+  answer: string;
+}) => `create or replace function messages_inserted() returns trigger language plpgsql as $$
 begin
   insert into analytics_mark (workspace_id, hour)
   select f.workspace_id, date_trunc('hour', f.sent_at, 'UTC') from fact f
@@ -172,7 +175,9 @@ export class CampaignMessages extends Migration {
     this.addSql(inserted({ fact: '', answer: '' }));
     this.addSql('drop trigger written on campaign_item');
     this.addSql('drop trigger cleared on campaign_item');
-    this.addSql(`drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept, phone_ack, ${BEGIN_OF}`);
+    this.addSql(
+      `drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept, phone_ack, ${BEGIN_OF}`,
+    );
     this.addSql(`alter function ${BEGIN_OF.replace('begin', 'begin_before')} rename to campaign_begin`);
     this.addSql('drop index campaign_item_rendered');
     this.addSql('alter table campaign_item drop own_message_id, drop rendered');

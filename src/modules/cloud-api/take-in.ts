@@ -52,7 +52,10 @@ async function takeStatuses(em: EntityManager, rt: Needs, channel: Channel, said
   const told = said
     .filter(({ item_id: itemId }) => itemId === null)
     .map(({ tryId, message_id: messageId, status, code: errorCode }) => ({
-      key: tryId === null ? ({ kind: 'provider', value: messageId } as const) : ({ kind: 'client', value: tryId } as const),
+      key:
+        tryId === null
+          ? ({ kind: 'provider', value: messageId } as const)
+          : ({ kind: 'client', value: tryId } as const),
       status,
       errorCode,
     }));
