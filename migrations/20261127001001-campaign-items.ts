@@ -4,14 +4,24 @@ import { Migration } from '@mikro-orm/migrations';
 // campaign first, so that a pause or a cancel that has been answered is seen by all that comes after it.
 const SHARE = (ids: string) =>
   `perform from campaign c where c.workspace_id = current_workspace() and c.id in (${ids}) order by c.id for share`;
-const ASKED = `json_to_recordset(asked) as a ("itemId" uuid, "attemptId" uuid, fence int)`;
-const CAMPAIGNS_OF = `select i.campaign_id from campaign_item i join json_to_recordset(asked) as a ("itemId" uuid)
-    on i.id = a."itemId" where i.workspace_id = current_workspace()`;
-const IS_MINE = `i.workspace_id = current_workspace() and i.attempt_id = a."attemptId" and i.fence = a.fence`;
+// Items are looked up by their key one after the other, behind a fence (`offset 0`, or the lock): a planner that takes `asked` for a hundred
+// rows would rather read a workspace's items whole. Of a limit that it does not know it expects ten.
+const ASKED = (fields: string) =>
+  `(select * from json_to_recordset(asked) as r ("itemId" uuid${fields}) order by "itemId" limit json_array_length(asked)) a`;
+const AN_ATTEMPT = ', "attemptId" uuid, fence int';
+const PLACE_OF = (column: string) => `select i.${column} from ${ASKED('')} cross join lateral (
+    select i.${column} from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" offset 0) i`;
+const LOCKED = (condition: string) => `cross join lateral (
+      select i.* from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" and ${condition} for update) i`;
+const IS_MINE = `i.attempt_id = a."attemptId" and i.fence = a.fence`;
 const BUCKET = `date_bin('5 minutes', now(), 'epoch')`;
 
-// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), by its local day and by how long its
-// number has been sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+// How many a channel may send on its n-th day of sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+const PER_DAY = `create function channel_per_day(pacing jsonb, day int) returns int language sql immutable as $$
+  select least((pacing->>'perDay')::int, case when not coalesce((pacing->>'warmUp')::boolean, false) then null
+    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end) $$`;
+
+// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), and by its local day.
 const ROOM = `create function channel_room(channel channel, flow channel_flow, out room int, out until timestamptz) language plpgsql stable as $$
 declare
   midnight timestamptz := date_trunc('day', now(), channel.time_zone);
@@ -19,8 +29,7 @@ declare
   held int; hour_sends int; day_sends int; first_bucket timestamptz; per_hour int; per_day int;
 begin
   per_hour := (channel.pacing->>'perHour')::int;
-  per_day := least((channel.pacing->>'perDay')::int, case when not coalesce((channel.pacing->>'warmUp')::boolean, false) then null
-    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end);
+  per_day := channel_per_day(channel.pacing, day);
   if per_hour is null and per_day is null then
     return;
   end if;
@@ -86,8 +95,8 @@ const CAPPED = `create function campaign_is_capped(workspace uuid, item uuid, co
 const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int, inner_pad bytea, outer_pad bytea)
 returns json language plpgsql as $$
 declare
-  here channel; flow channel_flow; room int; until timestamptz; slots timestamptz[]; live uuid[]; items json; taken int; opens timestamptz;
-  before channel_flow;
+  here channel; flow channel_flow; room int; until timestamptz; slots timestamptz[]; live uuid[]; items json; taken int; passed int; opens timestamptz;
+  before channel_flow; free uuid[];
 begin
   select * into here from channel where workspace_id = current_workspace() and id = wanted_channel;
   if here.id is null or here.state <> 'active' then
@@ -111,15 +120,30 @@ begin
   end if;
   live := array(select c.id from (select c.id, c.windows, c.time_zone from campaign c where c.workspace_id = here.workspace_id
     and c.channel_id = here.id and c.status = 'running' order by c.id for share) c where window_opens(c.windows, c.time_zone, now()) <= now());
+  -- Two channels that take messages to one person at once would not see each other's. Who is being looked at elsewhere is left for later.
+  if here.pacing->>'perContactDay' is not null or here.pacing->>'perContactWeek' is not null then
+    with near as materialized (
+      select p.contact_id from unnest(live) with ordinality l (id, at) cross join lateral (
+        select i.contact_id, row_number() over (order by i.next_attempt_at, i.id) as place from campaign_item i
+          where i.workspace_id = here.workspace_id and i.campaign_id = l.id and i.status = 'pending' and not i.awaits_text
+            and i.next_attempt_at <= now()
+          order by i.next_attempt_at, i.id limit cardinality(slots) + 8) p
+      order by p.place, l.at limit cardinality(slots) + 8),
+    people as materialized (select distinct n.contact_id from near n where n.contact_id is not null)
+    select coalesce(array_agg(p.contact_id), '{}') into free from people p
+      where pg_try_advisory_xact_lock(hashtextextended('campaign ' || p.contact_id::text, 0));
+  end if;
   with picked as materialized (
     select p.id, p.place, l.at from unnest(live) with ordinality l (id, at) cross join lateral (
       select i.id, row_number() over (order by i.next_attempt_at, i.id) as place from campaign_item i
-        where i.workspace_id = here.workspace_id and i.campaign_id = l.id and i.status = 'pending' and i.next_attempt_at <= now()
-        order by i.next_attempt_at, i.id limit cardinality(slots) * 2 + 20) p
-    order by p.place, l.at limit cardinality(slots) * 2 + 20),
+        where i.workspace_id = here.workspace_id and i.campaign_id = l.id and i.status = 'pending' and not i.awaits_text
+          and i.next_attempt_at <= now() and (free is null or i.contact_id is null or i.contact_id = any (free))
+        order by i.next_attempt_at, i.id limit cardinality(slots) + 8) p
+    order by p.place, l.at limit cardinality(slots) + 8),
   locked as materialized (
-    select i.id, i.campaign_id from campaign_item i where i.workspace_id = here.workspace_id and i.id in (select id from picked)
-      and i.status = 'pending' for update skip locked),
+    select k.id, k.campaign_id from picked p cross join lateral (
+      select i.id, i.campaign_id from campaign_item i where i.workspace_id = here.workspace_id and i.id = p.id
+        and i.status || '' = 'pending' for update skip locked) k),
   judged as materialized (
     select i.id, i.contact_id, p.place, p.at, person.name, person.email, person.company, person.position, person.custom_fields, reach.address,
       campaign_hindrance(i, c.requires_consent, person, reach.address) as reason,
@@ -145,11 +169,11 @@ begin
       returning i.*)
   select coalesce(json_agg(json_build_object('itemId', m.id, 'campaignId', m.campaign_id, 'contactId', m.contact_id, 'attemptId', m.attempt_id,
       'fence', m.fence, 'to', p.address, 'notBefore', m.next_attempt_at, 'leaseExpiresAt', m.lease_expires_at,
-      'template', c.variants->(m.variant::int)->>'text', 'variables', c.variants->(m.variant::int)->'variables',
+      'template', coalesce(m.text, c.variants->(m.variant::int)->>'text'),
       'contact', json_build_object('name', p.name, 'phone', p.address, 'email', p.email, 'company', p.company, 'position', p.position,
-        'customFields', p.custom_fields)) order by m.next_attempt_at, m.id), '[]')
-    into items from moved m join placed p on p.id = m.id join campaign c on c.workspace_id = m.workspace_id and c.id = m.campaign_id
-    where m.status = 'claimed';
+        'customFields', p.custom_fields)) order by m.next_attempt_at, m.id) filter (where m.status = 'claimed'), '[]'),
+      count(*) filter (where m.status = 'skipped')
+    into items, passed from moved m join placed p on p.id = m.id join campaign c on c.workspace_id = m.workspace_id and c.id = m.campaign_id;
   taken := json_array_length(items);
   -- Only what was taken moves the clock.
   if taken < cardinality(slots) then
@@ -158,23 +182,23 @@ begin
   end if;
   update channel_flow f set not_before = flow.not_before, since_pause = flow.since_pause, warm_up_from = flow.warm_up_from
     where f.workspace_id = here.workspace_id and f.channel_id = here.id;
-  return json_build_object('items', items, 'againAt', case when taken > 0 then flow.not_before end);
+  return json_build_object('items', items, 'againAt', case when taken > 0 then flow.not_before when passed > 0 then now() end);
 end $$`;
 
+// What is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written.
 const BEGIN = `create function campaign_begin(asked json, lease_ms int) returns setof uuid language plpgsql as $$
 declare
   begun uuid[];
 begin
-  perform from channel h where h.workspace_id = current_workspace() and h.id in (select i.channel_id from campaign_item i
-    join json_to_recordset(asked) as a ("itemId" uuid) on i.id = a."itemId" where i.workspace_id = current_workspace()) order by h.id for share;
-  ${SHARE(CAMPAIGNS_OF)};
+  perform from channel h where h.workspace_id = current_workspace() and h.id in (${PLACE_OF('channel_id')})
+    order by h.id for share;
+  ${SHARE(PLACE_OF('campaign_id'))};
   with mine as materialized (
-    select i.id from campaign_item i join ${ASKED} on i.id = a."itemId"
-      where ${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
-        and i.next_attempt_at <= clock_timestamp() + interval '1 second'
-      order by i.id for update of i),
+    select i.id, a.text from ${ASKED(`${AN_ATTEMPT}, text text`)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
+        and i.next_attempt_at <= clock_timestamp() + interval '1 second'`)}),
   moved as (
     update campaign_item i set status = 'dispatching', attempt_no = i.attempt_no + 1, dispatch_started_at = clock_timestamp(),
+        own_message_id = case when m.text is not null then uuidv7() end, rendered = m.text,
         lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', updated_at = now()
       from mine m, campaign c, channel h where i.workspace_id = current_workspace() and i.id = m.id
         and c.workspace_id = i.workspace_id and c.id = i.campaign_id and c.status = 'running'
@@ -193,14 +217,12 @@ end $$`;
 const ACK = `create function campaign_ack(asked json, max_attempts int, backoff_ms int)
 returns table ("itemId" uuid, verdict text, status text) language plpgsql as $$
 begin
-  ${SHARE(CAMPAIGNS_OF)};
+  ${SHARE(PLACE_OF('campaign_id'))};
   return query with locked as materialized (
-    select i.*, a.result, a.retryable, a.is_channels, a.code, a.message_id, a.retry_after_ms, ${IS_MINE.replace('i.workspace_id = current_workspace() and ', '')} as is_mine,
+    select i.*, a.result, a.retryable, a.is_channels, a.code, a.message_id, a.retry_after_ms, ${IS_MINE} as is_mine,
       exists (select from campaign_item_attempt t where t.workspace_id = i.workspace_id and t.item_id = i.id and t.attempt_id = a."attemptId"
         and t.fence = a.fence and t.to_status = 'dispatching') as was_begun
-    from campaign_item i join json_to_recordset(asked) as a ("itemId" uuid, "attemptId" uuid, fence int, result text, retryable boolean,
-      is_channels boolean, code text, message_id text, retry_after_ms int) on i.id = a."itemId"
-    where i.workspace_id = current_workspace() order by i.id for update of i),
+    from ${ASKED(`${AN_ATTEMPT}, result text, retryable boolean, is_channels boolean, code text, message_id text, retry_after_ms int`)} ${LOCKED('true')}),
   judged as materialized (
     select l.*, case
       when not l.was_begun then null
@@ -225,18 +247,18 @@ end $$`;
 
 const RELEASE = `create function campaign_release(asked json) returns setof uuid language plpgsql as $$
 begin
-  ${SHARE(CAMPAIGNS_OF)};
+  ${SHARE(PLACE_OF('campaign_id'))};
   return query update campaign_item i set status = 'pending', lease_expires_at = null, updated_at = now()
-    from ${ASKED} where i.id = a."itemId" and ${IS_MINE} and i.status = 'claimed' returning i.id;
+    from ${ASKED(AN_ATTEMPT)} where i.workspace_id = current_workspace() and i.id = a."itemId" and ${IS_MINE} and i.status = 'claimed' returning i.id;
 end $$`;
 
 // What cannot be sent as it is, found by who claimed it: nothing was begun.
 const SKIP = `create function campaign_skip(asked json) returns setof uuid language plpgsql as $$
 begin
-  ${SHARE(CAMPAIGNS_OF)};
+  ${SHARE(PLACE_OF('campaign_id'))};
   return query update campaign_item i set status = 'skipped', skip_reason = a.reason, lease_expires_at = null, updated_at = now()
-    from json_to_recordset(asked) as a ("itemId" uuid, "attemptId" uuid, fence int, reason text)
-    where i.id = a."itemId" and ${IS_MINE} and i.status = 'claimed' returning i.id;
+    from ${ASKED(`${AN_ATTEMPT}, reason text`)} where i.workspace_id = current_workspace() and i.id = a."itemId" and ${IS_MINE}
+      and i.status = 'claimed' returning i.id;
 end $$`;
 
 // What a channel says of messages later. It only rises; that a message failed is believed until somebody says it arrived.
@@ -291,6 +313,12 @@ declare
   one campaign; trouble text; settled text;
 begin
   select * into one from campaign c where c.workspace_id = workspace and c.id = campaign for no key update;
+  if one.status = 'completed_with_unknown' then
+    update campaign c set status = 'completed', updated_at = now(), version = version + 1 where c.workspace_id = workspace and c.id = campaign
+      and not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'unknown')
+      returning c.status into settled;
+    return coalesce(settled, one.status);
+  end if;
   if one.status is distinct from 'running' then
     return one.status;
   end if;
@@ -306,6 +334,7 @@ end $$`;
 export class CampaignItems extends Migration {
   override up(): void {
     for (const sql of [
+      PER_DAY,
       ROOM,
       SLOTS,
       SUPPRESSED,
@@ -327,6 +356,6 @@ export class CampaignItems extends Migration {
   override down(): void {
     this
       .addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
-      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room`);
+      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room, channel_per_day`);
   }
 }

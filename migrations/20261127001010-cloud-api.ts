@@ -1,21 +1,21 @@
 import { Migration } from '@mikro-orm/migrations';
 
 // As in the life of an item (20261127001001): whoever changes items shares a lock on their campaigns first, then takes items by id.
-const SHARE = (
-  id: string,
-) => `perform from campaign c where c.workspace_id = current_workspace() and c.id in (select i.campaign_id
-    from campaign_item i join json_to_recordset(asked) as a ("${id}" uuid) on i.id = a."${id}" where i.workspace_id = current_workspace())
+const ASKED = (fields: string) =>
+  `(select * from json_to_recordset(asked) as r ("itemId" uuid${fields}) order by "itemId" limit json_array_length(asked)) a`;
+const SHARE = `perform from campaign c where c.workspace_id = current_workspace() and c.id in (select i.campaign_id from ${ASKED('')}
+    cross join lateral (select i.campaign_id from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" offset 0) i)
     order by c.id for share`;
+const LOCKED = (condition: string) => `cross join lateral (
+      select i.* from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" and ${condition} for update) i`;
 
 // Gives items back for later that certainly reached nobody: not begun, or refused by the other side for now. It uses none of their tries.
 const DEFER = `create function campaign_defer(asked json) returns setof uuid language plpgsql as $$
 begin
-  ${SHARE('itemId')};
+  ${SHARE};
   return query with mine as materialized (
-    select i.id, a.wait_ms, a.code from campaign_item i
-      join json_to_recordset(asked) as a ("itemId" uuid, "attemptId" uuid, fence int, wait_ms int, code text) on i.id = a."itemId"
-      where i.workspace_id = current_workspace() and i.attempt_id = a."attemptId" and i.fence = a.fence and i.status in ('claimed', 'dispatching')
-      order by i.id for update of i)
+    select i.id, a.wait_ms, a.code from ${ASKED(', "attemptId" uuid, fence int, wait_ms int, code text')}
+      ${LOCKED(`i.attempt_id = a."attemptId" and i.fence = a.fence and i.status in ('claimed', 'dispatching')`)})
   update campaign_item i set status = case when c.status = 'cancelled' then 'cancelled' else 'pending' end, lease_expires_at = null, updated_at = now(),
       attempt_no = i.attempt_no - case when i.status = 'dispatching' then 1 else 0 end,
       outcome = case when i.status = 'dispatching' then 'deferred' end, error_code = m.code,
@@ -31,10 +31,9 @@ returns table ("itemId" uuid, verdict text, status text) language plpgsql as $$
 declare
   refused uuid[];
 begin
-  ${SHARE('itemId')};
+  ${SHARE};
   with locked as materialized (
-    select i.id, i.status, i.outcome from campaign_item i join json_to_recordset(asked) as a ("itemId" uuid) on i.id = a."itemId"
-      where i.workspace_id = current_workspace() order by i.id for update of i)
+    select i.id, i.status, i.outcome from ${ASKED('')} ${LOCKED('true')})
   select coalesce(array_agg(l.id), '{}') into refused from locked l where l.status = 'failed' and l.outcome = 'refused';
   return query select k."itemId", k.verdict, k.status from campaign_ack(
       (select coalesce(json_agg(e.one), '[]') from json_array_elements(asked) e (one) where (e.one->>'itemId')::uuid <> all (refused)),
@@ -52,7 +51,8 @@ begin
     select a.*, array_position(array['sent', 'failed', 'delivered', 'read'], a.status) as rank
       from json_to_recordset(asked) as a (item_id uuid, attempt_id uuid, message_id text, status text, code text, at timestamptz)),
   found as materialized (
-    select i.id, t.* from told t join campaign_item i on i.workspace_id = current_workspace() and i.channel_id = wanted_channel and i.id = t.item_id
+    select i.id, t.* from told t cross join lateral (select i.id from campaign_item i
+      where i.workspace_id = current_workspace() and i.channel_id = wanted_channel and i.id = t.item_id offset 0) i
     union all
     select i.id, t.* from told t join campaign_item i on i.workspace_id = current_workspace() and i.channel_id = wanted_channel
       and i.provider_message_id = t.message_id where t.item_id is null),

@@ -2,36 +2,6 @@ import { Migration } from '@mikro-orm/migrations';
 
 // As in the life of an item (20261127001001): channel, campaign, items; whoever changes items shares a lock on their campaigns first.
 const ITEMS_ASKED = `campaign_item i join json_to_recordset(asked) as a ("itemId" uuid) on i.id = a."itemId" where i.workspace_id = current_workspace()`;
-const BEGIN_OF = 'campaign_begin(json, int)';
-
-// As before, and what is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written.
-const BEGIN = `create function campaign_begin(asked json, lease_ms int) returns setof uuid language plpgsql as $$
-declare
-  begun uuid[];
-begin
-  perform from channel h where h.workspace_id = current_workspace() and h.id in (select i.channel_id from ${ITEMS_ASKED}) order by h.id for share;
-  perform from campaign c where c.workspace_id = current_workspace() and c.id in (select i.campaign_id from ${ITEMS_ASKED}) order by c.id for share;
-  with mine as materialized (
-    select i.id, a.text from campaign_item i
-      join json_to_recordset(asked) as a ("itemId" uuid, "attemptId" uuid, fence int, text text) on i.id = a."itemId"
-      where i.workspace_id = current_workspace() and i.attempt_id = a."attemptId" and i.fence = a.fence
-        and i.status = 'claimed' and i.lease_expires_at > clock_timestamp() and i.next_attempt_at <= clock_timestamp() + interval '1 second'
-      order by i.id for update of i),
-  moved as (
-    update campaign_item i set status = 'dispatching', attempt_no = i.attempt_no + 1, dispatch_started_at = clock_timestamp(),
-        own_message_id = case when m.text is not null then uuidv7() end, rendered = m.text,
-        lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', updated_at = now()
-      from mine m, campaign c, channel h where i.workspace_id = current_workspace() and i.id = m.id
-        and c.workspace_id = i.workspace_id and c.id = i.campaign_id and c.status = 'running'
-        and h.workspace_id = i.workspace_id and h.id = i.channel_id and h.state = 'active'
-      returning i.id, i.channel_id),
-  counted as (
-    insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
-      select current_workspace(), m.channel_id, date_bin('5 minutes', now(), 'epoch'), count(*) from moved m group by m.channel_id order by m.channel_id
-      on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends)
-  select array_agg(id) into begun from moved;
-  return query select unnest(begun);
-end $$`;
 
 // A phone brings its own messages. The lock has its batches wait, and waits for them: one of the two sees what the other wrote.
 const PHONE_ACK = `create function phone_ack(asked json, max_attempts int, backoff_ms int)
@@ -161,8 +131,7 @@ export class CampaignMessages extends Migration {
     this.addSql(
       `create index campaign_item_rendered on campaign_item (dispatch_started_at) where rendered is not null and status in ('failed', 'unknown')`,
     );
-    this.addSql(`alter function ${BEGIN_OF} rename to campaign_begin_before`);
-    for (const sql of [BEGIN, PHONE_ACK, KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
+    for (const sql of [PHONE_ACK, KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
     this.addSql(`create trigger cleared before update on campaign_item for each row
       when (old.rendered is not null and new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled')) execute function campaign_item_cleared()`);
     this
@@ -175,10 +144,7 @@ export class CampaignMessages extends Migration {
     this.addSql(inserted({ fact: '', answer: '' }));
     this.addSql('drop trigger written on campaign_item');
     this.addSql('drop trigger cleared on campaign_item');
-    this.addSql(
-      `drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept, phone_ack, ${BEGIN_OF}`,
-    );
-    this.addSql(`alter function ${BEGIN_OF.replace('begin', 'begin_before')} rename to campaign_begin`);
+    this.addSql(`drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept, phone_ack`);
     this.addSql('drop index campaign_item_rendered');
     this.addSql('alter table campaign_item drop own_message_id, drop rendered');
   }

@@ -35,6 +35,8 @@ const { problems, figures } = await runCampaignDrill({
   strikes: Array.from({ length: ROUNDS }, () =>
     STRIKES.map((name) => ({ name, place: random.int(1_000_000) })).toSorted((a, b) => a.place - b.place),
   ).flatMap((round) => round.map(({ name }) => name)),
+  // So slow that campaigns outlast the strikes.
+  slowestMs: 3000,
   everyMs: 1000,
   giveUpMs: 600_000,
 });

@@ -25,6 +25,8 @@ export interface CampaignPlan {
   deaths: number;
   faults: GatewayFaults;
   strikes: readonly CampaignStrike[];
+  /** How long the gateway takes for an answer at most. */
+  slowestMs?: number;
   /** Between two strikes. */
   everyMs: number;
   /** How long the platform may take to end what it began, when it is no longer disturbed. */
@@ -108,7 +110,7 @@ const sums = (name: string, all: readonly string[]) =>
 export async function runCampaignDrill(plan: CampaignPlan) {
   const random = createRandom(plan.seed);
   let onArrival = nothing;
-  const gateway = await openGateway(random, plan.faults, () => onArrival());
+  const gateway = await openGateway(random, plan.faults, () => onArrival(), plan.slowestMs);
   const redis = await startRedis();
   const installation = await createInstallation({
     REDIS_URL: redis.url,

@@ -22,8 +22,14 @@ export interface GatewayFaults {
  * Somebody's gateway to WhatsApp, with a journal of what it sent, written before it answers. Busy, it says that nothing happened; cut and
  * vague, it has sent and does not say so.
  * @param onRequest called when a message has arrived, before it is answered
+ * @param slowestMs how long it takes for an answer at most
  */
-export async function openGateway(random: Random, faults: GatewayFaults, onRequest: (count: number) => Promise<void>) {
+export async function openGateway(
+  random: Random,
+  faults: GatewayFaults,
+  onRequest: (count: number) => Promise<void>,
+  slowestMs = 15,
+) {
   const journal: GatewayEntry[] = [];
   const choose = (): GatewayEntry['answer'] => {
     for (const name of ['refused', 'busy', 'cut', 'vague'] as const) if (random.chance(faults[name])) return name;
@@ -50,7 +56,7 @@ export async function openGateway(random: Random, faults: GatewayFaults, onReque
         }[answer];
         return response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(said));
       };
-      void onRequest(journal.length).then(() => setTimeout(respond, random.int(15)));
+      void onRequest(journal.length).then(() => setTimeout(respond, random.int(slowestMs)));
     });
     request.on('error', () => undefined);
   }).listen(0, '127.0.0.1');

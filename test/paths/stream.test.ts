@@ -164,7 +164,7 @@ describe('a job submitted at one API', () => {
       for (const client of clients) client.close();
     }
     expect(cutter.cuts()).toBeGreaterThanOrEqual(200);
-  }, 60_000);
+  });
 
   it('is one job, however often the same request is sent at once', async () => {
     simulator.script({ text: 'uma vez', chunkMs: 1 });
