@@ -4,6 +4,8 @@ import type { PoolClient } from 'pg';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { BackendClient, type JobEvent } from '../../client/src/index.ts';
 import { createSimulator, type Simulator } from '../../simulator/server.ts';
+import { checkLedger } from '#test/drills/books.ts';
+import { whileLocked } from '#test/drills/ledger-points.ts';
 import { createInstallation, startRedis, type Installation, type Running } from '#test/processes.ts';
 
 /** A worker that is starved for so long is taken for dead. */
@@ -18,6 +20,7 @@ let installation: Installation;
 let api: Running & { url: string };
 let client: BackendClient;
 let workspaceId: string;
+let token: string;
 const workers: Running[] = [];
 
 beforeAll(async () => {
@@ -34,13 +37,15 @@ beforeEach(async () => {
   simulator.clear();
   client = new BackendClient({ baseUrl: api.url });
   const email = `ana-${randomUUID()}@example.com`;
-  const { workspace } = await client.register({ email, password, name: 'Ana' });
-  workspaceId = workspace.id;
+  const session = await client.register({ email, password, name: 'Ana' });
+  workspaceId = session.workspace.id;
+  token = session.token;
 });
 afterEach(async () => {
   client.close();
   // The last that was started is there for the next test.
   await Promise.all(workers.splice(0, workers.length - 1).map((worker) => worker.kill('SIGKILL')));
+  await expect.poll(() => checkLedger(installation.pool)).toEqual([]);
 });
 
 async function open(): Promise<void> {
@@ -292,6 +297,34 @@ describe('an API', () => {
     await expect
       .poll(async () => (await installation.pool.query('select status from job where id = $1', [jobId])).rows[0].status)
       .toBe('completed');
+  });
+
+  it('that is killed while its accept or a cancel waits for the ledger: each is done whole or not at all', async () => {
+    simulator.script({ text: 'nem metade' });
+    // Not by the client, which would ask again.
+    const post = (path: string, body: object) =>
+      fetch(`${api.url}${path}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    const blow = async () => {
+      await api.kill('SIGKILL');
+      api = await installation.startApi();
+    };
+    const { jobId } = await client.request<{ jobId: string }>('POST', '/api/ai/chat', ask('desisto'));
+    await whileLocked(installation.pool, 'credit_resolve', {
+      start: () => post(`/api/jobs/${jobId}/cancel`, {}),
+      blow,
+    });
+    await whileLocked(installation.pool, 'job_accept', {
+      start: () => post('/api/ai/chat', ask('sem resposta')),
+      blow,
+    });
+    expect(await checkLedger(installation.pool)).toEqual([]);
+    await aWorker();
+    await expect.poll(() => jobsThat('finished_at is null')).toBe(0);
+    expect(Number(await held())).toBe(0);
   });
 });
 

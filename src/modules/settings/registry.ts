@@ -53,6 +53,8 @@ const Domain = z
   .max(253)
   .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain like example.com');
 
+const Budget = z.number().min(0).max(1_000_000_000).nullable();
+
 const PROVIDERS = [
   'openai',
   'anthropic',
@@ -116,6 +118,27 @@ export const SETTINGS = {
   'ai.providerKey.mistral': secret("The workspace's own key at Mistral", 'api-keys:manage'),
   'ai.providerKey.cohere': secret("The workspace's own key at Cohere", 'api-keys:manage'),
   'ai.providerKey.together': secret("The workspace's own key at Together", 'api-keys:manage'),
+  'credits.lowAt': setting(
+    'workspace',
+    z.number().min(0).max(1_000_000_000),
+    100,
+    'Administrators are told when the credits fall below this; 0: never',
+    { permission: 'billing:manage' },
+  ),
+  'credits.monthlyBudget': setting(
+    'workspace',
+    Budget,
+    null,
+    'The credits the workspace may spend in a calendar month (UTC); null: all it has',
+    { permission: 'billing:manage' },
+  ),
+  'credits.memberBudget': setting(
+    'workspace',
+    Budget,
+    null,
+    'The credits each member may spend in a calendar month (UTC); null: all the workspace may',
+    { permission: 'billing:manage' },
+  ),
   'privacy.pii': setting(
     'workspace',
     PiiPolicy,
@@ -184,6 +207,8 @@ export const SETTINGS = {
   'notifications.member.removed.email': note(true, 'You were taken out of a team: by e-mail'),
   'notifications.webhook.disabled.inApp': note(true, 'An endpoint for webhooks was turned off'),
   'notifications.webhook.disabled.email': note(true, 'The same, by e-mail'),
+  'notifications.credits.inApp': note(true, 'The credits of a team you look after are low or used up'),
+  'notifications.credits.email': note(true, 'The same, by e-mail'),
   'notifications.ai.job.failed.inApp': note(false, 'An AI job of yours failed'),
   'notifications.ai.job.failed.email': note(false, 'The same, by e-mail'),
   'notifications.batch.ended.inApp': note(true, 'A batch of AI jobs of yours has ended'),
