@@ -263,7 +263,7 @@ begin
     select i.id, i.status, s.said, s.attempt_id, s.message_id, s.rank from campaign_item i join said s on s.id = i.id
       where i.workspace_id = current_workspace() order by i.id for update of i)
   update campaign_item i set status = l.said, lease_expires_at = null, updated_at = now(), error_code = case when l.said = 'failed' then 'channel' end,
-      outcome = case when l.said = 'failed' then 'refused' else 'sent' end, skip_reason = null,
+      outcome = case when l.said = 'failed' then 'told' else 'sent' end, skip_reason = null,
       provider_message_id = coalesce(i.provider_message_id, l.message_id),
       sent_at = case when l.said = 'failed' then i.sent_at else coalesce(i.sent_at, now()) end,
       delivered_at = case when l.rank >= 2 then coalesce(i.delivered_at, now()) else i.delivered_at end,
@@ -308,6 +308,12 @@ declare
   one campaign; trouble text; settled text;
 begin
   select * into one from campaign c where c.workspace_id = workspace and c.id = campaign for no key update;
+  if one.status = 'completed_with_unknown' then
+    update campaign c set status = 'completed', updated_at = now(), version = version + 1 where c.workspace_id = workspace and c.id = campaign
+      and not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'unknown')
+      returning c.status into settled;
+    return coalesce(settled, one.status);
+  end if;
   if one.status is distinct from 'running' then
     return one.status;
   end if;

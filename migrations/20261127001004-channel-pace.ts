@@ -2,8 +2,12 @@ import { Migration } from '@mikro-orm/migrations';
 
 const BUCKET = `date_bin('5 minutes', now(), 'epoch')`;
 
-// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), by its local day and by how long its
-// number has been sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+// How many a channel may send on its n-th day of sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+const PER_DAY = `create function channel_per_day(pacing jsonb, day int) returns int language sql immutable as $$
+  select least((pacing->>'perDay')::int, case when not coalesce((pacing->>'warmUp')::boolean, false) then null
+    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end) $$`;
+
+// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), and by its local day.
 const ROOM = `create function channel_room(channel channel, flow channel_flow, out room int, out until timestamptz) language plpgsql stable as $$
 declare
   midnight timestamptz := date_trunc('day', now(), channel.time_zone);
@@ -11,8 +15,7 @@ declare
   held int; hour_sends int; day_sends int; first_bucket timestamptz; per_hour int; per_day int;
 begin
   per_hour := (channel.pacing->>'perHour')::int;
-  per_day := least((channel.pacing->>'perDay')::int, case when not coalesce((channel.pacing->>'warmUp')::boolean, false) then null
-    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end);
+  per_day := channel_per_day(channel.pacing, day);
   if per_hour is null and per_day is null then
     return;
   end if;
@@ -69,10 +72,10 @@ end $$`;
 /** How fast a channel may send: its hour, its day, and the time between two messages. */
 export class ChannelPace extends Migration {
   override up(): void {
-    for (const sql of [ROOM, RESERVE, SLOTS]) this.addSql(sql);
+    for (const sql of [PER_DAY, ROOM, RESERVE, SLOTS]) this.addSql(sql);
   }
 
   override down(): void {
-    this.addSql('drop function channel_slots, channel_reserve, channel_room');
+    this.addSql('drop function channel_slots, channel_reserve, channel_room, channel_per_day');
   }
 }
