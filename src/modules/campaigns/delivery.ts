@@ -48,7 +48,11 @@ export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'
     ttlMs: SESSION_TTL_MS,
     appSecret: config.APP_SECRET,
   });
-  const heldBy = ({ userId, connectionId = null }: Who, key: SessionKey) => ({ ...key, userId, connectionId });
+  const heldBy = ({ userId, connectionId }: Who, key: SessionKey) => ({
+    ...key,
+    userId,
+    connectionId: connectionId ?? null,
+  });
 
   /** @throws AppError 404 where it is no phone's channel, 409 `channel_standby` while another session sends */
   const hold = async (who: Who, key: SessionKey): Promise<void> => {

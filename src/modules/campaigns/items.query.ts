@@ -108,7 +108,17 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     ): Promise<Claimed> {
       const { inner, outer } = suppressionPads(appSecret, workspaceId);
       const { ownerId, dealOwnerId } = asked.only ?? EVERYBODY;
-      const values = [asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs, inner, outer, ownerId, dealOwnerId];
+      const values = [
+        asked.channelId,
+        asked.max,
+        asked.holder,
+        leaseMs,
+        asked.horizonMs,
+        inner,
+        outer,
+        ownerId,
+        dealOwnerId,
+      ];
       const [row] = await ask<{ claimed: Claimed }>(
         workspaceId,
         'claim',

@@ -49,49 +49,58 @@ const lose = async (): Promise<void> => {
 };
 
 describe('a late word of a gateway', () => {
-  it.each(['dispatching', 'unknown'])('that it failed settles what is %s, and nothing of a later attempt', async (from) => {
-    const { id: channelId } = await me.channel();
-    const id = await running(channelId, contacts.slice(0, 1));
-    const item = only(await begun(channelId));
-    if (from === 'unknown') await ack(item, { result: 'unknown' });
-    const about = { itemId: item.itemId, messageId: null, status: 'failed' as const };
-    const told = (attemptId: string) => test.items.status(me.workspaceId, channelId, [{ ...about, attemptId }]);
-    expect((await told(randomUUID())).size).toBe(0);
-    expect((await told(item.attemptId)).size).toBe(1);
-    expect(await me.items(id)).toMatchObject([{ status: 'failed', errorCode: 'channel', sentAt: null }]);
-    expect((await me.call('POST', `/api/campaigns/${id}/retry-failed`)).body).toEqual({ retried: 0 });
-    await test.items.status(me.workspaceId, channelId, [{ ...about, status: 'delivered' }]);
-    expect(await me.items(id)).toMatchObject([{ status: 'delivered' }]);
-    expect(await checkCounters(test.systemPool)).toEqual([]);
-  });
+  it.each(['dispatching', 'unknown'])(
+    'that it failed settles what is %s, and nothing of a later attempt',
+    async (from) => {
+      const { id: channelId } = await me.channel();
+      const id = await running(channelId, contacts.slice(0, 1));
+      const item = only(await begun(channelId));
+      if (from === 'unknown') await ack(item, { result: 'unknown' });
+      const about = { itemId: item.itemId, messageId: null, status: 'failed' as const };
+      const told = (attemptId: string) => test.items.status(me.workspaceId, channelId, [{ ...about, attemptId }]);
+      expect((await told(randomUUID())).size).toBe(0);
+      expect((await told(item.attemptId)).size).toBe(1);
+      expect(await me.items(id)).toMatchObject([{ status: 'failed', errorCode: 'channel', sentAt: null }]);
+      expect((await me.call('POST', `/api/campaigns/${id}/retry-failed`)).body).toEqual({ retried: 0 });
+      await test.items.status(me.workspaceId, channelId, [{ ...about, status: 'delivered' }]);
+      expect(await me.items(id)).toMatchObject([{ status: 'delivered' }]);
+      expect(await checkCounters(test.systemPool)).toEqual([]);
+    },
+  );
 
-  it.each(['cancel', 'opt-out'])('that it arrived counts, though it was to be sent again and then not (%s)', async (how) => {
-    const { id: channelId } = await me.channel({ pacing: { perContactDay: 1 } });
-    const id = await running(channelId, contacts.slice(0, 1));
-    const item = only(await claim(channelId));
-    await test.items.begin(me.workspaceId, [{ ...item, text: 'Oi, Pessoa!' }]);
-    await ack(item, { result: 'unknown' });
-    await me.call('POST', `/api/campaigns/${id}/items/${item.itemId}/resolve`, { as: 'resend' });
-    if (how === 'cancel') await me.call('POST', `/api/campaigns/${id}/cancel`);
-    else await test.systemPool.query(`update contact set consent = 'denied' where id = $1`, [contacts[0]]);
-    const said = { itemId: item.itemId, messageId: 'wamid', status: 'delivered' as const };
-    await test.items.status(me.workspaceId, channelId, [said]);
-    expect(await me.items(id)).toMatchObject([{ status: 'delivered', skipReason: null }]);
-    const { rows } = await test.systemPool.query('select body, status from message where campaign_item_id = $1', [
-      item.itemId,
-    ]);
-    expect(rows).toEqual([{ body: 'Oi, Pessoa!', status: 'delivered' }]);
-    await test.systemPool.query(`update contact set consent = 'unknown' where id = $1`, [contacts[0]]);
-    const other = await running(channelId, contacts.slice(0, 1));
-    expect(await claim(channelId)).toEqual([]);
-    expect(await me.items(other)).toMatchObject([{ status: 'skipped', skipReason: 'frequency_cap' }]);
-    expect(await checkCounters(test.systemPool)).toEqual([]);
-  });
+  it.each(['cancel', 'opt-out'])(
+    'that it arrived counts, though it was to be sent again and then not (%s)',
+    async (how) => {
+      const { id: channelId } = await me.channel({ pacing: { perContactDay: 1 } });
+      const id = await running(channelId, contacts.slice(0, 1));
+      const item = only(await claim(channelId));
+      await test.items.begin(me.workspaceId, [{ ...item, text: 'Oi, Pessoa!' }]);
+      await ack(item, { result: 'unknown' });
+      await me.call('POST', `/api/campaigns/${id}/items/${item.itemId}/resolve`, { as: 'resend' });
+      if (how === 'cancel') await me.call('POST', `/api/campaigns/${id}/cancel`);
+      else await test.systemPool.query(`update contact set consent = 'denied' where id = $1`, [contacts[0]]);
+      const said = { itemId: item.itemId, messageId: 'wamid', status: 'delivered' as const };
+      await test.items.status(me.workspaceId, channelId, [said]);
+      expect(await me.items(id)).toMatchObject([{ status: 'delivered', skipReason: null }]);
+      const { rows } = await test.systemPool.query('select body, status from message where campaign_item_id = $1', [
+        item.itemId,
+      ]);
+      expect(rows).toEqual([{ body: 'Oi, Pessoa!', status: 'delivered' }]);
+      await test.systemPool.query(`update contact set consent = 'unknown' where id = $1`, [contacts[0]]);
+      const other = await running(channelId, contacts.slice(0, 1));
+      expect(await claim(channelId)).toEqual([]);
+      expect(await me.items(other)).toMatchObject([{ status: 'skipped', skipReason: 'frequency_cap' }]);
+      expect(await checkCounters(test.systemPool)).toEqual([]);
+    },
+  );
 });
 
 describe('a cap', () => {
   it('waits for what is only under way elsewhere, which may come to nothing', async () => {
-    const [a, b] = [await me.channel({ pacing: { perContactDay: 1 } }), await me.channel({ pacing: { perContactDay: 1 } })];
+    const [a, b] = [
+      await me.channel({ pacing: { perContactDay: 1 } }),
+      await me.channel({ pacing: { perContactDay: 1 } }),
+    ];
     const [first, second] = [await running(a.id, contacts.slice(0, 1)), await running(b.id, contacts.slice(0, 1))];
     expect(await claim(a.id)).toHaveLength(1);
     expect(await claim(b.id)).toEqual([]);
@@ -166,7 +175,7 @@ describe('a campaign', () => {
 
 describe('a gateway that is asked too fast', () => {
   const answer = (status: number, headers: Record<string, string>, text: string) =>
-    judgeAnswer({ status, headers, body: new TextEncoder().encode(text) });
+    judgeAnswer({ status, headers, body: Buffer.from(text) });
   it.each([
     [429, {}, '', { result: 'deferred', code: 'status_429', slowMs: 1000 }],
     [429, { 'retry-after': '20' }, '', { result: 'deferred', waitMs: 20_000, slowMs: 20_000 }],

@@ -66,7 +66,10 @@ it('an attempt is its user’s alone, also where another knows all of it; and it
   const [one, two] = await claim(session, 2);
   if (!one || !two) throw new Error('Two were there');
   for (const verb of ['begin', 'release', 'heartbeat'])
-    expect(await act(one, verb, {}, asColleague)).toMatchObject({ status: 409, body: { code: expect.stringMatching(/over|begun/) } });
+    expect(await act(one, verb, {}, asColleague)).toMatchObject({
+      status: 409,
+      body: { code: expect.stringMatching(/over|begun/) },
+    });
   expect(await act(one, 'begin')).toMatchObject({ status: 200 });
   expect(await act(one, 'ack', failed, asColleague)).toMatchObject({ status: 404 });
   await silence();

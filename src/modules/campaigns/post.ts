@@ -23,9 +23,7 @@ const SLOW_MS = { least: 1000, most: 3_600_000 };
 
 export type Outcome = Omit<Ack, keyof Attempt>;
 /** How the carrying of one message ended: known or not, or put off since nothing happened; with `slowMs`, its channel keeps still so long. */
-export type Carried =
-  | Outcome
-  | ({ result: 'deferred'; slowMs?: number } & Pick<Deferral, 'waitMs' | 'code'>);
+export type Carried = Outcome | ({ result: 'deferred'; slowMs?: number } & Pick<Deferral, 'waitMs' | 'code'>);
 const NOTHING = { retryable: false, isChannels: false, code: null, messageId: null, retryAfterMs: null };
 const unknown = (code: string): Outcome => ({ ...NOTHING, result: 'unknown', code });
 const retry = (code: string, wait: number | null = null): Outcome => ({

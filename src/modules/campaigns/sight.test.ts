@@ -100,8 +100,13 @@ it('a key for campaigns reaches whom its maker may see, and changes no channel',
   expect((await me.call('GET', '/api/channels', undefined, headers)).body.data[0].url).not.toContain('secret');
   expect((await me.call('GET', `/api/channels/${channelId}`)).body.url).toContain('a-secret-path');
   const writer = (await me.call('POST', '/api/api-keys', { name: 'w', scopes: ['channels:write'] })).body;
-  const answer = await me.call('PATCH', `/api/channels/${channelId}`, { name: 'x' }, {
-    authorization: `Bearer ${writer.secret}`,
-  });
+  const answer = await me.call(
+    'PATCH',
+    `/api/channels/${channelId}`,
+    { name: 'x' },
+    {
+      authorization: `Bearer ${writer.secret}`,
+    },
+  );
   expect(answer).toMatchObject({ status: 200, body: { name: 'x' } });
 });

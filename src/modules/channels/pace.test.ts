@@ -28,16 +28,19 @@ it('a number is one channel’s, also where a channel is given it later', async 
   const taken = { status: 409, body: { code: 'channel_exists' } };
   expect(await me.call('PATCH', `/api/channels/${two}`, { phone: '+5511911110001' })).toMatchObject(taken);
   expect(await me.call('PATCH', `/api/channels/${one}`, { phone: '+5511911110003' })).toMatchObject({ status: 200 });
-  expect(await me.call('POST', '/api/channels', { name: 'x', kind: 'extension', phone: '+5511911110003' })).toMatchObject(
-    taken,
-  );
+  expect(
+    await me.call('POST', '/api/channels', { name: 'x', kind: 'extension', phone: '+5511911110003' }),
+  ).toMatchObject(taken);
   expect(await me.call('PATCH', `/api/channels/${two}`, { phone: '+5511911110001' })).toMatchObject({ status: 200 });
 });
 
 it('a number of the Cloud API is one channel’s, whatever it is called', async () => {
   expect(await me.call('POST', '/api/channels', cloudChannel)).toMatchObject({ status: 201 });
   const again = { ...cloudChannel, phone: '+551133335555' };
-  expect(await me.call('POST', '/api/channels', again)).toMatchObject({ status: 409, body: { code: 'channel_exists' } });
+  expect(await me.call('POST', '/api/channels', again)).toMatchObject({
+    status: 409,
+    body: { code: 'channel_exists' },
+  });
   const other = await me.call('POST', '/api/channels', {
     ...again,
     credentials: { ...CREDENTIALS, phoneNumberId: '999999' },
@@ -55,9 +58,10 @@ it('only a new pace moves a channel’s clock', async () => {
   await me.start(campaignId);
   await test.run({ workspaceId: me.workspaceId, jobId: campaignId });
   await test.items.claim(me.workspaceId, { channelId: id, max: 1, holder: 'test', horizonMs: 0 });
-  await test.systemPool.query(`update channel_flow set not_before = now() + interval '50 minutes' where channel_id = $1`, [
-    id,
-  ]);
+  await test.systemPool.query(
+    `update channel_flow set not_before = now() + interval '50 minutes' where channel_id = $1`,
+    [id],
+  );
   await me.call('PATCH', `/api/channels/${id}`, { name: 'Outro' });
   await me.call('PUT', `/api/channels/${id}/pacing`, { minDelayMs: 600_000 });
   expect((await flowOf(id))?.notBefore).toBeGreaterThan(2000);

@@ -145,9 +145,14 @@ it('a socket that closes while it claims lets go what it was given', async () =>
     ]);
     await lock.query('select from channel_flow where channel_id = $1 for update', [channelId]);
     void phone.claim();
+    const { rows } = await lock.query<{ pid: number }>('select pg_backend_pid() as pid');
     const waiting = async () =>
-      (await test.systemPool.query(`select from pg_stat_activity where query like '%channel_hold%' and wait_event_type = 'Lock'`))
-        .rowCount;
+      (
+        await test.systemPool.query(
+          'select from pg_locks l where not l.granted and $1 = any (pg_blocking_pids(l.pid))',
+          [rows[0]?.pid],
+        )
+      ).rowCount;
     await expect.poll(waiting).toBe(1);
     phone.socket.close();
     await once(phone.socket, 'close');
