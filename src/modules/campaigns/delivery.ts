@@ -39,6 +39,11 @@ function ackOf(itemId: string, body: AckBody): Ack {
 const standby = (waitMs: number) =>
   new AppError(409, 'channel_standby', 'Another session sends from this number; stand by.', { retryAfterMs: waitMs });
 const gone = () => conflict('attempt_over', 'This attempt is over, or was never yours: claim again.');
+const heldBy = ({ userId, connectionId }: Who, key: SessionKey) => ({
+  ...key,
+  userId,
+  connectionId: connectionId ?? null,
+});
 
 export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'>) {
   const items = createItems(pool, { leaseMs: config.CAMPAIGN_LEASE_MS, appSecret: config.APP_SECRET });
@@ -47,11 +52,6 @@ export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'
     leaseMs: config.CAMPAIGN_LEASE_MS,
     ttlMs: SESSION_TTL_MS,
     appSecret: config.APP_SECRET,
-  });
-  const heldBy = ({ userId, connectionId }: Who, key: SessionKey) => ({
-    ...key,
-    userId,
-    connectionId: connectionId ?? null,
   });
 
   /** @throws AppError 404 where it is no phone's channel, 409 `channel_standby` while another session sends */

@@ -173,9 +173,10 @@ describe('a campaign', () => {
   });
 });
 
+const answer = (status: number, headers: Record<string, string>, text: string) =>
+  judgeAnswer({ status, headers, body: Buffer.from(text) });
+
 describe('a gateway that is asked too fast', () => {
-  const answer = (status: number, headers: Record<string, string>, text: string) =>
-    judgeAnswer({ status, headers, body: Buffer.from(text) });
   it.each([
     [429, {}, '', { result: 'deferred', code: 'status_429', slowMs: 1000 }],
     [429, { 'retry-after': '20' }, '', { result: 'deferred', waitMs: 20_000, slowMs: 20_000 }],

@@ -46,6 +46,18 @@ const silence = () =>
   test.systemPool.query(`update channel_flow set session_until = now() - interval '1 second' where channel_id = $1`, [
     channelId,
   ]);
+const nearly = () =>
+  test.systemPool.query(
+    `update channel_flow set session_until = clock_timestamp() + interval '1 second' where channel_id = $1`,
+    [channelId],
+  );
+const leftMs = async (): Promise<number> => {
+  const { rows } = await test.systemPool.query<{ ms: number }>(
+    'select (extract(epoch from session_until - clock_timestamp()) * 1000)::float as ms from channel_flow where channel_id = $1',
+    [channelId],
+  );
+  return rows[0]?.ms ?? 0;
+};
 const failed = { outcome: 'failed', effect: 'none', kind: 'permanent' };
 
 it('what a gateway sends is no phone’s to end', async () => {
@@ -109,18 +121,6 @@ it('who has lost the number begins nothing any more', async () => {
 it('begin, heartbeat and ack keep the number as a claim does', async () => {
   const session = randomUUID();
   const item = first(await claim(session));
-  const nearly = () =>
-    test.systemPool.query(
-      `update channel_flow set session_until = clock_timestamp() + interval '1 second' where channel_id = $1`,
-      [channelId],
-    );
-  const leftMs = async (): Promise<number> => {
-    const { rows } = await test.systemPool.query<{ ms: number }>(
-      'select (extract(epoch from session_until - clock_timestamp()) * 1000)::float as ms from channel_flow where channel_id = $1',
-      [channelId],
-    );
-    return rows[0]?.ms ?? 0;
-  };
   for (const [verb, more] of [
     ['begin', {}],
     ['heartbeat', {}],
