@@ -211,6 +211,15 @@ describe('a message that tries a campaign out', () => {
   });
 });
 
+const ours = async () => (await messagesOf(contacts[0])).filter(({ body }: { body: string }) => body !== 'antes');
+const ack = ({ sent }: Awaited<ReturnType<typeof begin>>) =>
+  me.call('POST', `/api/delivery/items/${sent.itemId}/ack`, {
+    attemptId: sent.attemptId,
+    fence: sent.fence,
+    outcome: 'sent',
+    messageId: sent.messageId,
+  });
+
 describe('what goes through a phone', () => {
   const ITEM = { waId: '5511980000000@c.us' };
   const sync = (message: object) =>
@@ -233,15 +242,6 @@ describe('what goes through a phone', () => {
     });
     return channelId;
   };
-  const ours = async () => (await messagesOf(contacts[0])).filter(({ body }: { body: string }) => body !== 'antes');
-  const ack = ({ sent }: Awaited<ReturnType<typeof begin>>) =>
-    me.call('POST', `/api/delivery/items/${sent.itemId}/ack`, {
-      attemptId: sent.attemptId,
-      fence: sent.fence,
-      outcome: 'sent',
-      messageId: sent.messageId,
-    });
-
   it('stands there once, as the phone brings it, and is its item’s: whichever comes first', async () => {
     const channelId = await aPhone();
     const orders = [
