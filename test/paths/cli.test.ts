@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startCli } from '#test/cli.ts';
+import { callCli, startCli } from '#test/cli.ts';
 import { manyPeople } from '#test/imports.ts';
 import { createInstallation, freePort, type Installation, type Running } from '#test/processes.ts';
 import { startReceiver } from '#test/webhooks.ts';
@@ -45,7 +45,7 @@ beforeAll(async () => {
   token = '';
   const account = { email: 'runner@example.com', password: 'a long enough password', name: 'Ana' };
   ({ token } = await post<{ token: string }>('/api/auth/register', account));
-  apiKey = await aKey(['campaigns:read', 'campaigns:run', 'contacts:read', 'contacts:write', 'jobs:read']);
+  apiKey = await aKey(['campaigns:read', 'campaigns:run', 'contacts:read', 'contacts:write', 'jobs:read', 'ai:run']);
   ({ id: channelId } = await post<{ id: string }>('/api/channels', {
     name: 'Gateway',
     kind: 'webhook',
@@ -64,6 +64,8 @@ beforeEach(() => {
 const start = (args: string[], env: Record<string, string> = {}, input?: string) =>
   startCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env }, input);
 const run = (...given: Parameters<typeof start>) => start(...given).ended;
+const call = (args: string[], env: Record<string, string> = {}) =>
+  callCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env });
 
 const stored = () => join(home, 'whatshybrid', 'account.json');
 
@@ -294,6 +296,74 @@ describe('whatshybrid campaigns', PATIENTLY, () => {
   });
 });
 
+describe('by hand', PATIENTLY, () => {
+  it('a draft is shown, looked at, tried, planned, copied and deleted', async () => {
+    const id = await aDraft();
+    const shown = await call(['campaigns', 'show', id]);
+    expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('text\tOi, {{contact.first_name') });
+    const people = await call(['campaigns', 'preview', id]);
+    expect(people).toMatchObject({ exitCode: 0, stdout: `would get it\t${PEOPLE}\n` });
+    expect(people.stderr).toMatch(/^Like .+\(\+55\d+\)/);
+
+    gateway.answers(() => ({ status: 200, text: JSON.stringify({ messageId: 'tried-1' }) }));
+    const tried = await call(['campaigns', 'test', id, '--to', '+5511987654321', '--json']);
+    expect(tried.json()).toMatchObject([{ results: [{ to: '+5511987654321', outcome: 'sent', text: 'Oi, amigo!' }] }]);
+    expect(tried.exitCode).toBe(0);
+    expect((await call(['campaigns', 'test', id, '--to', 'nobody'])).exitCode).toBe(2);
+
+    const planned = await call(['campaigns', 'schedule', id, '--at', '2099-01-15T09:00:00-03:00', '--json']);
+    expect(planned.json()).toMatchObject([{ status: 'scheduled', scheduledAt: '2099-01-15T12:00:00.000Z' }]);
+    const copy = await call(['campaigns', 'duplicate', id]);
+    expect(copy).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^[\da-f-]{36}\n$/) });
+    expect(copy.stderr).toContain("breaks WhatsApp's terms");
+    const other = copy.stdout.trim();
+    expect((await call(['campaigns', 'delete', other, '--json'])).json()).toEqual([{ id: other, deleted: true }]);
+    expect((await call(['campaigns', 'show', other])).exitCode).toBe(1);
+    expect((await call(['campaigns', 'list', '--limit', '1', '--json'])).json()[0]).toHaveLength(1);
+  });
+
+  it('a channel is shown, paused and resumed', async () => {
+    const listed = await call(['channels', 'list']);
+    expect(listed.stdout).toContain(`${channelId}\twebhook\tactive`);
+    expect((await call(['channels', 'pause', channelId])).stderr).toBe('Gateway is paused.\n');
+    expect((await call(['channels', 'show', channelId])).stdout).toContain('state\tpaused');
+    expect((await call(['channels', 'resume', channelId, '--json'])).json()).toMatchObject([{ state: 'active' }]);
+    expect(await call(['channels', 'test', channelId])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('409'),
+    });
+  });
+
+  it('what failed is tried again, and of what is unknown is said how it ended', async () => {
+    gateway.answers(() => ({ status: 400, text: '{}' }));
+    const id = await aDraft();
+    const failed = await call(['campaigns', 'start', id, '--watch']);
+    expect(failed.stderr).toContain(`campaigns retry-failed ${id}`);
+    expect(failed.exitCode).toBe(4);
+    const items = await call(['campaigns', 'items', id, '--status', 'failed', '--json']);
+    expect(items.json()[0]).toHaveLength(PEOPLE);
+    gateway.answers(() => ({ status: 200, text: JSON.stringify({ messageId: randomUUID() }) }));
+    const again = await call(['campaigns', 'retry-failed', id, '--watch']);
+    expect(again).toMatchObject({ exitCode: 0, stderr: expect.stringContaining(`${PEOPLE} are tried once more.`) });
+
+    // As when nothing came back of the post: which takes a quarter of an hour by itself.
+    const { rows } = await installation.pool.query<{ id: string }>(
+      `with lost as (update campaign_item set status = 'unknown' where campaign_id = $1 returning id), told as
+        (update campaign set status = 'completed_with_unknown', sent = 0, unknown = $2 where id = $1) select id from lost`,
+      [id, PEOPLE],
+    );
+    const watched = await call(['campaigns', 'watch', id]);
+    expect(watched.exitCode).toBe(4);
+    expect(watched.stderr).toContain(`Nobody knows whether ${PEOPLE} arrived`);
+    expect(watched.stderr).toContain(`campaigns resolve ${id} --as`);
+    const one = await call(['campaigns', 'resolve', id, '--as', 'sent', '--item', rows[0]?.id ?? '', '--json']);
+    expect(one.json()).toMatchObject([{ id: rows[0]?.id, status: 'sent' }]);
+    const rest = await call(['campaigns', 'resolve', id, '--as', 'failed', '--json']);
+    expect(rest.json()).toEqual([{ resolved: PEOPLE - 1 }]);
+    expect((await call(['campaigns', 'resolve', id])).exitCode).toBe(2);
+  });
+});
+
 describe('what is under way', PATIENTLY, () => {
   it('is shown until it has ended', async () => {
     const { jobId } = await post<{ jobId: string }>('/api/ai/sentiment', { text: 'Adorei, muito obrigada!' });
@@ -310,5 +380,11 @@ describe('what is under way', PATIENTLY, () => {
     expect(told.json().at(-1)).toMatchObject({ event: 'job.completed', data: { id: jobId, status: 'completed' } });
     expect(nothing).toMatchObject({ exitCode: 0, stderr: 'Nothing is under way.\n' });
     expect(operation.json()).toMatchObject([{ kind: 'contacts.import', status: 'completed' }]);
+    for (const args of [
+      ['jobs', 'cancel', jobId],
+      ['operations', 'cancel', data[0]?.id ?? ''],
+      ['imports', 'cancel', randomUUID()],
+    ])
+      expect(await call(args)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/completed|404/) });
   });
 });
