@@ -19,9 +19,14 @@ export interface Ended {
 const linesOf = (stdout: string): Record<string, unknown>[] =>
   stdout.split('\n').flatMap((line): Record<string, unknown>[] => (line === '' ? [] : [JSON.parse(line)]));
 
-/** A command of `whatshybrid` in this process, without a terminal: for what is of no process. */
-export async function callCli(args: string[], env: Record<string, string>, input = ''): Promise<Ended> {
+/** A command of `whatshybrid` in this process: for what is of no process. With `columns` stdout is a terminal. */
+export async function callCli(
+  args: string[],
+  env: Record<string, string>,
+  { input = '', columns }: { input?: string; columns?: number } = {},
+): Promise<Ended> {
   const [out, err] = [new PassThrough(), new PassThrough()];
+  if (columns !== undefined) Object.assign(out, { isTTY: true, columns });
   const said = Promise.all([text(out), text(err)]);
   const stdin = Readable.from([Buffer.from(input)]);
   const exitCode = await run(args, { env, stdin, stdout: out, stderr: err, signal: new AbortController().signal });

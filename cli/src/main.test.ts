@@ -1,58 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { run } from './main.ts';
+import { callCli } from '../../test/cli.ts';
+import { type Reply, says, Stranger } from '../test/stranger.ts';
 
 const KEY = `wh_live_${'k'.repeat(40)}`;
-
-interface Reply {
-  status?: number;
-  headers?: Record<string, string>;
-  body?: string;
-  /** It breaks off behind the body. */
-  isCut?: boolean;
-}
-
-/** Any server: it answers each path as it is told, and remembers what it was sent. */
-class Stranger {
-  readonly seen: { request: string; body: string; headers: IncomingMessage['headers'] }[] = [];
-  readonly #server: Server;
-
-  private constructor(reply: (request: string) => Reply) {
-    this.#server = createServer(async (request, response) => {
-      const name = `${request.method} ${request.url?.split('?')[0]}`;
-      this.seen.push({ request: name, body: await text(request), headers: request.headers });
-      const { status = 200, headers = {}, body = '', isCut = false } = reply(name);
-      response.writeHead(status, { 'content-type': 'application/json', ...headers });
-      if (isCut) response.write(body, () => setTimeout(() => request.socket.destroy(), 20));
-      else response.end(body);
-    });
-  }
-
-  static async open(reply: (request: string) => Reply): Promise<Stranger> {
-    const stranger = new Stranger(reply);
-    stranger.#server.listen(0, '127.0.0.1');
-    await once(stranger.#server, 'listening');
-    return stranger;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  close(): void {
-    this.#server.closeAllConnections();
-    this.#server.close();
-  }
-}
 
 let folder: string;
 const strangers: Stranger[] = [];
@@ -69,41 +27,10 @@ async function open(reply: (request: string) => Reply): Promise<Stranger> {
   strangers.push(stranger);
   return stranger;
 }
-const says = (value: unknown): Reply => ({ body: JSON.stringify(value) });
-
-interface Given {
-  env?: Record<string, string>;
-  input?: string;
-  /** Of stdout, which is a terminal then. */
-  columns?: number;
-}
-
-async function cli(args: string[], { env = {}, input = '', columns }: Given = {}) {
-  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  if (columns !== undefined) Object.assign(stdout, { isTTY: true, columns });
-  const host = {
-    env: { XDG_CONFIG_HOME: folder, WHATSHYBRID_API_KEY: KEY, ...env },
-    stdin: Readable.from([Buffer.from(input)]),
-    stdout,
-    stderr,
-    signal: new AbortController().signal,
-  };
-  const said = Promise.all([text(stdout), text(stderr)]);
-  const exitCode = await run(args, host);
-  stdout.end();
-  stderr.end();
-  const [out, err] = await said;
-  return {
-    exitCode,
-    stdout: out,
-    stderr: err,
-    json: () =>
-      out
-        .split('\n')
-        .slice(0, -1)
-        .map((line) => JSON.parse(line)),
-  };
-}
+const cli = (
+  args: string[],
+  { env = {}, ...more }: { env?: Record<string, string> } & Parameters<typeof callCli>[2] = {},
+) => callCli(args, { XDG_CONFIG_HOME: folder, WHATSHYBRID_API_KEY: KEY, ...env }, more);
 
 const account = () => join(folder, 'whatshybrid', 'account.json');
 async function keep(content: string): Promise<void> {
@@ -112,8 +39,17 @@ async function keep(content: string): Promise<void> {
 }
 
 const COUNTERS = {
-  ...{ total: 20, pending: 8, claimed: 0, dispatching: 0, sent: 11, delivered: 0, read: 0 },
-  ...{ failed: 1, skipped: 0, cancelled: 0, unknown: 0 },
+  total: 20,
+  pending: 8,
+  claimed: 0,
+  dispatching: 0,
+  sent: 11,
+  delivered: 0,
+  read: 0,
+  failed: 1,
+  skipped: 0,
+  cancelled: 0,
+  unknown: 0,
 };
 const IMPORT = {
   id: randomUUID(),
@@ -272,10 +208,9 @@ describe('what is not the backend', () => {
   });
 });
 
-describe('contacts import', () => {
-  const imports = () =>
-    open((request) => (request === 'POST /api/imports' ? says(IMPORT) : { status: 500, body: '{}' }));
+const imports = () => open((request) => (request === 'POST /api/imports' ? says(IMPORT) : { status: 500, body: '{}' }));
 
+describe('contacts import', () => {
   it('names a file that cannot be read, and asks nobody', async () => {
     const server = await imports();
     const loop = join(folder, 'loop.csv');
@@ -353,9 +288,9 @@ describe('contacts import', () => {
   });
 });
 
-describe('a file with people in it', () => {
-  const report = (): Reply => ({ headers: { 'content-type': 'text/csv; charset=utf-8' }, body: 'id\n1\n' });
+const report = (): Reply => ({ headers: { 'content-type': 'text/csv; charset=utf-8' }, body: 'id\n1\n' });
 
+describe('a file with people in it', () => {
   it('is for its owner alone, whoever could read the one before, and whole or not at all', async () => {
     let reply = report();
     const server = await open((request) => (request.endsWith('.csv') ? reply : says({})));
@@ -413,14 +348,12 @@ describe('lists', () => {
   it('are read page after page, as far as is asked', async () => {
     const rows = Array.from({ length: 250 }, (_, at) => ({
       id: `c${at}`,
-      ...{
-        name: 'Natal',
-        status: 'draft',
-        createdAt: '2026-11-26T00:00:00Z',
-        channelId: 'x',
-        audience: {},
-        variants: [],
-      },
+      name: 'Natal',
+      status: 'draft',
+      createdAt: '2026-11-26T00:00:00Z',
+      channelId: 'x',
+      audience: {},
+      variants: [],
       counters: COUNTERS,
     }));
     const pages: string[] = [];

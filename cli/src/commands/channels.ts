@@ -41,7 +41,7 @@ const turn = (verb: 'pause' | 'resume') =>
 async function test({ out, request }: Context, _options: object, [id = '']: string[]): Promise<number> {
   const health = await request(HEALTH, 'POST', `${pathOf(id)}/test`);
   out.json(health);
-  const known = Object.entries(health).flatMap(([name, value]) => (value === null ? [] : [[name, String(value)]]));
+  const known = Object.entries(health).flatMap(([name, value]) => (value === null ? [] : [[name, value]]));
   out.table(['', 'Health'], known);
   return health['problem'] === null ? EXIT.done : EXIT.failed;
 }
