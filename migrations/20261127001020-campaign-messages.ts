@@ -1,13 +1,12 @@
 import { Migration } from '@mikro-orm/migrations';
 
-// As in the life of an item (20261127001001): channel, campaign, items; whoever changes items shares a lock on their campaigns first.
-const ITEMS_ASKED = `campaign_item i join json_to_recordset(asked) as a ("itemId" uuid) on i.id = a."itemId" where i.workspace_id = current_workspace()`;
-
 // A phone brings its own messages. The lock has its batches wait, and waits for them: one of the two sees what the other wrote.
 const PHONE_ACK = `create function phone_ack(asked json, max_attempts int, backoff_ms int)
 returns table ("itemId" uuid, verdict text, status text) language plpgsql as $$
 begin
-  perform from channel h where h.workspace_id = current_workspace() and h.id in (select i.channel_id from ${ITEMS_ASKED}) order by h.id for share;
+  perform from channel h where h.workspace_id = current_workspace() and h.id in (
+    select i.channel_id from json_to_recordset(asked) as a ("itemId" uuid) cross join lateral (
+      select i.channel_id from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" offset 0) i) order by h.id for share;
   return query select * from campaign_ack(asked, max_attempts, backoff_ms);
 end $$`;
 
@@ -33,19 +32,21 @@ begin
 end $$`;
 
 // The change that makes an item sent writes its message, whoever makes the change; what is told of the item later raises it. A conversation
-// that a campaign begins is closed until somebody answers. Locks in the order of a batch of messages: contact, conversation, contact.
-const MESSAGES = `create function campaign_messages() returns trigger language plpgsql as $$
+// that a campaign begins is closed until somebody answers. Locks in the order of a batch of messages: contact, conversation, contact. Rows are
+// looked up by their keys, whatever was believed of their tables when this was planned.
+const MESSAGES = `create function campaign_messages() returns trigger language plpgsql set enable_seqscan = off as $$
 begin
   if not exists (select from now_rows n where n.status in ('sent', 'delivered', 'read', 'failed')) then
     return null;
   end if;
   if exists (select from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
-      where n.status in ('sent', 'delivered', 'read') and n.rendered is null and o.rendered is not null) then
+      where (n.status in ('sent', 'delivered', 'read') or n.outcome = 'refused') and n.rendered is null and o.rendered is not null) then
     with sent as materialized (
       select n.workspace_id, n.id as item_id, n.campaign_id, n.channel_id, n.contact_id, n.own_message_id, o.rendered, n.status, n.provider_message_id,
+          case when n.status = 'failed' then n.error_code end as error_code,
           uuid_extract_timestamp(n.own_message_id) as sent_at
         from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
-        where n.status in ('sent', 'delivered', 'read') and n.rendered is null and o.rendered is not null and n.own_message_id is not null
+        where (n.status in ('sent', 'delivered', 'read') or n.outcome = 'refused') and n.rendered is null and o.rendered is not null and n.own_message_id is not null
           and n.contact_id is not null
         order by n.contact_id offset 0),
     kept as materialized (select s.*, contact_kept(s.workspace_id, s.contact_id) as kept_id from sent s),
@@ -55,16 +56,17 @@ begin
     opened as (
       insert into conversation as c (workspace_id, id, channel_id, contact_id, owner_id, status, last_message_id, last_message_at, last_outbound_at)
         select n.workspace_id, uuidv7(), n.channel_id, n.kept_id, p.owner_id, 'closed', n.own_message_id, n.sent_at, n.sent_at
-          from newest n join contact p on p.workspace_id = n.workspace_id and p.id = n.kept_id order by n.workspace_id, n.kept_id
+          from newest n cross join lateral (
+            select p.owner_id from contact p where p.workspace_id = n.workspace_id and p.id = n.kept_id offset 0) p order by n.workspace_id, n.kept_id
         on conflict (workspace_id, channel_id, contact_id) do update set updated_at = now(),
           last_message_id = greatest(c.last_message_id, excluded.last_message_id),
           last_message_at = greatest(c.last_message_at, excluded.last_message_at),
           last_outbound_at = greatest(c.last_outbound_at, excluded.last_outbound_at)
         returning with (old as before) c.workspace_id, c.id, c.channel_id, c.contact_id, before.id is null as is_new),
     written as (
-      insert into message (workspace_id, id, conversation_id, contact_id, channel_id, direction, type, body, status, provider_id,
+      insert into message (workspace_id, id, conversation_id, contact_id, channel_id, direction, type, body, status, error_code, provider_id,
           campaign_item_id, sent_at)
-        select k.workspace_id, k.own_message_id, c.id, k.kept_id, k.channel_id, 'outbound', 'text', k.rendered, k.status, k.provider_message_id,
+        select k.workspace_id, k.own_message_id, c.id, k.kept_id, k.channel_id, 'outbound', 'text', k.rendered, k.status, k.error_code, k.provider_message_id,
             k.item_id, k.sent_at
           from kept k join opened c on c.workspace_id = k.workspace_id and c.channel_id = k.channel_id and c.contact_id = k.kept_id),
     begun as (
@@ -77,7 +79,7 @@ begin
       select n.workspace_id, n.kept_id, max(n.sent_at) as at from newest n join opened c on c.workspace_id = n.workspace_id
         and c.channel_id = n.channel_id and c.contact_id = n.kept_id group by 1, 2 order by 1, 2)
     update contact p set last_outbound_at = l.at from latest l
-      where p.workspace_id = l.workspace_id and p.id = l.kept_id and l.at > coalesce(p.last_outbound_at, '-infinity');
+      where p.workspace_id = l.workspace_id and p.id = l.kept_id and p.id = any (array(select kept_id from latest)) and l.at > coalesce(p.last_outbound_at, '-infinity');
   end if;
   if exists (select from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
       where n.status in ('sent', 'delivered', 'read', 'failed') and n.own_message_id is not null and o.rendered is null and n.status <> o.status) then
@@ -86,7 +88,8 @@ begin
           n.provider_message_id as provider_id from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
         where n.status in ('sent', 'delivered', 'read', 'failed') and n.own_message_id is not null and o.rendered is null and n.status <> o.status
         order by n.own_message_id offset 0) r
-      where m.workspace_id = r.workspace_id and m.id = r.own_message_id and message_rank(r.status) > message_rank(m.status);
+      where m.workspace_id = r.workspace_id and m.id = r.own_message_id and m.id = any (array(select n.own_message_id from now_rows n))
+        and message_rank(r.status) > message_rank(m.status);
   end if;
   -- What a phone brought before it said under which id it went out.
   perform campaign_link(n.workspace_id, n.channel_id, n.provider_message_id, n.id)
@@ -133,7 +136,7 @@ export class CampaignMessages extends Migration {
     );
     for (const sql of [PHONE_ACK, KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
     this.addSql(`create trigger cleared before update on campaign_item for each row
-      when (old.rendered is not null and new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled')) execute function campaign_item_cleared()`);
+      when (old.rendered is not null and (new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled') or new.outcome = 'refused')) execute function campaign_item_cleared()`);
     this
       .addSql(`create trigger written after update on campaign_item referencing old table as old_rows new table as now_rows
       for each statement execute function campaign_messages()`);

@@ -19,6 +19,7 @@ import { purgeExports } from '#src/modules/analytics/exports.query.ts';
 import { watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
+import { createLedgerCare } from '#src/modules/billing/reconcile.ts';
 import { createInboundConsumer } from '#src/modules/campaigns/inbound.ts';
 import { createTextsConsumer, startTexts } from '#src/modules/campaigns/texts.ts';
 import { scheduleCampaigns, tendCampaigns } from '#src/modules/campaigns/schedule.ts';
@@ -53,6 +54,7 @@ import { purgeReminders } from '#src/modules/reminders/reminders.query.ts';
 /** The advisory locks of what one process leads; any numbers, the same in every version. */
 const RELAY_LOCK = 7_203_001;
 const EVENTS_LOCK = 7_203_002;
+const LEDGER_LOCK = 7_203_011;
 
 /** Of workspaces that chose nothing. */
 const KEEP_MESSAGES_DAYS = SETTINGS['privacy.retentionDays'].byDefault;
@@ -60,6 +62,7 @@ const KEEP_MESSAGES_DAYS = SETTINGS['privacy.retentionDays'].byDefault;
 /** People wait for their mail. */
 const MAIL_EVERY_MS = 250;
 const REMIND_EVERY_MS = 500;
+const LEDGER_EVERY_MS = 60_000;
 const PURGE_EVERY_MS = 60_000;
 /** Batches end with their last item; this is for those whose worker died between. */
 const BATCH_EVERY_MS = 2000;
@@ -180,7 +183,16 @@ async function main(): Promise<void> {
     if (queueRedis.status === 'ready') await scheduleCampaigns(pool, producer);
   };
   const handOutOperations = () => scheduleOperations(pool, producer);
+  const careForLedger = createLedgerCare({ systemPool: pool, orm, metrics, log });
+  const ledger = leadWhenFree(
+    config.DATABASE_URL,
+    LEDGER_LOCK,
+    (signal) => every(LEDGER_EVERY_MS, 'looking through the books', careForLedger, signal, log),
+    stopping.signal,
+    log,
+  );
   const chores = [
+    ledger,
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(WEBHOOKS_EVERY_MS, 'turning webhooks off', turnOff, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),

@@ -196,6 +196,9 @@ export interface WorkspaceEvents {
   'workspace.changed': { changed: string[] };
   /** Only to the person who was told. */
   'notification.created': { notificationId: string; kind: string; recipientId: string };
+  'credits.low': { remaining: number; lowAt: number };
+  'credits.exhausted': { remaining: number };
+  'credits.unbalanced': { invariant: string };
   'webhook.disabled': { webhookId: string; name: string; reason: 'gone' | 'failing' };
   'webhook.test': { webhookId: string };
 }

@@ -24,7 +24,7 @@ function findBench(name) {
   const file = files.find((one) => basename(one) === `${name}.ts`);
   if (file) return file;
   throw new StartError(
-    'Which one? npm run bench -- spine (what a job costs), isolation (what the wall costs a list), contacts and board (whether many cost more than few), live-events (what it takes to tell of an event), campaign-prepare and campaign-dispatch (recipients and messages per second), router (what routing costs), rollup (what counting figures costs), webhooks (deliveries per second), or kill-loop, webhook-drill, campaign-drill and import (drills).',
+    'Which one? npm run bench -- spine (what a job costs), isolation (what the wall costs a list), contacts and board (whether many cost more than few), live-events (what it takes to tell of an event), campaign-prepare and campaign-dispatch (recipients and messages per second), router (what routing costs), rollup (what counting figures costs), webhooks (deliveries per second), ledger-model (the ledger beside its model), ledger-accept (what the ledger costs a job), or kill-loop, ledger-kill, webhook-drill, campaign-drill and import (drills).',
   );
 }
 

@@ -129,10 +129,14 @@ export const EVENTS = {
   'task.due': event('tasks:read', "A task's reminder is due", Task),
   'task.completed': event('tasks:read', 'A task was done', Task),
   'message.received': event('messages:read', 'A contact wrote; read it at /api/messages/{messageId}', Message),
-  'message.sent': event('messages:read', 'A message to a contact was sent', Message),
+  'message.sent': event(
+    'messages:read',
+    'A message to a contact was sent; of campaigns, their own events tell',
+    Message,
+  ),
   'message.status': event(
     'messages:read',
-    'A message was delivered or read, or failed',
+    'A message was delivered or read, or failed; of campaigns, their own events tell',
     Message.extend({ status: z.enum(['sent', 'delivered', 'read', 'failed']) }),
   ),
   'campaign.started': event(
@@ -187,6 +191,21 @@ export const EVENTS = {
     ),
     isPersonal: true,
   },
+  'credits.low': event(
+    'credits:read',
+    'The credits fell below the mark of the setting credits.lowAt; once, until they have been above it',
+    z.object({ remaining: z.number(), lowAt: z.number() }),
+  ),
+  'credits.exhausted': event(
+    'credits:read',
+    'A job was refused because the credits do not pay for it, or none are left; once, until some are added',
+    z.object({ remaining: z.number() }),
+  ),
+  'credits.unbalanced': event(
+    'credits:read',
+    "The workspace's credits do not add up; operators are told, nothing has to be done",
+    z.object({ invariant: z.string() }),
+  ),
   'webhook.disabled': event(
     'webhooks:read',
     'A webhook was turned off: its address answered 410 (gone), or every delivery had failed for five days (failing)',

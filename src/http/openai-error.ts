@@ -19,6 +19,7 @@ export type OpenaiErrorView = z.infer<typeof OpenaiErrorView>;
 
 const CODES: Record<string, string> = {
   insufficient_credits: 'insufficient_quota',
+  budget_exceeded: 'insufficient_quota',
   rate_limited: 'rate_limit_exceeded',
   unknown_model: 'model_not_found',
   provider_context_overflow: 'context_length_exceeded',

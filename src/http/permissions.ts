@@ -31,6 +31,9 @@ const TABLE = {
   'webhooks:read': ['admin', 'webhooks:write'],
   'webhooks:manage': ['admin', 'webhooks:write'],
   'credits:read': ['viewer', 'jobs:read'],
+  // Each charge by who caused it; adding credits, and what may be spent of them.
+  'billing:read': ['admin', null],
+  'billing:manage': ['admin', null],
   'ai:run': ['member', 'ai:run'],
   // What calls of AI came to. Without the second only one's own: what colleagues do is the administrators' to see.
   'usage:read': ['viewer', 'analytics:read'],

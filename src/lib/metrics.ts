@@ -58,6 +58,12 @@ export function createMetrics(processName: string) {
       labelNames: ['cause'] as const,
       registers,
     }),
+    brokenBooks: new Gauge({
+      name: 'wh_credit_books_broken',
+      help: 'Workspaces whose credits do not add up, by what does not hold; 0 is the only good value',
+      labelNames: ['invariant'] as const,
+      registers,
+    }),
     shed: new Counter({
       name: 'wh_http_shed_total',
       help: 'Requests answered 503 because the process was beyond a limit',

@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { isDatabaseOutage } from '#src/db/outage.ts';
+import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 
 const MICRO_CREDITS = 1_000_000;
 const ALL_ENDED_WITHIN_MS = 120_000;
+const WHOLE_LIFE_SECONDS = 86_400;
 
 /** Has the database itself note every end of a job, and every change of one that was over. */
 export async function watchEnds(pool: Pool): Promise<void> {
@@ -45,6 +47,40 @@ export async function checkHolds(pool: Pool): Promise<string[]> {
      group by a.workspace_id, a.held having a.held <> coalesce(sum(j.credit_held), 0)`,
   );
   return rows.map((row) => `held credits that are not those of open jobs: ${JSON.stringify(row)}`);
+}
+
+/** What of the ledger holds at every moment, whoever was killed in the middle of what. As one statement, so of one moment. */
+const LEDGER = `select a.balance < 0 or a.held < 0 as "is negative",
+    a.balance + a.held <> (select coalesce(sum(case when to_account = 'credits' then amount else -amount end), 0)
+      from credit_entry e where e.workspace_id = a.workspace_id) as "is not the sum of its entries",
+    (select coalesce(sum(amount), 0) from credit_entry e where e.workspace_id = a.workspace_id and e.kind = 'capture')
+      <> (select coalesce(sum(credit_charged), 0) from job j where j.workspace_id = a.workspace_id) as "has captured what jobs were not charged",
+    exists (select from credit_reservation r left join job j using (workspace_id, id)
+      where r.workspace_id = a.workspace_id and (j.id is null or j.finished_at is not null)) as "holds for a job that is over",
+    exists (select from job j left join credit_reservation r using (workspace_id, id)
+      where j.workspace_id = a.workspace_id and j.finished_at is null and j.credit_held <> coalesce(r.amount, 0))
+      as "does not hold what an open job may cost",
+    (select count(*) from credit_resolution r where r.workspace_id = a.workspace_id)
+      <> (select count(*) from job j where j.workspace_id = a.workspace_id and j.finished_at is not null and j.credit_held > 0)
+      as "has not ended each hold once",
+    a.workspace_id
+  from credit_account a`;
+
+/**
+ * Compares the ledger with the jobs, at one moment and also while they run.
+ * @returns what is wrong, one line each
+ */
+export async function checkLedger(pool: Pool): Promise<string[]> {
+  const broken = await findBroken(pool, WHOLE_LIFE_SECONDS);
+  const { rows } = await pool.query<Record<string, unknown>>(LEDGER);
+  return [
+    ...broken.map((one) => `the books of credits are uneven: ${JSON.stringify(one)}`),
+    ...rows.flatMap(({ workspace_id: id, ...claims }) =>
+      Object.entries(claims).flatMap(([what, isSo]) =>
+        isSo === false ? [] : [`the account of ${String(id)} ${what}`],
+      ),
+    ),
+  ];
 }
 
 /**
@@ -116,6 +152,7 @@ export async function checkBooks(pool: Pool, accepted: string[], granted: number
     'jobs given up though they could go on',
     `select id, attempt, failures, problem from job where status = 'failed' and problem->>'code' in ('worker_lost', 'internal')`,
   );
+  problems.push(...(await checkLedger(pool)));
   const { rows } = await pool.query<{
     status: string;
     code: string | null;

@@ -139,7 +139,7 @@ describe('every route, with the ORM filter and with row-level security alone', (
         if (!isOwnCall || !label.endsWith('{}')) expect(`${label}: ${outcomeOf(answer)}`).toBe(`${label}: not found`);
       }
     }
-  });
+  }, 900_000);
 });
 
 describe('every route', () => {
@@ -246,5 +246,5 @@ describe('every route', () => {
       }
     }
     process.stdout.write(`Route matrix: ${guarded.length} guarded routes, ${asked} requests\n`);
-  });
+  }, 900_000);
 });

@@ -152,6 +152,8 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.endedJob() }),
   },
   'GET /api/ai/credits': nothing,
+  'GET /api/billing/credits/entries': nothing,
+  'POST /api/license/topup': { body: () => ({ code: 'WH-00000-00000-00000-00000' }), ok: [422] },
   'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
   'POST /api/ai/mask': { body: () => ({ text: 'cpf 529.982.247-25' }) },
   'GET /api/ai/prompts': nothing,

@@ -17,6 +17,7 @@ const GLOBAL = [
   'recovery_code',
   'session',
   'setting',
+  'topup_code',
   'user_setting',
 ];
 /** Unique keys that do not begin with the workspace, each with its reason. None so far. */

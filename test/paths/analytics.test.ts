@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BackendClient } from '../../client/src/index.ts';
 import { book, type Fact } from '#test/analytics.ts';
 import { createInstallation, type Installation, type Running } from '#test/processes.ts';
+import { untilDayLasts } from '#test/day.ts';
 
 const FRESH_MS = 10_000;
 
@@ -45,6 +46,7 @@ const callsToday = async () => {
 };
 
 it('what happens while no worker runs is counted when one does, and what happens then within seconds', async () => {
+  await untilDayLasts('America/Sao_Paulo');
   await book(installation.pool, workspaceId, [fact(), fact()]);
   expect(await callsToday()).toBe(0);
   await installation.startWorker('analytics');

@@ -21,8 +21,8 @@ beforeAll(async () => {
   const [one, two] = await Promise.all([
     installation.startApi(),
     installation.startApi(),
-    installation.startWorker(),
-    installation.startWorker(),
+    installation.startWorker('ai-inference'),
+    installation.startWorker('ai-inference'),
     installation.startControl(),
   ]);
   first = new BackendClient({ baseUrl: one.url });

@@ -91,6 +91,19 @@ it('runs the whole platform, answers the demo login, refuses a second start and 
     fetch(`${url}/api/jobs`, { headers: { authorization: `Bearer ${key}` } }).then(({ status }) => status);
   expect(await byKey(demo.apiKey)).toBe(200);
 
+  for (const { name, pid } of JSON.parse(readFileSync(join(dataDir, 'lock.json'), 'utf8')).children)
+    if (name === 'redis' || name === 'postgres') process.kill(pid, 'SIGKILL');
+  await expect
+    .poll(first.output, { timeout: 60_000 })
+    .toMatch(/redis is back[^]*postgres is back|postgres is back[^]*redis is back/);
+  await expect.poll(() => byKey(demo.apiKey).catch(() => 0), { timeout: 60_000 }).toBe(200);
+  const ready = () =>
+    fetch(`${api}/api/health/ready`).then(
+      ({ status }) => status,
+      () => 0,
+    );
+  await expect.poll(ready, { timeout: 60_000 }).toBe(200);
+
   first.child.kill('SIGTERM');
   expect(await first.ended).toBe(0);
   expect(existsSync(runtimePath)).toBe(false);

@@ -28,6 +28,9 @@ export const POLICIES = {
   secret: { by: 'user', windowSeconds: 60, quota: always(10), isGuarded: true },
   /** Counted before the password of operators is looked at; the board's pages and scrapers need a tenth of it. */
   ops: { by: 'ip', windowSeconds: 60, quota: always(600), isGuarded: true },
+  /** Codes of credits, right or wrong: by person and by network. */
+  topup: { by: 'user', windowSeconds: 900, quota: always(5), isGuarded: true },
+  'topup-network': { by: 'ip', windowSeconds: 900, quota: always(5), isGuarded: true },
   ticket: { by: 'user', windowSeconds: 60, quota: always(60) },
   unknown: { by: 'ip', windowSeconds: 60, quota: always(120), isGuarded: true },
 } as const satisfies Record<string, Policy>;

@@ -5,26 +5,17 @@ import type { Engine } from '#src/ai/engines/define.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { authOf } from '#src/http/auth.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import { may } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
-import { idempotencyKeyOf, waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
+import { waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
 import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import { JobAccepted, JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
-import { findCredits } from '#src/modules/jobs/jobs.query.ts';
 import { jobLinks } from '#src/modules/jobs/jobs.routes.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
 import { openEventStream } from '#src/modules/jobs/sse.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { QUEUED_ID } from '#src/streams/cursor.ts';
-
-const MICRO_CREDITS = 1_000_000;
-
-const CreditsView = z.object({
-  balance: z.number(),
-  held: z.number(),
-  available: z.number(),
-  lots: z.array(z.object({ remaining: z.number(), expiresAt: z.iso.datetime().nullable() })),
-});
 
 const isSchema = (value: unknown): value is z.ZodType => value instanceof z.ZodType;
 
@@ -112,7 +103,7 @@ export function aiRoutes(rt: Runtime) {
       app.post(
         `/api/ai/${engine.name}`,
         {
-          config: { access: 'ai:run', limits: ['ai'] },
+          config: { access: 'ai:run', limits: ['ai'], idempotency: 'own' },
           schema: {
             tags: ['ai'],
             description:
@@ -135,16 +126,5 @@ export function aiRoutes(rt: Runtime) {
         },
       );
     }
-
-    const credits = {
-      config: { access: 'credits:read' as const },
-      schema: { tags: ['ai'], response: { 200: CreditsView } },
-    };
-    app.get('/api/ai/credits', credits, async (request) => {
-      const found = (await findCredits(rt.pool, authOf(request).workspaceId)) ?? { balance: 0, held: 0 };
-      const available = found.balance / MICRO_CREDITS;
-      const held = found.held / MICRO_CREDITS;
-      return { balance: available + held, held, available, lots: [] };
-    });
   };
 }

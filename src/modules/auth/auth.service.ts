@@ -14,6 +14,7 @@ import { unlessBusy } from '#src/modules/auth/credentials.ts';
 import { queueVerification } from '#src/modules/auth/email-verification.ts';
 import { proveSecondFactor } from '#src/modules/auth/totp.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { grantCredits } from '#src/modules/billing/credits.query.ts';
 import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
 import {
   addWorkspace,
@@ -38,10 +39,12 @@ export async function createUser(
     const emailVerifiedAt = isVerified ? new Date() : null;
     const { email, name } = body;
     const user = em.create(User, { id: scope.userId, email, name, passwordHash, emailVerifiedAt });
-    const credits = rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT;
-    const workspace = addWorkspace(em, scope, { name: body.workspaceName ?? body.name }, credits);
+    const workspace = addWorkspace(em, scope, { name: body.workspaceName ?? body.name });
     if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
+    const microCredits = Math.round(rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT);
+    if (microCredits > 0)
+      await grantCredits(em, { workspaceId: workspace.id, microCredits, referenceId: workspace.id });
     return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner'), passwordHash };
   });
   return made.catch((error: unknown) => {

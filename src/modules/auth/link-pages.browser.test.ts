@@ -15,7 +15,7 @@ function chromiumPath(): string {
   return found;
 }
 
-const PATIENCE = { timeout: 20_000 };
+const PATIENCE = { timeout: 60_000 };
 let smtp: SmtpServer;
 let test: TestApp;
 let url: string;

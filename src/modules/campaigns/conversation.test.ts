@@ -85,7 +85,13 @@ describe('what a campaign sends through a gateway', () => {
     expect(new Date(message.sentAt).getTime()).toBeLessThanOrEqual(new Date(item.sentAt).getTime());
     // It is nobody's business until somebody answers.
     expect(await conversationsOf(item.contactId)).toMatchObject([
-      { status: 'closed', unreadCount: 0, lastMessageId: message.id, lastOutboundAt: message.sentAt, lastInboundAt: null },
+      {
+        status: 'closed',
+        unreadCount: 0,
+        lastMessageId: message.id,
+        lastOutboundAt: message.sentAt,
+        lastInboundAt: null,
+      },
     ]);
     const contact = (await me.call('GET', `/api/contacts/${item.contactId}`)).body;
     expect(new Date(contact.lastOutboundAt).toISOString()).toBe(message.sentAt);
@@ -126,9 +132,10 @@ describe('what a campaign sends through a gateway', () => {
   it('is written once by whoever makes it known, however late', async () => {
     const channel = await me.channel();
     const { id, attempt, sent } = await begin(channel.id);
-    await test.systemPool.query(`update campaign_item set lease_expires_at = now() - interval '1 second' where id = $1`, [
-      attempt.itemId,
-    ]);
+    await test.systemPool.query(
+      `update campaign_item set lease_expires_at = now() - interval '1 second' where id = $1`,
+      [attempt.itemId],
+    );
     await test.tend();
     expect(await me.items(id)).toMatchObject([{ status: 'unknown' }]);
     expect(await messagesOf(contacts[0])).toEqual([]);
@@ -166,7 +173,10 @@ describe('what a campaign sends through a gateway', () => {
     const first = await begin(channel.id);
     const second = await begin(channel.id, {}, 'Oi de novo');
     await test.items.ack(me.workspaceId, [first.sent, { ...second.sent, messageId: 'wamid-2' }]);
-    expect((await messagesOf(contacts[0])).map(({ body }: { body: string }) => body)).toEqual(['Oi de novo', 'Oi, Pessoa!']);
+    expect((await messagesOf(contacts[0])).map(({ body }: { body: string }) => body)).toEqual([
+      'Oi de novo',
+      'Oi, Pessoa!',
+    ]);
     expect(await conversationsOf(contacts[0])).toHaveLength(1);
   });
 });
@@ -288,9 +298,9 @@ it('who is forgotten while a message to them is under way has none, and their it
   await test.items.ack(me.workspaceId, [underWay.sent]);
   await callBack(channel, { itemId: before.attempt.itemId, status: 'read' });
   expect(await query('select 1 from message where workspace_id = $1', [me.workspaceId])).toEqual([]);
-  expect(await query('select distinct rendered, own_message_id from campaign_item where contact_id = $1', [contacts[0]])).toEqual([
-    { rendered: null, own_message_id: null },
-  ]);
+  expect(
+    await query('select distinct rendered, own_message_id from campaign_item where contact_id = $1', [contacts[0]]),
+  ).toEqual([{ rendered: null, own_message_id: null }]);
 });
 
 it('what never became a message is kept no longer than messages are', async () => {

@@ -4,6 +4,7 @@ import { AppError, unauthenticated } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
+import { makeSafe } from '#src/http/json.ts';
 import { AckBody, AckView, AttemptBody, ClaimBody, ClaimView, Done } from '#src/modules/campaigns/delivery.schemas.ts';
 import { createDelivery } from '#src/modules/campaigns/delivery.ts';
 import { createItems } from '#src/modules/campaigns/items.query.ts';
@@ -124,7 +125,9 @@ export function deliveryRoutes(rt: Runtime) {
           if (channel?.kind !== 'webhook' || !channel.secrets) throw refused;
           const key = await openKey(vault, channel.workspaceId, id, channel.secrets);
           if (!isSigned(key, request.headers, text, Date.now() / 1000)) throw refused;
-          const said = CallbackBody.safeParse(parse(text));
+          const body = parse(text);
+          makeSafe(body);
+          const said = CallbackBody.safeParse(body);
           if (!said.success) throw new AppError(400, 'validation_failed', 'The body is no campaign.item.status.');
           const { data } = said.data;
           const itemId = 'itemId' in data ? data.itemId : null;

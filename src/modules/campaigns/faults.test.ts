@@ -35,7 +35,7 @@ function mortal(worker: SendResources, random: Random, deaths: Record<Point, num
     async (...args: Args): Promise<Result> => {
       if (isDead) return never;
       const result = await work(...args);
-      if (!isDead && random.chance({ claim: 0.15, begin: 0.15, call: 0.01, ack: 0.03 }[point])) {
+      if (!isDead && random.chance({ claim: 0.15, begin: 0.15, call: 0.02, ack: 0.1 }[point])) {
         isDead = true;
         deaths[point] += 1;
         death.resolve();

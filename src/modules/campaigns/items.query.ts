@@ -212,11 +212,13 @@ export async function settleUnknown(systemPool: Pool): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-/** As the system: ends campaigns that have nothing left, and pauses those in trouble. */
+/** As the system: ends campaigns that have nothing left, also of what was unknown, and pauses those in trouble. */
 export async function settleCampaigns(systemPool: Pool): Promise<void> {
   // In the order in which all who lock several campaigns do.
-  await systemPool.query(`select campaign_settle(o.workspace_id, o.id) from (select c.workspace_id, c.id from campaign c where c.status = 'running'
-    and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
+  await systemPool.query(`select campaign_settle(o.workspace_id, o.id) from (select c.workspace_id, c.id from campaign c where
+    (c.status = 'completed_with_unknown' and c.finished_at > now() - interval '30 days' and not exists (select from campaign_item i
+        where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'unknown'))
+    or c.status = 'running' and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
         and i.status in ('pending', 'claimed', 'dispatching'))
       or campaign_trouble(c.workspace_id, c.id, coalesce(c.resumed_at, c.started_at)) is not null)
     order by c.workspace_id, c.id offset 0) o`);

@@ -44,8 +44,7 @@ it('who answers a template is read below what they were asked, in one conversati
   script({ read: 1 });
   const header = { ...content, cloudTemplate: { ...content.cloudTemplate, header: 'Olá, {{contact.name|"você"}}' } };
   const id = await send({ content: header });
-  const conversations = async () =>
-    (await me.call('GET', `/api/conversations?contactId=${contacts[0]}`)).body.data;
+  const conversations = async () => (await me.call('GET', `/api/conversations?contactId=${contacts[0]}`)).body.data;
   expect(await conversations()).toMatchObject([{ status: 'closed', channelId }]);
   simulator.cloud.say(NUMBER, { from: '5511980000000', name: 'Ana', text: 'Quanto custa?', at: Date.now() + 1000 });
   await simulator.cloud.idle();

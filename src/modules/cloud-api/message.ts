@@ -61,7 +61,12 @@ function parametersOf(body: string, contact: TemplateContact): string[] {
 export function payloadOf(body: string, template: CloudTemplate | null, contact: TemplateContact): Payload {
   const { text, unresolved } = renderTemplate({ body }, contact);
   if (template === null)
-    return { text, shown: text, unresolved, body: { type: 'text', text: { preview_url: /https?:\/\//.test(text), body: text } } };
+    return {
+      text,
+      shown: text,
+      unresolved,
+      body: { type: 'text', text: { preview_url: /https?:\/\//.test(text), body: text } },
+    };
   const parameters = parametersOf(body, contact);
   const components: object[] = [];
   const missing = new Set(unresolved);

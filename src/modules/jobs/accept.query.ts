@@ -30,8 +30,9 @@ export interface Accepted {
 
 export interface AcceptRow {
   i: number;
-  outcome: 'accepted' | 'replayed' | 'mismatch' | 'gone' | 'too_dear';
+  outcome: 'accepted' | 'replayed' | 'mismatch' | 'gone' | 'too_dear' | 'over_budget' | 'over_member_budget';
   job_id: string;
+  /** Micro-credits there are for it: of the account, or of the budget that refused it. */
   balance: string | null;
 }
 
@@ -58,14 +59,23 @@ export function toOutcome(row: AcceptRow | undefined, job: Pick<NewJob, 'id' | '
         `This job may cost up to ${needed} credits; ${available} are available. A cheaper options.model or an options.maxCostUsd bounds it.`,
       );
     }
+    case 'over_budget':
+    case 'over_member_budget': {
+      const whose = row.outcome === 'over_budget' ? "the workspace's monthly budget" : 'your monthly budget';
+      return new AppError(
+        402,
+        'budget_exceeded',
+        `This job may cost up to ${(job.hold / CREDIT).toFixed(3)} credits; ${whose} leaves ${(Number(row.balance) / CREDIT).toFixed(3)} until the month ends (UTC).`,
+      );
+    }
     default:
       return row.outcome satisfies never;
   }
 }
 
 /**
- * Accepts jobs: row, credit hold and idempotency row in one statement and one commit, shared by all callers of the moment.
- * @returns a function that resolves once the job is durable; rejects with 402 `insufficient_credits`, 404, 422 `idempotency_mismatch`.
+ * Accepts jobs: row, reservation of credits and idempotency row in one statement and one commit, shared by all callers of the moment.
+ * @returns a function that resolves once the job is durable; rejects with 402 `insufficient_credits` or `budget_exceeded`, 404, 422 `idempotency_mismatch`.
  */
 export function createAccept(pool: Pool): (job: NewJob) => Promise<Accepted> {
   return createBatcher<NewJob, Accepted>({

@@ -66,7 +66,7 @@ export async function findProgress(pool: Pool, key: JobKey): Promise<number> {
 /** Items waiting are cancelled, with their holds given back; those running are marked. @returns the ids of the marked ones */
 export async function cancelItems(pool: Pool, key: JobKey, problem: Problem): Promise<string[]> {
   // Locks in key order, jobs before the account, as every end of jobs does.
-  const { rows } = await queryAs<{ id: string }>(pool, key, {
+  const { rows } = await queryAs<{ ids: string[] }>(pool, key, {
     name: 'batch-cancel',
     text: `with target as materialized (
         select workspace_id, id, status from job where workspace_id = $1 and parent_id = $2 and finished_at is null order by id for update
@@ -74,18 +74,18 @@ export async function cancelItems(pool: Pool, key: JobKey, problem: Problem): Pr
         update job j set status = 'cancelled', problem = $3::json, finished_at = now(), cancel_requested_at = now(),
           lease_token = null, lease_until = null
         from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status in ('queued', 'retrying')
-        returning j.credit_held
+        returning j.id, j.credit_held
       ), marked as (
         update job j set cancel_requested_at = coalesce(j.cancel_requested_at, now())
         from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status = 'active' returning j.id
       ), released as (
-        update credit_account a set balance = a.balance + c.held, held = a.held - c.held
-        from (select coalesce(sum(credit_held), 0)::bigint as held from cancelled) c where a.workspace_id = $1 and c.held > 0
+        select credit_resolve($1, array_agg(id), array_agg(0::bigint), 'release') as count from cancelled where credit_held > 0
+        having count(*) > 0
       )
-      select id from marked`,
+      select coalesce(array_agg(id::text), '{}') as ids, (select count(*) from released) from marked`,
     values: [key.workspaceId, key.id, JSON.stringify(problem)],
   });
-  return rows.map(({ id }) => id);
+  return rows.flatMap(({ ids }) => ids);
 }
 
 const same = (field: string): string =>

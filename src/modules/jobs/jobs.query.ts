@@ -81,10 +81,9 @@ with target as materialized (
   update job j set cancel_requested_at = coalesce(j.cancel_requested_at, now())
   from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status = 'active'
 ), released as (
-  update credit_account a set balance = a.balance + c.credit_held, held = a.held - c.credit_held
-  from cancelled c where a.workspace_id = c.workspace_id
+  select credit_resolve(workspace_id, array[id], array[0::bigint], 'release') as count from cancelled where credit_held > 0
 )
-select target.status as previously, ${JOB_COLUMNS.split(', ')
+select target.status as previously, (select count(*) from released), ${JOB_COLUMNS.split(', ')
   .map((column) => `cancelled.${column}`)
   .join(', ')}
 from target left join cancelled using (workspace_id, id)`;
@@ -115,7 +114,7 @@ export async function cancelJob(pool: Pool, key: OwnJobKey, problem: Problem): P
  */
 export async function cancelAllJobs(pool: Pool, workspaceId: string, problem: Problem): Promise<string[]> {
   // Locks in key order, jobs before the account, as every end of jobs does.
-  const { rows } = await queryAs<{ id: string }>(
+  const { rows } = await queryAs<{ ids: string[] }>(
     pool,
     { workspaceId },
     {
@@ -126,19 +125,19 @@ export async function cancelAllJobs(pool: Pool, workspaceId: string, problem: Pr
         update job j set status = 'cancelled', problem = $2::json, finished_at = now(), cancel_requested_at = now(),
           lease_token = null, lease_until = null
         from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status in ('queued', 'retrying')
-        returning j.credit_held
+        returning j.id, j.credit_held
       ), marked as (
         update job j set cancel_requested_at = coalesce(j.cancel_requested_at, now())
         from target t where j.workspace_id = t.workspace_id and j.id = t.id and t.status = 'active' returning j.id
       ), released as (
-        update credit_account a set balance = a.balance + c.held, held = a.held - c.held
-        from (select coalesce(sum(credit_held), 0)::bigint as held from cancelled) c where a.workspace_id = $1 and c.held > 0
+        select credit_resolve($1, array_agg(id), array_agg(0::bigint), 'release') as count from cancelled where credit_held > 0
+        having count(*) > 0
       )
-      select id from marked`,
+      select coalesce(array_agg(id::text), '{}') as ids, (select count(*) from released) from marked`,
       values: [workspaceId, JSON.stringify(problem)],
     },
   );
-  return rows.map(({ id }) => id);
+  return rows.flatMap(({ ids }) => ids);
 }
 
 /** A workspace's credits in micro-credits. */

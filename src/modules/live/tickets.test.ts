@@ -81,7 +81,7 @@ it('is not given for a session that has ended', async () => {
   await vi.waitFor(async () => {
     const { statusCode } = await test.app.inject({ method: 'POST', url: '/api/ws/ticket', headers: user.headers });
     expect(statusCode).toBe(401);
-  }, 15_000);
+  }, 60_000);
   expect((await aSocket({ ticket })).reply).toMatchObject({ ok: false, problem: { code: 'session_ended' } });
 });
 
@@ -105,7 +105,7 @@ it(
       inWorkspaceTx(test.rt.orm, scope, work);
 
     await change((em) => em.nativeUpdate(Member, { user: person.user.id }, { role: 'viewer' }));
-    await vi.waitFor(async () => expect(await guest.send(submit)).toMatchObject({ problem: { status: 403 } }), 15_000);
+    await vi.waitFor(async () => expect(await guest.send(submit)).toMatchObject({ problem: { status: 403 } }), 60_000);
     await change((em) => em.nativeDelete(Member, { user: person.user.id }));
     expect(await within(guest.closed)).toBe(4403);
 

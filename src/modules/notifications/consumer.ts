@@ -21,6 +21,8 @@ const AUDIENCES: Record<string, (event: StoredEvent) => Told> = {
   'member.joined': ({ actorId }) => ({ kind: 'member.joined', to: { adminsBut: actorId } }),
   'member.changed': concerned('member.changed'),
   'member.removed': concerned('member.removed'),
+  'credits.low': () => ({ kind: 'credits.low', to: { adminsBut: null } }),
+  'credits.exhausted': () => ({ kind: 'credits.exhausted', to: { adminsBut: null } }),
   'webhook.disabled': () => ({ kind: 'webhook.disabled', to: { adminsBut: null } }),
   'ai.job.failed': ({ actorId }) => submitter('ai.job.failed', actorId),
   'ai.job.completed': ({ actorId, data }) =>

@@ -65,6 +65,9 @@ const momentOf = (iso: string, { locale, timeZone }: About): string =>
     timeZone,
   }).format(new Date(iso));
 
+const amountOf = (credits: number, locale: string): string =>
+  new Intl.NumberFormat(readsPortuguese(locale) ? 'pt-BR' : 'en', { maximumFractionDigits: 1 }).format(credits);
+
 /** Every kind of notification there is. */
 export const KINDS = {
   'member.joined': kind({
@@ -104,6 +107,32 @@ export const KINDS = {
     en: () => ({
       title: 'You are no longer in a team',
       body: "Your access to a team's workspace was taken away. Your account stays as it is.",
+    }),
+  }),
+  'credits.low': kind({
+    data: z.object({ remaining: z.number(), lowAt: z.number() }),
+    inApp: 'notifications.credits.inApp',
+    email: 'notifications.credits.email',
+    pt: ({ remaining }, { locale }) => ({
+      title: 'Os créditos estão acabando',
+      body: `Restam ${amountOf(remaining, locale)} créditos de IA. Adicione créditos para que os trabalhos não parem.`,
+    }),
+    en: ({ remaining }, { locale }) => ({
+      title: 'Credits are running low',
+      body: `${amountOf(remaining, locale)} AI credits are left. Add credits before jobs are refused.`,
+    }),
+  }),
+  'credits.exhausted': kind({
+    data: z.object({ remaining: z.number() }),
+    inApp: 'notifications.credits.inApp',
+    email: 'notifications.credits.email',
+    pt: ({ remaining }, { locale }) => ({
+      title: 'Os créditos acabaram',
+      body: `Restam ${amountOf(remaining, locale)} créditos de IA: trabalhos pagos são recusados até que você adicione créditos.`,
+    }),
+    en: ({ remaining }, { locale }) => ({
+      title: 'Credits are used up',
+      body: `${amountOf(remaining, locale)} AI credits are left: paid jobs are refused until you add some.`,
     }),
   }),
   'webhook.disabled': kind({

@@ -253,6 +253,8 @@ describe('the words', () => {
     'member.changed': { userId: newId(), role: 'viewer' },
     'member.removed': { userId: newId(), role: 'owner' },
     'webhook.disabled': { webhookId: newId(), reason: 'failing' },
+    'credits.low': { remaining: 12.5, lowAt: 100 },
+    'credits.exhausted': { remaining: 0 },
     'ai.job.failed': { jobId: newId(), engine: 'copilot', problemCode: null },
     'batch.ended': { jobId: newId() },
     reminder: {

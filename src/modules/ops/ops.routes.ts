@@ -16,6 +16,7 @@ import { collectMetrics } from '#src/lib/metrics-relay.ts';
 import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
 import { addOperatorAnalytics } from '#src/modules/analytics/recompute.routes.ts';
+import { addOperatorCredits } from '#src/modules/billing/billing.routes.ts';
 import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
 import { isRecord } from '#src/lib/record.ts';
@@ -105,6 +106,7 @@ export function opsRoutes(rt: Runtime) {
     addOperatorSettings(app, rt);
     addOperatorModels(app, rt);
     addOperatorAnalytics(app, rt);
+    addOperatorCredits(app, rt);
 
     app.get(
       '/metrics',

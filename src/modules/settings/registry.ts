@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ProviderName } from '#src/ai/model.ts';
 import { PiiPolicy } from '#src/ai/pii/policy.ts';
-import { LanguageTag } from '#src/http/fields.ts';
+import { LanguageTag, TimeZoneName } from '#src/http/fields.ts';
 import type { Permission } from '#src/http/permissions.ts';
 
 /** Whose a setting is: the installation's (operators change it), a workspace's, or a person's own. */
@@ -47,19 +47,13 @@ const secret = (description: string, permission: Permission) => ({
   permission,
 });
 
-const isTimeZone = (name: string): boolean => {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-};
-const TimeZone = z.string().max(60).refine(isTimeZone, 'must be a time zone like America/Sao_Paulo');
 const Domain = z
   .string()
   .toLowerCase()
   .max(253)
   .regex(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'must be a domain like example.com');
+
+const Budget = z.number().min(0).max(1_000_000_000).nullable();
 
 const PROVIDERS = [
   'openai',
@@ -124,6 +118,27 @@ export const SETTINGS = {
   'ai.providerKey.mistral': secret("The workspace's own key at Mistral", 'api-keys:manage'),
   'ai.providerKey.cohere': secret("The workspace's own key at Cohere", 'api-keys:manage'),
   'ai.providerKey.together': secret("The workspace's own key at Together", 'api-keys:manage'),
+  'credits.lowAt': setting(
+    'workspace',
+    z.number().min(0).max(1_000_000_000),
+    100,
+    'Administrators are told when the credits fall below this; 0: never',
+    { permission: 'billing:manage' },
+  ),
+  'credits.monthlyBudget': setting(
+    'workspace',
+    Budget,
+    null,
+    'The credits the workspace may spend in a calendar month (UTC); null: all it has',
+    { permission: 'billing:manage' },
+  ),
+  'credits.memberBudget': setting(
+    'workspace',
+    Budget,
+    null,
+    'The credits each member may spend in a calendar month (UTC); null: all the workspace may',
+    { permission: 'billing:manage' },
+  ),
   'privacy.pii': setting(
     'workspace',
     PiiPolicy,
@@ -192,13 +207,15 @@ export const SETTINGS = {
   'notifications.member.removed.email': note(true, 'You were taken out of a team: by e-mail'),
   'notifications.webhook.disabled.inApp': note(true, 'An endpoint for webhooks was turned off'),
   'notifications.webhook.disabled.email': note(true, 'The same, by e-mail'),
+  'notifications.credits.inApp': note(true, 'The credits of a team you look after are low or used up'),
+  'notifications.credits.email': note(true, 'The same, by e-mail'),
   'notifications.ai.job.failed.inApp': note(false, 'An AI job of yours failed'),
   'notifications.ai.job.failed.email': note(false, 'The same, by e-mail'),
   'notifications.batch.ended.inApp': note(true, 'A batch of AI jobs of yours has ended'),
   'notifications.batch.ended.email': note(false, 'The same, by e-mail'),
   'notifications.reminder.email': note(true, 'What you asked to be reminded of, also by e-mail'),
   'ui.theme': setting('user', z.enum(['light', 'dark', 'system']), 'system', 'The colours of the screen'),
-  'ui.timeZone': setting('user', TimeZone, 'America/Sao_Paulo', 'The time zone times are shown in'),
+  'ui.timeZone': setting('user', TimeZoneName, 'America/Sao_Paulo', 'The time zone times are shown in'),
 } satisfies Record<string, Definition>;
 
 type All = typeof SETTINGS;

@@ -70,23 +70,22 @@ export async function homeWorkspace(
   if (home) return home;
   const scope = { workspaceId: newId(), userId: user.id };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
-    const workspace = addWorkspace(em, scope, { name: user.name }, 0);
+    const workspace = addWorkspace(em, scope, { name: user.name });
     await em.flush();
     return presentWorkspace(workspace, 'owner');
   });
 }
 
-/** Adds a workspace with its owner and its account, in the transaction of that workspace. @param credits in micro-credits */
+/** Adds a workspace with its owner and its empty account, in the transaction of that workspace. */
 export function addWorkspace(
   em: EntityManager,
   scope: { workspaceId: string; userId: string },
   fields: WorkspaceBody,
-  credits: number,
 ): Workspace {
   const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const workspace = em.create(Workspace, { id: scope.workspaceId, name: fields.name, ...given });
   em.create(Member, { user: scope.userId, workspace, role: 'owner' });
-  em.create(CreditAccount, { workspace, balance: credits });
+  em.create(CreditAccount, { workspace });
   return workspace;
 }
 
@@ -103,7 +102,7 @@ export function createWorkspace(
   const scope = { workspaceId: newId(), userId: auth.userId };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
     await checkOwned(em, auth.userId, 'free');
-    const workspace = addWorkspace(em, scope, body, 0);
+    const workspace = addWorkspace(em, scope, body);
     await em.flush();
     await appendAudit(em, actor, {
       action: 'workspace.created',
