@@ -51,6 +51,7 @@ const COUNTERS = {
   cancelled: 0,
   unknown: 0,
 };
+const OPERATION = { id: 'o', kind: 'contacts.import', done: 2, total: 2, counts: {}, problem: null };
 const IMPORT = {
   id: randomUUID(),
   fileName: null,
@@ -263,15 +264,7 @@ describe('contacts import', () => {
   it('tells what was done before it fails to keep the refused rows', async () => {
     const counts = { created: 1, updated: 0, skipped: 0, invalid: 1 };
     const done = { ...IMPORT, status: 'completed', operationId: 'o', counts };
-    const operation = {
-      id: 'o',
-      kind: 'contacts.import',
-      status: 'completed',
-      done: 2,
-      total: 2,
-      counts,
-      problem: null,
-    };
+    const operation = { ...OPERATION, status: 'completed', counts };
     const server = await open((request) => {
       if (request.endsWith('/rejected.csv')) return { status: 500, body: '{"code":"broken","detail":"Broken."}' };
       return says(request.includes('/operations/') ? operation : done);
@@ -341,6 +334,25 @@ describe('people', () => {
   it('may ask for help in words', async () => {
     expect(await cli(['help'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Usage: whatshybrid') });
     expect((await cli(['help', 'campaigns'])).stdout).toContain('retry-failed');
+  });
+});
+
+describe('long work', () => {
+  const conflict: Reply = { status: 409, ...says({ code: 'operation_over', detail: 'The operation is over.' }) };
+
+  it('is cancelled, and asking twice is no error', async () => {
+    let state = 'active';
+    let asked: Reply = says({ ...OPERATION, status: state });
+    const server = await open((request) =>
+      request.startsWith('POST') ? asked : says({ ...OPERATION, status: state }),
+    );
+    const cancel = () => cli(['operations', 'cancel', 'o', '--url', server.url]);
+    expect(await cancel()).toMatchObject({ exitCode: 0, stderr: 'It is active, and ends before its next step.\n' });
+    [state, asked] = ['cancelled', conflict];
+    expect(await cancel()).toMatchObject({ exitCode: 0, stderr: 'It is cancelled.\n' });
+    state = 'completed';
+    expect(await cancel()).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('409') });
+    expect(server.seen[0]?.request).toBe('POST /api/operations/o/cancel');
   });
 });
 
