@@ -45,7 +45,8 @@ beforeAll(async () => {
   token = '';
   const account = { email: 'runner@example.com', password: 'a long enough password', name: 'Ana' };
   ({ token } = await post<{ token: string }>('/api/auth/register', account));
-  apiKey = await aKey(['campaigns:read', 'campaigns:run', 'contacts:read', 'contacts:write', 'jobs:read', 'ai:run']);
+  const scopes = ['campaigns:read', 'campaigns:run', 'channels:write', 'contacts:read', 'contacts:write'];
+  apiKey = await aKey([...scopes, 'jobs:read', 'ai:run']);
   ({ id: channelId } = await post<{ id: string }>('/api/channels', {
     name: 'Gateway',
     kind: 'webhook',
