@@ -99,7 +99,7 @@ function checkAi(ai: unknown, variants: readonly VariantView[]): void {
 }
 
 /** A member who sees only their own contacts sees and moves nothing that goes to others'. @throws AppError 404 */
-export function mustBeOwn(auth: Auth, row: CampaignRow): void {
+function mustBeOwn(auth: Auth, row: CampaignRow): void {
   const { ownerId, dealOwnerId } = onlyOf(auth);
   const isOthers = ownerId !== null && row.owner_id !== ownerId;
   if (isOthers || (dealOwnerId !== null && row.deal_owner_id !== dealOwnerId)) throw notFound('The campaign');

@@ -25,7 +25,7 @@ const rows = async (sql: string, values: unknown[] = []): Promise<Record<string,
 const list = async (query: Record<string, string>, who = ana) => {
   const answer = await test.app.inject({ url: '/api/contacts', query, headers: who.headers });
   expect(answer.statusCode).toBe(200);
-  return answer.json() as { data: ContactView[]; page: { nextCursor: string | null; hasMore: boolean } };
+  return answer.json<{ data: ContactView[]; page: { nextCursor: string | null; hasMore: boolean } }>();
 };
 const namesOf = async (query: Record<string, string>, who = ana) =>
   (await list(query, who)).data.map(({ name }) => name);
