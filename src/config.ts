@@ -85,6 +85,8 @@ const Env = z.object({
   OPS_USER: z.string().min(1).default('ops'),
   OPS_PASSWORD: z.string().min(12, 'must have at least 12 characters'),
   STARTING_CREDITS: z.coerce.number().int().min(0).max(1_000_000).default(1000),
+  /** How long a licence that has expired goes on. */
+  LICENSE_GRACE_DAYS: z.coerce.number().int().min(0).max(365).default(7),
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),

@@ -12,6 +12,7 @@ import {
   deleteClaim,
   findClaims,
   findPeriod,
+  liftSendLimit,
   saveClaim,
   savePeriod,
 } from '#src/modules/billing/plans.query.ts';
@@ -49,6 +50,7 @@ export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan
   await em.flush();
   if (claim) await giveCredits(em, workspaceId, claim);
   if (isDeepStrictEqual(before, after)) return after.plan;
+  await liftSendLimit(em);
   const { actor, reason } = change;
   await emitEvent(em, {
     type: 'billing.plan_changed',
