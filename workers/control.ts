@@ -37,7 +37,7 @@ import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
-import { purgeMessages } from '#src/modules/messages/purge.query.ts';
+import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
@@ -95,6 +95,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeImports,
   purgeContactExports,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
+  (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
 ];
 
 /**
