@@ -5,7 +5,11 @@ const SHARDS = 32;
 
 // Adds what changed to one of a few rows, so that those who make contacts do not wait for one another. A workspace that goes takes its
 // contacts with it, and has no row to count in any more.
-const ADD = (workspace: string, change: string, from = '') => `insert into contact_counter as n (workspace_id, shard, contacts)
+const ADD = (
+  workspace: string,
+  change: string,
+  from = '',
+) => `insert into contact_counter as n (workspace_id, shard, contacts)
   select w.id, pg_backend_pid() % ${SHARDS}, c.change from (select ${workspace} as workspace_id, ${change} as change ${from}) c
     join workspace w on w.id = c.workspace_id where c.change <> 0 order by w.id
   on conflict (workspace_id, shard) do update set contacts = n.contacts + excluded.contacts`;
@@ -23,13 +27,17 @@ begin
 end $$`;
 
 // What a limit's name allows in the transaction's workspace: of its licence, else of its plan. Null: as many as they like.
-const LIMIT = `create function plan_limit(name text, by_plan jsonb) returns bigint language sql stable as $$
-  select case when jsonb_exists(w.plan_override->'limits', name) then (w.plan_override->'limits'->>name)::bigint else (by_plan->>w.plan)::bigint end
+const LIMIT = `create function plan_limit(wanted text, by_plan jsonb) returns bigint language sql stable as $$
+  select case when jsonb_exists(w.plan_override->'limits', wanted) then (w.plan_override->'limits'->>wanted)::bigint else (by_plan->>w.plan)::bigint end
   from workspace w where w.id = current_workspace() $$`;
 
 // Whoever is far from the limit shares a lock with all others who are, and whoever is near it waits until they have ended and then is alone:
 // so what is counted is all there is, and far from the limit nobody waits. Far is farther than all who can be at it at once add.
-const ALONE = (what: string, left: string, wanted: string) => `key := hashtextextended('${what} ' || current_workspace()::text, 0);
+const ALONE = (
+  what: string,
+  left: string,
+  wanted: string,
+) => `key := hashtextextended('${what} ' || current_workspace()::text, 0);
   if ${left} >= 1000 + 10 * ${wanted}::bigint then
     perform pg_advisory_xact_lock_shared(key);
   else

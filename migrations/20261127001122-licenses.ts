@@ -26,11 +26,15 @@ export class Licenses extends Migration {
       constraint license_used_check check ((status = 'active') <= (used_by_workspace is not null and activated_at is not null))
     )`);
     this.addSql(`create unique index license_active on license (used_by_workspace) where status = 'active'`);
-    this.addSql(`create index license_ending on license (expires_at) where status = 'active' and expires_at is not null`);
+    this.addSql(
+      `create index license_ending on license (expires_at) where status = 'active' and expires_at is not null`,
+    );
     this.addSql('create index plan_credits_ended on plan_credits (ends_at)');
     this.addSql('revoke all on license from wh_app');
     this.addSql('grant select on license to wh_app');
-    this.addSql(`grant update (status, activated_at, expires_at, ended_at, used_by_workspace, used_by_user, told) on license to wh_app`);
+    this.addSql(
+      `grant update (status, activated_at, expires_at, ended_at, used_by_workspace, used_by_user, told) on license to wh_app`,
+    );
     this.addSql('revoke delete on license from wh_system');
   }
 

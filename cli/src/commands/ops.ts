@@ -30,7 +30,8 @@ const isProblem = (value: unknown): value is Problem =>
 /** Asks once: what makes keys must not make them twice. @throws ApiError, NetworkError, CliError 3 */
 async function post(context: Context, path: string, body: object): Promise<unknown> {
   const url = await findUrl(context);
-  if (isInClear(url)) context.out.note(`Careful: over ${url} the password crosses the network in clear text. Use https.`);
+  if (isInClear(url))
+    context.out.note(`Careful: over ${url} the password crosses the network in clear text. Use https.`);
   const headers = { authorization: `Basic ${await findCredentials(context)}`, 'content-type': 'application/json' };
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   const answer = await fetch(`${url}${path}`, {
@@ -46,7 +47,8 @@ async function post(context: Context, path: string, body: object): Promise<unkno
   const said: unknown = await answer.json().catch((error: unknown) => {
     throw new NetworkError(`The answer from ${url} is not that of the backend.`, error);
   });
-  if (answer.status === 401) throw new CliError(EXIT.unauthorised, 'unauthenticated', 'The ops user or password is wrong.');
+  if (answer.status === 401)
+    throw new CliError(EXIT.unauthorised, 'unauthenticated', 'The ops user or password is wrong.');
   if (answer.ok) return said;
   if (isProblem(said)) throw new ApiError(said);
   throw new NetworkError(`The answer from ${url} is not that of the backend.`);
@@ -82,7 +84,8 @@ function feature(text: string, before: Record<string, boolean> = {}): Record<str
 
 /** A list of an answer, whatever else is in it. */
 function listOf(said: unknown, name: string): unknown[] {
-  const value: unknown = typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
+  const value: unknown =
+    typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
   if (!Array.isArray(value)) throw new NetworkError('The answer is not that of the backend.');
   return value;
 }
@@ -98,7 +101,11 @@ interface CodesOptions {
 async function topupCodes(context: Context, { count, credits, expiresAt }: CodesOptions): Promise<number> {
   const said = await post(context, '/ops/topup-codes', { count, credits, expiresAt });
   context.out.json(said);
-  context.out.text(listOf(said, 'codes').map((code) => `${plain(String(code))}\n`).join(''));
+  context.out.text(
+    listOf(said, 'codes')
+      .map((code) => `${plain(String(code))}\n`)
+      .join(''),
+  );
   context.out.note(ONCE);
   return EXIT.done;
 }

@@ -163,9 +163,14 @@ export async function revokeLicense(
   await inWorkspaceTx(orm, { workspaceId: workspaceId ?? INSTALLATION }, async (em) => {
     // As at activation: the workspace before its licence. One that was closed has no plan to change.
     const open = workspaceId === null ? null : await lockIfThere(em, workspaceId);
-    if (!(await endLicense(em, { id, workspaceId, from: status, to: 'revoked' }))) throw conflict('license_ended', MOVED);
+    if (!(await endLicense(em, { id, workspaceId, from: status, to: 'revoked' })))
+      throw conflict('license_ended', MOVED);
     if (open) await setPlan(em, open.id, 'free', { source: 'license', reason: 'revoked', actor });
-    await appendAudit(em, actor, { action: 'license.revoked', target: { type: 'license', id }, before: { plan, status } });
+    await appendAudit(em, actor, {
+      action: 'license.revoked',
+      target: { type: 'license', id },
+      before: { plan, status },
+    });
   });
   return { id, status: 'revoked', workspaceId };
 }

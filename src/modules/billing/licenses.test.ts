@@ -36,7 +36,11 @@ const balance = async () => (await ask('/api/ai/credits')).json().balance;
 const query = async (sql: string, ...values: unknown[]) => (await test.rt.systemPool.query(sql, values)).rows;
 const events = async (type: string) =>
   (
-    await query('select data from outbox_event where workspace_id = $1 and type = $2 order by id', owner.workspace.id, type)
+    await query(
+      'select data from outbox_event where workspace_id = $1 and type = $2 order by id',
+      owner.workspace.id,
+      type,
+    )
   ).map(({ data }) => data);
 /** Its clock is put so many days on. */
 const pass = async (days: number) => {
@@ -85,31 +89,48 @@ describe('a licence', () => {
     });
     expect((await activate(key)).statusCode).toBe(200);
     const { license, ...rest } = await status();
-    expect(rest).toMatchObject({ plan: 'pro', limits: { members: 3, contacts: null, apiKeys: 50 }, features: { webhooks: false, campaigns: true } });
+    expect(rest).toMatchObject({
+      plan: 'pro',
+      limits: { members: 3, contacts: null, apiKeys: 50 },
+      features: { webhooks: false, campaigns: true },
+    });
     const days = (new Date(license.expiresAt).getTime() - new Date(license.activatedAt).getTime()) / 86_400_000;
     expect({ id: license.id, days }).toEqual({ id, days: 10 });
     const { balance: credits, lots } = (await ask('/api/ai/credits')).json();
     expect({ credits, lots }).toEqual({ credits: 25_000, lots: [{ remaining: 25_000, expiresAt: license.expiresAt }] });
     const usage = (await ask('/api/license/usage')).json();
-    expect(usage).toMatchObject({ plan: 'pro', limits: { members: { used: 1, limit: 3 }, workspaces: { used: 1, limit: 10 } } });
+    expect(usage).toMatchObject({
+      plan: 'pro',
+      limits: { members: { used: 1, limit: 3 }, workspaces: { used: 1, limit: 10 } },
+    });
     expect((await ask('/api/license/validate', { key })).json()).toMatchObject({ isUsable: false, plan: null });
   });
 
   it('takes the place of a lesser one, and of a better one only when that is asked for; nothing is lost', async () => {
-    const [starter, pro, again] = [await make({ plan: 'starter' }), await make({ plan: 'pro' }), await make({ plan: 'starter' })];
+    const [starter, pro, again] = [
+      await make({ plan: 'starter' }),
+      await make({ plan: 'pro' }),
+      await make({ plan: 'starter' }),
+    ];
     await activate(starter.key);
     expect((await activate(pro.key)).json()).toMatchObject({ plan: 'pro' });
     expect(await balance()).toBe(25_000);
     expect((await activate(again.key)).json()).toMatchObject({ status: 409, code: 'license_active' });
     expect((await activate(again.key, owner, { replace: true })).json()).toMatchObject({ plan: 'starter' });
     expect(await balance()).toBe(25_000);
-    const rows = await query('select status from license where used_by_workspace = $1 order by activated_at', owner.workspace.id);
+    const rows = await query(
+      'select status from license where used_by_workspace = $1 order by activated_at',
+      owner.workspace.id,
+    );
     expect(rows.map((row) => row.status)).toEqual(['replaced', 'replaced', 'active']);
   });
 
   it('that was not made, was not activated in time, or was revoked is no licence; which of them is not told', async () => {
     const revoked = await make({ plan: 'pro' });
-    expect((await ops('/ops/licenses/revoke', { key: revoked.key })).json()).toMatchObject({ status: 'revoked', workspaceId: null });
+    expect((await ops('/ops/licenses/revoke', { key: revoked.key })).json()).toMatchObject({
+      status: 'revoked',
+      workspaceId: null,
+    });
     const late = await make({ plan: 'pro', activateBy: '2020-01-01T00:00:00Z' });
     const answers = new Set<string>();
     for (const key of [revoked.key, late.key, newKey(), 'x', ' ']) {
@@ -119,14 +140,19 @@ describe('a licence', () => {
     }
     expect(answers.size).toBe(2);
     expect((await status()).plan).toBe('free');
-    expect((await ops('/ops/licenses/revoke', { licenseId: revoked.id })).json()).toMatchObject({ status: 409, code: 'license_ended' });
+    expect((await ops('/ops/licenses/revoke', { licenseId: revoked.id })).json()).toMatchObject({
+      status: 409,
+      code: 'license_ended',
+    });
     expect((await ops('/ops/licenses/revoke', { key: newKey() })).statusCode).toBe(404);
   });
 
   it('that is revoked takes its plan with it, and leaves credits that were given', async () => {
     const { key, id } = await make({ plan: 'pro' });
     await activate(key);
-    expect((await ops('/ops/licenses/revoke', { licenseId: id })).json()).toMatchObject({ workspaceId: owner.workspace.id });
+    expect((await ops('/ops/licenses/revoke', { licenseId: id })).json()).toMatchObject({
+      workspaceId: owner.workspace.id,
+    });
     expect(await status()).toMatchObject({ plan: 'free', source: null, license: null });
     expect(await balance()).toBe(25_000);
     expect((await activate(key)).json()).toMatchObject({ code: 'license_used' });

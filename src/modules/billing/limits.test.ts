@@ -9,6 +9,8 @@ let test: CampaignTest;
 let me: Awaited<ReturnType<typeof aCampaigner>>;
 beforeAll(async () => {
   test = await openCampaignTest();
+  let sent = 0;
+  test.receiver.answers(() => ({ text: JSON.stringify({ messageId: `m${(sent += 1)}` }) }));
 });
 afterAll(() => test.close());
 beforeEach(async () => {
@@ -17,11 +19,7 @@ beforeEach(async () => {
 
 const query = async (sql: string, ...values: unknown[]) => (await test.systemPool.query(sql, values)).rows;
 const limitTo = (limits: PlanOverride['limits'], features: PlanOverride['features'] = {}) =>
-  query(
-    'update workspace set plan_override = $2 where id = $1',
-    me.workspaceId,
-    JSON.stringify({ limits, features }),
-  );
+  query('update workspace set plan_override = $2 where id = $1', me.workspaceId, JSON.stringify({ limits, features }));
 const send = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, payload?: object, headers = {}) =>
   test.app.inject({ method, url, headers: { ...me.owner.headers, ...headers }, ...(payload && { payload }) });
 const codes = (answers: Awaited<ReturnType<typeof send>>[]) => {
@@ -52,7 +50,9 @@ describe('contacts', () => {
     );
     expect(codes(made)).toEqual({ done: 1, '403 plan_limit': 99 });
     expect(await counted()).toEqual([4, 4]);
-    expect(made.find(({ statusCode }) => statusCode === 403)?.json().detail).toContain('room for 4 contacts; 4 are taken');
+    expect(made.find(({ statusCode }) => statusCode === 403)?.json().detail).toContain(
+      'room for 4 contacts; 4 are taken',
+    );
   }, 120_000);
 
   it('in the bin take no room, and come back only where there is some', async () => {
@@ -134,7 +134,7 @@ describe('messages of a day', () => {
     await limitTo({ messagesPerDay: 5 });
     await me.start(id);
     await test.flow();
-    expect(test.receiver.requests).toHaveLength(5);
+    expect(test.receiver.received).toHaveLength(5);
     const waiting = (await send('GET', `/api/campaigns/${id}`)).json();
     expect(waiting).toMatchObject({ status: 'running', waitReason: 'plan_limit', counters: { sent: 5, pending: 7 } });
     expect((await send('GET', '/api/license/usage')).json().limits.messagesPerDay).toEqual({ used: 5, limit: 5 });
@@ -178,7 +178,8 @@ describe('the others', () => {
     await limitTo({ channels: 2, webhooks: 1, apiKeys: 1, campaignsRunning: 1 });
     const { id: channelId } = await me.channel();
     const url = `https://example.com/`;
-    const many = (url: string, body: object) => Promise.all(Array.from({ length: 10 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
+    const many = (url: string, body: object) =>
+      Promise.all(Array.from({ length: 10 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
     expect(codes(await many('/api/channels', { kind: 'extension' }))).toEqual({ done: 1, '403 plan_limit': 9 });
     expect(codes(await many('/api/webhooks', { url, events: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
     expect(codes(await many('/api/api-keys', { scopes: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
@@ -213,6 +214,7 @@ describe('the others', () => {
       await send('POST', '/api/channels', cloud),
       await send('POST', '/api/analytics/export', { report: 'calls', format: 'csv' }),
     ];
-    for (const answer of refusals) expect([answer.statusCode, answer.body]).toEqual([403, expect.stringContaining('plan_feature')]);
+    for (const answer of refusals)
+      expect([answer.statusCode, answer.body]).toEqual([403, expect.stringContaining('plan_feature')]);
   });
 });

@@ -5,7 +5,13 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, SYSTEM } from '#src/modules/audit/audit.ts';
 import { winnerOf } from '#src/modules/billing/claims.ts';
-import { endLicense, findEnding, findMonthsOver, noteTold, type EndingRow } from '#src/modules/billing/licenses.query.ts';
+import {
+  endLicense,
+  findEnding,
+  findMonthsOver,
+  noteTold,
+  type EndingRow,
+} from '#src/modules/billing/licenses.query.ts';
 import { graceEnd } from '#src/modules/billing/licenses.schemas.ts';
 import { findClaims } from '#src/modules/billing/plans.query.ts';
 import { giveCredits, setPlan } from '#src/modules/billing/set-plan.ts';

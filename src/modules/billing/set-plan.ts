@@ -76,6 +76,11 @@ export async function giveCredits(em: EntityManager, workspaceId: string, claim:
   const due = toMicroCredits(termsOf({ plan: claim.plan }).creditsPerMonth);
   if (due <= granted && period === was) return;
   if (due > granted)
-    await grantCredits(em, { workspaceId, microCredits: due - granted, referenceId: newId(), expiresAt: period.endsAt });
+    await grantCredits(em, {
+      workspaceId,
+      microCredits: due - granted,
+      referenceId: newId(),
+      expiresAt: period.endsAt,
+    });
   await savePeriod(em, { ...period, granted: Math.max(due, granted) });
 }

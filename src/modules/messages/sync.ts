@@ -193,7 +193,9 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
   const turnedAway = groups.filter((_, at) => people[at]?.contactId === null);
   const placed = groups.flatMap((group, at) => {
     const contactId = people[at]?.contactId;
-    return contactId === undefined || contactId === null ? [] : [{ group, contactId, id: idAt(group.sentAt.getTime(), at) }];
+    return contactId === undefined || contactId === null
+      ? []
+      : [{ group, contactId, id: idAt(group.sentAt.getTime(), at) }];
   });
   const byContact = new Map(placed.map((one) => [one.contactId, one]));
   const wanted = [...byContact.values()].map(({ contactId, id, group }) => ({

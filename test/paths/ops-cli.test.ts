@@ -33,7 +33,18 @@ it('makes codes and licences that work, and shows them once', async () => {
     (await test.app.inject({ method: 'POST', url: path, headers, payload })).json();
   expect(await post('/api/license/topup', { code })).toEqual({ credits: 7.5, balance: 7.5 });
 
-  const options = ['--plan', 'pro', '--days', '30', '--limit', 'contacts=none', '--limit', 'members=7', '--feature', 'webhooks=off'];
+  const options = [
+    '--plan',
+    'pro',
+    '--days',
+    '30',
+    '--limit',
+    'contacts=none',
+    '--limit',
+    'members=7',
+    '--feature',
+    'webhooks=off',
+  ];
   const made = await run(['licenses', 'create', ...options, '--json']);
   expect([made.exitCode, made.json()]).toMatchObject([0, [{ plan: 'pro', licenses: [{ id: expect.any(String) }] }]]);
   const [{ id, key }] = Object(made.json()[0])['licenses'];
