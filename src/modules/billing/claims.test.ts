@@ -35,7 +35,7 @@ describe('of a licence and a subscription counts', () => {
     ['the licence, where neither ends', ['enterprise', null], ['enterprise', null], 'license'],
   ];
   for (const [what, license, subscription, winner] of cases)
-    it(what, () => {
+    it(`${what}`, () => {
       const claims = [
         ...(license ? [claim('license', ...license)] : []),
         ...(subscription ? [claim('subscription', ...subscription)] : []),

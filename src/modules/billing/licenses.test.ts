@@ -63,7 +63,7 @@ describe('a licence', () => {
     expect(answers.filter(({ statusCode }) => statusCode === 200)).toHaveLength(1);
     const refusals = answers.filter(({ statusCode }) => statusCode !== 200).map((answer) => answer.json().code);
     expect(new Set(refusals)).toEqual(new Set(['license_used', 'license_invalid']));
-    expect([(await status()).plan, (await status(stranger)).plan].toSorted()).toEqual(['free', 'pro']);
+    expect(new Set([(await status()).plan, (await status(stranger)).plan])).toEqual(new Set(['free', 'pro']));
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
   }, 120_000);
 

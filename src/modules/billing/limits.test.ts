@@ -39,6 +39,15 @@ async function counted(): Promise<[number, number]> {
   );
   return [limits.contacts.used, row?.n];
 }
+const many = (url: string, body: object) =>
+  Promise.all(Array.from({ length: 10 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
+const item = (at: number) => ({
+  clientId: `m${at}`,
+  chat: { waId: `55119${70_000_000 + at}@c.us` },
+  direction: 'inbound',
+  body: 'Oi',
+  sentAt: new Date().toISOString(),
+});
 const phone = (at: number) => `+55119${70_000_000 + at}`;
 
 describe('contacts', () => {
@@ -101,13 +110,6 @@ describe('contacts', () => {
 
   it('of messages are made as far as there is room; what a channel itself brings is taken in', async () => {
     await limitTo({ contacts: 1 });
-    const item = (at: number) => ({
-      clientId: `m${at}`,
-      chat: { waId: `55119${70_000_000 + at}@c.us` },
-      direction: 'inbound',
-      body: 'Oi',
-      sentAt: new Date().toISOString(),
-    });
     const payload = { channel: { externalId: '5511900000000' }, messages: [item(1), item(2), item(1)] };
     const synced = (await send('POST', '/api/messages/sync', payload)).json();
     expect(synced.results).toMatchObject([
@@ -178,8 +180,6 @@ describe('the others', () => {
     await limitTo({ channels: 2, webhooks: 1, apiKeys: 1, campaignsRunning: 1 });
     const { id: channelId } = await me.channel();
     const url = `https://example.com/`;
-    const many = (url: string, body: object) =>
-      Promise.all(Array.from({ length: 10 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
     expect(codes(await many('/api/channels', { kind: 'extension' }))).toEqual({ done: 1, '403 plan_limit': 9 });
     expect(codes(await many('/api/webhooks', { url, events: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
     expect(codes(await many('/api/api-keys', { scopes: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
