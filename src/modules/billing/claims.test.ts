@@ -34,15 +34,14 @@ describe('of a licence and a subscription counts', () => {
     ['the licence, where both end at once', ['pro', '2027-01-01'], ['pro', '2027-01-01'], 'license'],
     ['the licence, where neither ends', ['enterprise', null], ['enterprise', null], 'license'],
   ];
-  for (const [what, license, subscription, winner] of cases)
-    it(`${what}`, () => {
-      const claims = [
-        ...(license ? [claim('license', ...license)] : []),
-        ...(subscription ? [claim('subscription', ...subscription)] : []),
-      ];
-      expect(winnerOf(claims)?.source ?? null).toBe(winner);
-      expect(winnerOf(claims.toReversed())?.source ?? null).toBe(winner);
-    });
+  it.each(cases)('%s', (_what, license, subscription, winner) => {
+    const claims = [
+      ...(license ? [claim('license', ...license)] : []),
+      ...(subscription ? [claim('subscription', ...subscription)] : []),
+    ];
+    expect(winnerOf(claims)?.source ?? null).toBe(winner);
+    expect(winnerOf(claims.toReversed())?.source ?? null).toBe(winner);
+  });
 });
 
 describe('credits are given for', () => {
