@@ -76,9 +76,11 @@ begin
   ${count(`select n.workspace_id, n.campaign_id, s.status, s.n from now_rows n
       join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
       cross join lateral (values (n.status, 1), (o.status, -1)) s (status, n) where o.status <> n.status`)};
-  insert into campaign_item_attempt (workspace_id, campaign_id, item_id, attempt_id, fence, from_status, to_status, outcome, error_code, holder)
+  insert into campaign_item_attempt (workspace_id, campaign_id, item_id, attempt_id, fence, from_status, to_status, outcome, error_code, holder,
+      begun_at)
     select n.workspace_id, n.campaign_id, n.id, n.attempt_id, n.fence, o.status, n.status,
-      case when o.status = 'dispatching' then n.outcome end, n.error_code, n.claimed_by
+      case when o.status = 'dispatching' then n.outcome end, n.error_code, n.claimed_by,
+      case when o.status = 'dispatching' then o.dispatch_started_at end
     from now_rows n join old_rows o on o.workspace_id = n.workspace_id and o.id = n.id
     where o.status <> n.status and n.attempt_id is not null;
   insert into outbox_event (id, workspace_id, type, subject_id, actor_id, data)
@@ -113,6 +115,7 @@ export class Campaigns extends Migration {
       add time_zone text not null default 'America/Sao_Paulo',
       add pacing jsonb not null default '${JSON.stringify(PACING)}'`);
     this.addSql('create index channel_id on channel (id)');
+    this.addSql('alter table channel add constraint channel_phone unique (workspace_id, kind, phone)');
     this.addSql(`create table channel_flow (
       ${OWN}, channel_id uuid not null,
       not_before timestamptz not null default '-infinity',
@@ -213,6 +216,8 @@ export class Campaigns extends Migration {
       `create index campaign_item_claimed on campaign_item (workspace_id, channel_id) where status = 'claimed'`,
     );
     this.addSql('create index campaign_item_of_contact on campaign_item (workspace_id, contact_id)');
+    this.addSql(`create index campaign_item_of_address on campaign_item (workspace_id, address_hash)
+      where status in ('claimed', 'dispatching', 'sent', 'delivered', 'read', 'unknown')`);
     // Not unique: what a gateway calls a message is not ours to trust.
     this.addSql(`create index campaign_item_message on campaign_item (workspace_id, channel_id, provider_message_id)
       where provider_message_id is not null`);
@@ -220,14 +225,15 @@ export class Campaigns extends Migration {
       ${OWN}, id uuid not null default uuidv7(),
       campaign_id uuid not null, item_id uuid not null, attempt_id uuid not null, fence int not null,
       from_status text not null, to_status text not null,
-      outcome text, error_code text, holder text,
+      outcome text, error_code text, holder text, begun_at timestamptz,
       at timestamptz not null default clock_timestamp(),
       primary key (workspace_id, id),
       ${ofParent('campaign_item_attempt', 'campaign')}
     )`);
     this.addSql('create index campaign_item_attempt_item on campaign_item_attempt (workspace_id, item_id, id)');
     this.addSql(
-      'create index campaign_item_attempt_ended on campaign_item_attempt (workspace_id, campaign_id, id desc) where outcome is not null',
+      `create index campaign_item_attempt_ended on campaign_item_attempt (workspace_id, campaign_id, begun_at desc)
+        where outcome is not null and outcome <> 'recipient'`,
     );
     const tables = [
       'channel_flow',

@@ -14,57 +14,9 @@ const PLACE_OF = (column: string) => `select i.${column} from ${ASKED('')} cross
 const LOCKED = (condition: string) => `cross join lateral (
       select i.* from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" and ${condition} for update) i`;
 const IS_MINE = `i.attempt_id = a."attemptId" and i.fence = a.fence`;
+// From where a word that a message went out raises its item, whatever was done with the item meanwhile.
+const RAISED = `'dispatching', 'unknown', 'pending', 'claimed', 'failed', 'skipped', 'cancelled'`;
 const BUCKET = `date_bin('5 minutes', now(), 'epoch')`;
-
-// How many a channel may send on its n-th day of sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
-const PER_DAY = `create function channel_per_day(pacing jsonb, day int) returns int language sql immutable as $$
-  select least((pacing->>'perDay')::int, case when not coalesce((pacing->>'warmUp')::boolean, false) then null
-    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end) $$`;
-
-// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), and by its local day.
-const ROOM = `create function channel_room(channel channel, flow channel_flow, out room int, out until timestamptz) language plpgsql stable as $$
-declare
-  midnight timestamptz := date_trunc('day', now(), channel.time_zone);
-  day int := (now() at time zone channel.time_zone)::date - coalesce(flow.warm_up_from, (now() at time zone channel.time_zone)::date) + 1;
-  held int; hour_sends int; day_sends int; first_bucket timestamptz; per_hour int; per_day int;
-begin
-  per_hour := (channel.pacing->>'perHour')::int;
-  per_day := channel_per_day(channel.pacing, day);
-  if per_hour is null and per_day is null then
-    return;
-  end if;
-  select coalesce(sum(n.sends) filter (where n.bucket > now() - interval '65 minutes'), 0), coalesce(sum(n.sends) filter (where n.bucket >= midnight), 0),
-      min(n.bucket) filter (where n.bucket > now() - interval '65 minutes')
-    into hour_sends, day_sends, first_bucket
-    from channel_counter n where n.workspace_id = channel.workspace_id and n.channel_id = channel.id
-      and n.bucket >= least(midnight, now() - interval '65 minutes');
-  select count(*) into held from campaign_item i where i.workspace_id = channel.workspace_id and i.channel_id = channel.id and i.status = 'claimed';
-  room := least(per_hour - hour_sends, per_day - day_sends) - held;
-  until := case when day_sends >= per_day then midnight + interval '1 day' when hour_sends >= per_hour then first_bucket + interval '65 minutes' end;
-end $$`;
-
-// Moments at which so many may be sent, one after the other: some time apart, and after some of them longer.
-const SLOTS = `create function channel_slots(pacing jsonb, wanted int, horizon interval, flow channel_flow, out slots timestamptz[], out next_at timestamptz,
-  out since_pause int)
-language plpgsql as $$
-declare
-  every int := (pacing->>'pauseEvery')::int;
-  gap float;
-begin
-  slots := '{}';
-  next_at := greatest(flow.not_before, now());
-  since_pause := flow.since_pause;
-  while cardinality(slots) < wanted and next_at <= now() + horizon loop
-    slots := slots || next_at;
-    gap := (pacing->>'minDelayMs')::float + random() * ((pacing->>'maxDelayMs')::float - (pacing->>'minDelayMs')::float);
-    since_pause := since_pause + 1;
-    if every is not null and since_pause >= every * (0.75 + random() / 2) then
-      gap := gap + (pacing->>'pauseMinMs')::float + random() * ((pacing->>'pauseMaxMs')::float - (pacing->>'pauseMinMs')::float);
-      since_pause := 0;
-    end if;
-    next_at := next_at + gap * interval '1 millisecond';
-  end loop;
-end $$`;
 
 // Whether a number is on the list of those who want no marketing. Its hash is HMAC-SHA-256 (RFC 2104) under the workspace's key, whose padded
 // forms are given: the key itself the database does not have.
@@ -83,20 +35,37 @@ returns text language sql stable as $$
     when address is null then 'no_identity'
     when campaign_address_hash(item.workspace_id, address) <> item.address_hash then 'identity_changed' end $$`;
 
-// How often somebody was written to lately, on any channel; what is under way counts.
-const CAPPED = `create function campaign_is_capped(workspace uuid, item uuid, contact uuid, pacing jsonb) returns boolean language sql stable as $$
-  select case when pacing->>'perContactDay' is null and pacing->>'perContactWeek' is null then false else (
-    select coalesce(count(*) filter (where coalesce(i.dispatch_started_at, now()) > now() - interval '1 day') >= (pacing->>'perContactDay')::int, false)
-      or coalesce(count(*) >= (pacing->>'perContactWeek')::int, false)
-    from campaign_item i where i.workspace_id = workspace and i.contact_id = contact and i.id <> item
-      and i.status in ('claimed', 'dispatching', 'sent', 'delivered', 'read', 'unknown')
-      and coalesce(i.dispatch_started_at, now()) > now() - interval '7 days') end $$`;
+// How often somebody was written to lately, on any channel, as this contact or at this address: a contact that was made anew has the number of
+// the old one. What is only under way may come to nothing, and is waited for.
+const CAP = `create function campaign_cap(workspace uuid, item uuid, contact uuid, hash bytea, pacing jsonb) returns text language sql stable as $$
+  select case when pacing->>'perContactDay' is not null or pacing->>'perContactWeek' is not null then (
+    select case when count(*) filter (where w.is_sent and w.at > now() - interval '1 day') >= (pacing->>'perContactDay')::int
+          or count(*) filter (where w.is_sent) >= (pacing->>'perContactWeek')::int then 'frequency_cap'
+        when count(*) filter (where w.at > now() - interval '1 day') >= (pacing->>'perContactDay')::int
+          or count(*) >= (pacing->>'perContactWeek')::int then 'wait' end
+    from (${['contact_id = contact', 'address_hash = hash']
+      .map(
+        (whose) => `select i.id, i.status not in ('claimed', 'dispatching') as is_sent,
+          case when i.status = 'claimed' then now() else i.dispatch_started_at end as at
+        from campaign_item i where i.workspace_id = workspace and i.${whose} and i.id <> item
+          and i.status in ('claimed', 'dispatching', 'sent', 'delivered', 'read', 'unknown')`,
+      )
+      .join(' union ')}) w where w.at > now() - interval '7 days') end $$`;
 
-const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int, inner_pad bytea, outer_pad bytea)
+// Who stands for a contact that was merged into another: the last of them, where they are not in the campaign themselves.
+const HEIR = `create function campaign_heir(workspace uuid, campaign uuid, contact uuid) returns uuid language sql stable as $$
+  with recursive way as (
+    select c.id, c.merged_into from contact c where c.workspace_id = workspace and c.id = contact
+    union select c.id, c.merged_into from way w join contact c on c.workspace_id = workspace and c.id = w.merged_into)
+  select coalesce((select w.id from way w where w.merged_into is null and not exists (select from campaign_item i
+    where i.workspace_id = workspace and i.campaign_id = campaign and i.contact_id = w.id)), contact) $$`;
+
+const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int, inner_pad bytea, outer_pad bytea,
+  only_owner uuid, only_deal_owner uuid)
 returns json language plpgsql as $$
 declare
   here channel; flow channel_flow; room int; until timestamptz; slots timestamptz[]; live uuid[]; items json; taken int; passed int; opens timestamptz;
-  before channel_flow; free uuid[];
+  before channel_flow; free bytea[];
 begin
   select * into here from channel where workspace_id = current_workspace() and id = wanted_channel;
   if here.id is null or here.state <> 'active' then
@@ -104,7 +73,8 @@ begin
   end if;
   insert into channel_flow (workspace_id, channel_id) values (here.workspace_id, here.id) on conflict do nothing;
   select * into flow from channel_flow f where f.workspace_id = here.workspace_id and f.channel_id = here.id for update;
-  flow.warm_up_from := coalesce(flow.warm_up_from, (now() at time zone here.time_zone)::date);
+  flow.warm_up_from := coalesce(flow.warm_up_from, (select (min(n.bucket) at time zone here.time_zone)::date from channel_counter n
+    where n.workspace_id = here.workspace_id and n.channel_id = here.id));
   opens := window_opens(here.pacing->'windows', here.time_zone, now());
   select r.room, r.until into room, until from channel_room(here, flow) r;
   if opens is null or opens > now() or room <= 0 then
@@ -119,25 +89,26 @@ begin
     return json_build_object('items', '[]'::json, 'againAt', flow.not_before);
   end if;
   live := array(select c.id from (select c.id, c.windows, c.time_zone from campaign c where c.workspace_id = here.workspace_id
-    and c.channel_id = here.id and c.status = 'running' order by c.id for share) c where window_opens(c.windows, c.time_zone, now()) <= now());
+    and c.channel_id = here.id and c.status = 'running' and (only_owner is null or c.owner_id = only_owner)
+    and (only_deal_owner is null or c.deal_owner_id = only_deal_owner) order by c.id for share) c where window_opens(c.windows, c.time_zone, now()) <= now());
   -- Two channels that take messages to one person at once would not see each other's. Who is being looked at elsewhere is left for later.
   if here.pacing->>'perContactDay' is not null or here.pacing->>'perContactWeek' is not null then
     with near as materialized (
-      select p.contact_id from unnest(live) with ordinality l (id, at) cross join lateral (
-        select i.contact_id, row_number() over (order by i.next_attempt_at, i.id) as place from campaign_item i
+      select p.address_hash from unnest(live) with ordinality l (id, at) cross join lateral (
+        select i.address_hash, row_number() over (order by i.next_attempt_at, i.id) as place from campaign_item i
           where i.workspace_id = here.workspace_id and i.campaign_id = l.id and i.status = 'pending' and not i.awaits_text
             and i.next_attempt_at <= now()
           order by i.next_attempt_at, i.id limit cardinality(slots) + 8) p
       order by p.place, l.at limit cardinality(slots) + 8),
-    people as materialized (select distinct n.contact_id from near n where n.contact_id is not null)
-    select coalesce(array_agg(p.contact_id), '{}') into free from people p
-      where pg_try_advisory_xact_lock(hashtextextended('campaign ' || p.contact_id::text, 0));
+    people as materialized (select distinct n.address_hash from near n)
+    select coalesce(array_agg(p.address_hash), '{}') into free from people p
+      where pg_try_advisory_xact_lock(hashtextextended('campaign ' || encode(p.address_hash, 'hex'), 0));
   end if;
   with picked as materialized (
     select p.id, p.place, l.at from unnest(live) with ordinality l (id, at) cross join lateral (
       select i.id, row_number() over (order by i.next_attempt_at, i.id) as place from campaign_item i
         where i.workspace_id = here.workspace_id and i.campaign_id = l.id and i.status = 'pending' and not i.awaits_text
-          and i.next_attempt_at <= now() and (free is null or i.contact_id is null or i.contact_id = any (free))
+          and i.next_attempt_at <= now() and (free is null or i.address_hash = any (free))
         order by i.next_attempt_at, i.id limit cardinality(slots) + 8) p
     order by p.place, l.at limit cardinality(slots) + 8),
   locked as materialized (
@@ -145,24 +116,30 @@ begin
       select i.id, i.campaign_id from campaign_item i where i.workspace_id = here.workspace_id and i.id = p.id
         and i.status || '' = 'pending' for update skip locked) k),
   judged as materialized (
-    select i.id, i.contact_id, p.place, p.at, person.name, person.email, person.company, person.position, person.custom_fields, reach.address,
+    select i.id, i.address_hash, p.place, p.at, person.id as contact_id, person.name, person.email, person.company, person.position, person.custom_fields, reach.address,
       campaign_hindrance(i, c.requires_consent, person, reach.address) as reason,
-      row_number() over (partition by i.contact_id order by p.place, p.at) as of_contact
+      row_number() over (partition by i.address_hash order by p.place, p.at) as of_address
     from locked k join campaign_item i on i.workspace_id = here.workspace_id and i.id = k.id
       join picked p on p.id = k.id join campaign c on c.workspace_id = here.workspace_id and c.id = k.campaign_id
-      left join contact person on person.workspace_id = here.workspace_id and person.id = i.contact_id
-      cross join lateral (select campaign_address(person.phone, here.workspace_id, i.contact_id) as address) reach),
+      left join contact own on own.workspace_id = here.workspace_id and own.id = i.contact_id
+      left join contact person on person.workspace_id = here.workspace_id
+        and person.id = case when own.merged_into is null then own.id else campaign_heir(here.workspace_id, i.campaign_id, own.id) end
+      cross join lateral (select campaign_address(person.phone, here.workspace_id, person.id) as address) reach),
   weighed as materialized (
-    select j.*, case when j.reason is not null then j.reason when j.of_contact > 1 then 'later'
+    select j.*, case when j.reason is not null then j.reason when j.of_address > 1 then 'later'
         when campaign_is_suppressed(here.workspace_id, j.address, inner_pad, outer_pad) then 'suppressed'
-      when campaign_is_capped(here.workspace_id, j.id, j.contact_id, here.pacing) then 'frequency_cap' end as verdict from judged j),
+      else campaign_cap(here.workspace_id, j.id, j.contact_id, j.address_hash, here.pacing) end as verdict from judged j),
   placed as materialized (
     select w.*, row_number() over (partition by w.verdict is null order by w.place, w.at) as turn from weighed w),
   moved as (
-    update campaign_item i set status = case when p.verdict is null then 'claimed' else 'skipped' end, skip_reason = p.verdict,
-        attempt_id = case when p.verdict is null then uuidv7() else i.attempt_id end, fence = i.fence + 1, outcome = null, error_code = null,
-        claimed_by = claimer, updated_at = now(),
-        next_attempt_at = case when p.verdict is null then slots[p.turn] else i.next_attempt_at end,
+    update campaign_item i set status = case when p.verdict is null then 'claimed' when p.verdict = 'wait' then 'pending' else 'skipped' end,
+        skip_reason = case when p.verdict <> 'wait' then p.verdict end, outcome = null, error_code = null, updated_at = now(),
+        contact_id = case when p.verdict is null then p.contact_id else i.contact_id end,
+        attempt_id = case when p.verdict is null then uuidv7() else i.attempt_id end,
+        fence = case when p.verdict = 'wait' then i.fence else i.fence + 1 end,
+        claimed_by = case when p.verdict = 'wait' then i.claimed_by else claimer end,
+        next_attempt_at = case when p.verdict is null then slots[p.turn] when p.verdict = 'wait' then now() + interval '5 seconds'
+          else i.next_attempt_at end,
         lease_expires_at = case when p.verdict is null then slots[p.turn] + lease_ms * interval '1 millisecond' end
       from placed p where i.workspace_id = here.workspace_id and i.id = p.id
         and case when p.verdict is null then p.turn <= cardinality(slots) else p.verdict <> 'later' end
@@ -185,8 +162,9 @@ begin
   return json_build_object('items', items, 'againAt', case when taken > 0 then flow.not_before when passed > 0 then now() end);
 end $$`;
 
-// What is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written.
-const BEGIN = `create function campaign_begin(asked json, lease_ms int) returns setof uuid language plpgsql as $$
+// What is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written. What changed since the claim
+// is looked at once more: who must not be written to any more is skipped, and what must wait is left to its holder, to be given back.
+const BEGIN = `create function campaign_begin(asked json, lease_ms int, inner_pad bytea, outer_pad bytea) returns setof uuid language plpgsql as $$
 declare
   begun uuid[];
 begin
@@ -196,19 +174,29 @@ begin
   with mine as materialized (
     select i.id, a.text from ${ASKED(`${AN_ATTEMPT}, text text`)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
         and i.next_attempt_at <= clock_timestamp() + interval '1 second'`)}),
+  judged as materialized (
+    select m.id, m.text, case when c.status <> 'running' or h.state <> 'active' or person.merged_into is not null
+          or not coalesce(window_opens(h.pacing->'windows', h.time_zone, now()) <= now() and window_opens(c.windows, c.time_zone, now()) <= now(), false)
+        then 'wait' else coalesce(campaign_hindrance(i, c.requires_consent, person, reach.address),
+          case when campaign_is_suppressed(i.workspace_id, reach.address, inner_pad, outer_pad) then 'suppressed' end) end as verdict
+    from mine m join campaign_item i on i.workspace_id = current_workspace() and i.id = m.id
+      join campaign c on c.workspace_id = i.workspace_id and c.id = i.campaign_id join channel h on h.workspace_id = i.workspace_id and h.id = i.channel_id
+      left join contact person on person.workspace_id = i.workspace_id and person.id = i.contact_id
+      cross join lateral (select campaign_address(person.phone, i.workspace_id, person.id) as address) reach),
   moved as (
-    update campaign_item i set status = 'dispatching', attempt_no = i.attempt_no + 1, dispatch_started_at = clock_timestamp(),
-        own_message_id = case when m.text is not null then uuidv7() end, rendered = m.text,
-        lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', updated_at = now()
-      from mine m, campaign c, channel h where i.workspace_id = current_workspace() and i.id = m.id
-        and c.workspace_id = i.workspace_id and c.id = i.campaign_id and c.status = 'running'
-        and h.workspace_id = i.workspace_id and h.id = i.channel_id and h.state = 'active'
-      returning i.id, i.channel_id),
+    update campaign_item i set status = case when j.verdict is null then 'dispatching' else 'skipped' end, skip_reason = j.verdict, updated_at = now(),
+        attempt_no = i.attempt_no + case when j.verdict is null then 1 else 0 end,
+        dispatch_started_at = case when j.verdict is null then clock_timestamp() else i.dispatch_started_at end,
+        own_message_id = case when j.verdict is not null then i.own_message_id when j.text is not null then uuidv7() end,
+        rendered = case when j.verdict is null then j.text else i.rendered end,
+        lease_expires_at = case when j.verdict is null then clock_timestamp() + lease_ms * interval '1 millisecond' end
+      from judged j where i.workspace_id = current_workspace() and i.id = j.id and j.verdict is distinct from 'wait'
+      returning i.id, i.channel_id, i.status),
   counted as (
     insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
-      select current_workspace(), m.channel_id, ${BUCKET}, count(*) from moved m group by m.channel_id order by m.channel_id
+      select current_workspace(), m.channel_id, ${BUCKET}, count(*) from moved m where m.status = 'dispatching' group by m.channel_id order by m.channel_id
       on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends)
-  select array_agg(id) into begun from moved;
+  select array_agg(id) into begun from moved where status = 'dispatching';
   return query select unnest(begun);
 end $$`;
 
@@ -226,7 +214,7 @@ begin
   judged as materialized (
     select l.*, case
       when not l.was_begun then null
-      when l.result = 'sent' and (l.is_mine or l.status <> 'dispatching') and l.status in ('dispatching', 'unknown', 'pending', 'claimed', 'failed') then 'sent'
+      when l.result = 'sent' and (l.is_mine or l.status <> 'dispatching') and l.status in (${RAISED}) then 'sent'
       when not l.is_mine or l.status not in ('dispatching', 'unknown') then null
       when l.result = 'unknown' then case when l.status = 'dispatching' then 'unknown' end
       when not l.retryable or l.status = 'unknown' or l.attempt_no >= max_attempts then 'failed'
@@ -235,7 +223,7 @@ begin
   moved as (
     update campaign_item i set status = j.next, lease_expires_at = null, updated_at = now(),
         outcome = case when j.next in ('sent', 'unknown') then j.next when j.retryable or j.is_channels then 'infra' else 'recipient' end,
-        error_code = case when j.next = 'sent' then null else j.code end,
+        error_code = case when j.next = 'sent' then null else j.code end, skip_reason = null,
         provider_message_id = coalesce(j.message_id, i.provider_message_id),
         sent_at = case when j.next = 'sent' then coalesce(i.sent_at, now()) else i.sent_at end,
         next_attempt_at = case when j.next = 'pending' then now() + interval '1 millisecond' *
@@ -261,26 +249,28 @@ begin
       and i.status = 'claimed' returning i.id;
 end $$`;
 
-// What a channel says of messages later. It only rises; that a message failed is believed until somebody says it arrived.
+// What a channel says of messages later. It only rises; that a message failed is believed until somebody says it arrived, and of the attempt it is
+// about. Whom a refusal was told of is not tried again: it is the channel's word alone that nothing reached them.
 const STATUS = `create function campaign_status(wanted_channel uuid, asked json) returns setof uuid language plpgsql as $$
 begin
   return query with said as materialized (
-    select distinct on (i.id) i.id, a.status as said, a.message_id, array_position(array['sent', 'delivered', 'read'], a.status) as rank
-    from json_to_recordset(asked) as a ("itemId" uuid, message_id text, status text) join campaign_item i
+    select distinct on (i.id) i.id, a.status as said, a.attempt_id, a.message_id, array_position(array['sent', 'delivered', 'read'], a.status) as rank
+    from json_to_recordset(asked) as a ("itemId" uuid, attempt_id uuid, message_id text, status text) join campaign_item i
       on i.workspace_id = current_workspace() and i.channel_id = wanted_channel
         and (i.id = a."itemId" or (a."itemId" is null and i.provider_message_id = a.message_id))
     order by i.id, array_position(array['sent', 'delivered', 'read'], a.status) desc nulls last),
   locked as materialized (
-    select i.id, i.status, i.fence, s.said, s.message_id, s.rank from campaign_item i join said s on s.id = i.id
+    select i.id, i.status, s.said, s.attempt_id, s.message_id, s.rank from campaign_item i join said s on s.id = i.id
       where i.workspace_id = current_workspace() order by i.id for update of i)
   update campaign_item i set status = l.said, lease_expires_at = null, updated_at = now(), error_code = case when l.said = 'failed' then 'channel' end,
-      outcome = case when l.said = 'failed' then 'recipient' else 'sent' end, provider_message_id = coalesce(i.provider_message_id, l.message_id),
-      sent_at = coalesce(i.sent_at, now()),
+      outcome = case when l.said = 'failed' then 'told' else 'sent' end, skip_reason = null,
+      provider_message_id = coalesce(i.provider_message_id, l.message_id),
+      sent_at = case when l.said = 'failed' then i.sent_at else coalesce(i.sent_at, now()) end,
       delivered_at = case when l.rank >= 2 then coalesce(i.delivered_at, now()) else i.delivered_at end,
       read_at = case when l.rank >= 3 then coalesce(i.read_at, now()) else i.read_at end
-    from locked l where i.workspace_id = current_workspace() and i.id = l.id and i.dispatch_started_at is not null and case when l.said = 'failed' then l.status = 'sent'
-      else l.status in ('unknown', 'dispatching', 'failed') or (l.status in ('pending', 'claimed') and i.dispatch_started_at is not null)
-        or l.rank > array_position(array['sent', 'delivered', 'read'], l.status) end
+    from locked l where i.workspace_id = current_workspace() and i.id = l.id and i.dispatch_started_at is not null and case when l.said = 'failed'
+      then l.status in ('sent', 'dispatching', 'unknown') and coalesce(l.attempt_id, i.attempt_id) = i.attempt_id
+      else l.status in (${RAISED}) or l.rank > array_position(array['sent', 'delivered', 'read'], l.status) end
     returning i.id;
 end $$`;
 
@@ -293,18 +283,23 @@ begin
     select i.workspace_id, i.id from campaign_item i where i.status in ('claimed', 'dispatching') and i.lease_expires_at < now()
       order by i.lease_expires_at limit most for update skip locked)
   update campaign_item i set status = case when i.status = 'dispatching' then 'unknown' when c.status = 'cancelled' then 'cancelled' else 'pending' end,
-      outcome = case when i.status = 'dispatching' then 'unknown' end, lease_expires_at = null, updated_at = now()
+      outcome = case when i.status = 'dispatching' then 'unknown' end, lease_expires_at = null, updated_at = now(),
+      error_code = case when i.status = 'dispatching' then 'lease_lost' else i.error_code end
     from lost o, campaign c where i.workspace_id = o.workspace_id and i.id = o.id and c.workspace_id = i.workspace_id and c.id = i.campaign_id;
   get diagnostics changed = row_count;
   return changed;
 end $$`;
 
-// Why a campaign must not go on: the end of its last attempts. A number that is none says nothing of the channel.
+// Why a campaign must not go on: the end of what was begun last, whenever the ends came. A number that is none says nothing of the channel, nor
+// does whoever was lost with what they had begun, where something was sent after that.
 const TROUBLE = `create function campaign_trouble(workspace uuid, campaign uuid, since timestamptz) returns text language sql stable as $$
   select case when count(*) filter (where l.place <= 3 and l.outcome = 'unknown') = 3 then 'unknown_in_a_row'
-    when count(*) filter (where l.outcome = 'infra') = 5 then 'failures_in_a_row' end
-  from (select t.outcome, row_number() over (order by t.id desc) as place from campaign_item_attempt t where t.workspace_id = workspace
-    and t.campaign_id = campaign and t.outcome is not null and t.outcome <> 'recipient' and t.at >= since order by t.id desc limit 5) l $$`;
+    when count(*) filter (where l.place <= 5 and l.outcome = 'infra') = 5 then 'failures_in_a_row' end
+  from (select e.outcome, row_number() over (order by e.begun_at desc, e.id desc) as place
+    from (select t.id, t.begun_at, t.outcome, t.error_code, max(t.at) filter (where t.outcome = 'sent') over () as sent_at
+      from (select * from campaign_item_attempt t where t.workspace_id = workspace and t.campaign_id = campaign and t.outcome is not null
+        and t.outcome <> 'recipient' and t.begun_at >= since order by t.begun_at desc limit 64) t) e
+    where e.error_code is distinct from 'lease_lost' or e.sent_at is null or e.begun_at > e.sent_at) l $$`;
 
 const OPEN = `exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status in ('pending', 'claimed', 'dispatching'))`;
 // The lock, and only then the look: nobody puts an item back in between, since they all share it.
@@ -334,12 +329,10 @@ end $$`;
 export class CampaignItems extends Migration {
   override up(): void {
     for (const sql of [
-      PER_DAY,
-      ROOM,
-      SLOTS,
       SUPPRESSED,
       HINDRANCE,
-      CAPPED,
+      CAP,
+      HEIR,
       CLAIM,
       BEGIN,
       ACK,
@@ -356,6 +349,6 @@ export class CampaignItems extends Migration {
   override down(): void {
     this
       .addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
-      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room, channel_per_day`);
+      campaign_begin, campaign_claim, campaign_heir, campaign_cap, campaign_hindrance, campaign_is_suppressed`);
   }
 }

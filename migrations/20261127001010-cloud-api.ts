@@ -61,7 +61,7 @@ begin
   locked as materialized (
     select i.id, i.status as was, i.outcome as how, i.attempt_id as current_attempt, s.said, s.attempt_id, s.message_id, s.code, s.at, s.rank
       from campaign_item i join said s on s.id = i.id where i.workspace_id = current_workspace() order by i.id for update of i)
-  update campaign_item i set status = l.said, lease_expires_at = null, updated_at = now(),
+  update campaign_item i set status = l.said, lease_expires_at = null, updated_at = now(), skip_reason = null,
       error_code = case when l.said = 'failed' then l.code end, outcome = case when l.said = 'failed' then 'refused' else 'sent' end,
       provider_message_id = coalesce(i.provider_message_id, l.message_id),
       sent_at = case when l.said = 'failed' then i.sent_at else coalesce(i.sent_at, l.at, now()) end,
@@ -69,24 +69,38 @@ begin
       read_at = case when l.rank >= 4 then coalesce(i.read_at, l.at, now()) else i.read_at end
     from locked l where i.workspace_id = current_workspace() and i.id = l.id and i.dispatch_started_at is not null and case l.said
       when 'failed' then l.was in ('dispatching', 'unknown', 'sent') and coalesce(l.attempt_id, l.current_attempt) = l.current_attempt
-      when 'sent' then l.was in ('dispatching', 'unknown', 'pending', 'claimed') or (l.was = 'failed' and l.how is distinct from 'refused')
-      else l.was in ('dispatching', 'unknown', 'pending', 'claimed', 'sent', 'failed') or (l.said = 'read' and l.was = 'delivered') end
+      when 'sent' then l.was in ('dispatching', 'unknown', 'pending', 'claimed', 'skipped', 'cancelled') or (l.was = 'failed' and l.how is distinct from 'refused')
+      else l.was in ('dispatching', 'unknown', 'pending', 'claimed', 'skipped', 'cancelled', 'sent', 'failed') or (l.said = 'read' and l.was = 'delivered') end
     returning i.id, i.campaign_id, i.contact_id, l.message_id, i.status;
 end $$`;
+
+// Has a number that was too fast keep still: as long as it was told to, or for 5 s, then each further time twice as long, up to 5 minutes. Of many
+// answers that ask for it at once, one counts.
+const SLOW = `create function channel_slow(wanted_channel uuid, wait_ms int) returns void language sql as $$
+  with wait as (
+    select f.slowed_until <= now() as is_new, greatest(wait_ms, case when f.slowed_until > now() - interval '2 minutes' and f.slowed_until <= now()
+        then least(f.slow_ms * 2, 300000) when f.slowed_until <= now() then 5000 end) as ms
+      from channel_flow f where f.workspace_id = current_workspace() and f.channel_id = wanted_channel)
+  update channel_flow f set slow_ms = case when w.is_new then least(w.ms, 300000) else f.slow_ms end,
+      slowed_until = now() + w.ms * interval '1 millisecond', not_before = greatest(f.not_before, now() + w.ms * interval '1 millisecond'),
+      blocked_until = greatest(f.blocked_until, now() + w.ms * interval '1 millisecond')
+    from wait w where f.workspace_id = current_workspace() and f.channel_id = wanted_channel
+      and (f.slowed_until <= now() or f.slowed_until < now() + w.ms * interval '1 millisecond') $$`;
 
 /** The WhatsApp Cloud API as a channel: what it says of its number, and how long a number that was too fast keeps still. */
 export class CloudApi extends Migration {
   override up(): void {
-    this.addSql(`alter table channel add health jsonb not null default '{}'`);
+    this.addSql(`alter table channel add health jsonb not null default '{}', add cloud_number_id text,
+      add constraint channel_cloud_number unique (workspace_id, cloud_number_id)`);
     this.addSql(
       `alter table channel_flow add slowed_until timestamptz not null default '-infinity', add slow_ms int not null default 0`,
     );
-    for (const sql of [DEFER, ACK, STATUS]) this.addSql(sql);
+    for (const sql of [DEFER, ACK, STATUS, SLOW]) this.addSql(sql);
   }
 
   override down(): void {
-    this.addSql('drop function cloud_status, cloud_ack, campaign_defer');
+    this.addSql('drop function channel_slow, cloud_status, cloud_ack, campaign_defer');
     this.addSql('alter table channel_flow drop slowed_until, drop slow_ms');
-    this.addSql('alter table channel drop health');
+    this.addSql('alter table channel drop health, drop cloud_number_id');
   }
 }

@@ -1,15 +1,5 @@
 import { Migration } from '@mikro-orm/migrations';
 
-// A phone brings its own messages. The lock has its batches wait, and waits for them: one of the two sees what the other wrote.
-const PHONE_ACK = `create function phone_ack(asked json, max_attempts int, backoff_ms int)
-returns table ("itemId" uuid, verdict text, status text) language plpgsql as $$
-begin
-  perform from channel h where h.workspace_id = current_workspace() and h.id in (
-    select i.channel_id from json_to_recordset(asked) as a ("itemId" uuid) cross join lateral (
-      select i.channel_id from campaign_item i where i.workspace_id = current_workspace() and i.id = a."itemId" offset 0) i) order by h.id for share;
-  return query select * from campaign_ack(asked, max_attempts, backoff_ms);
-end $$`;
-
 // Whom a contact went into, kept as they are until the transaction ends: nobody merges or forgets them. Null for one who is forgotten.
 const KEPT = `create function contact_kept(workspace uuid, contact uuid) returns uuid language plpgsql as $$
 declare
@@ -132,11 +122,12 @@ export class CampaignMessages extends Migration {
   override up(): void {
     this.addSql('alter table campaign_item add own_message_id uuid, add rendered text');
     this.addSql(
-      `create index campaign_item_rendered on campaign_item (dispatch_started_at) where rendered is not null and status in ('failed', 'unknown')`,
+      `create index campaign_item_rendered on campaign_item (dispatch_started_at) where rendered is not null
+        and status in ('failed', 'unknown', 'skipped', 'cancelled')`,
     );
-    for (const sql of [PHONE_ACK, KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
+    for (const sql of [KEPT, CLEARED, LINK, MESSAGES]) this.addSql(sql);
     this.addSql(`create trigger cleared before update on campaign_item for each row
-      when (old.rendered is not null and (new.status in ('sent', 'delivered', 'read', 'skipped', 'cancelled') or new.outcome = 'refused')) execute function campaign_item_cleared()`);
+      when (old.rendered is not null and (new.status in ('sent', 'delivered', 'read') or new.outcome = 'refused')) execute function campaign_item_cleared()`);
     this
       .addSql(`create trigger written after update on campaign_item referencing old table as old_rows new table as now_rows
       for each statement execute function campaign_messages()`);
@@ -147,7 +138,7 @@ export class CampaignMessages extends Migration {
     this.addSql(inserted({ fact: '', answer: '' }));
     this.addSql('drop trigger written on campaign_item');
     this.addSql('drop trigger cleared on campaign_item');
-    this.addSql(`drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept, phone_ack`);
+    this.addSql(`drop function campaign_messages, campaign_link, campaign_item_cleared, contact_kept`);
     this.addSql('drop index campaign_item_rendered');
     this.addSql('alter table campaign_item drop own_message_id, drop rendered');
   }

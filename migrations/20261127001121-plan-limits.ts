@@ -83,7 +83,7 @@ end $$`;
 
 // As campaign_claim, while the workspace may send; then the channel waits for its midnight and says why.
 const CLAIM = `create function campaign_claim(by_plan jsonb, wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int,
-  inner_pad bytea, outer_pad bytea) returns json language plpgsql as $$
+  inner_pad bytea, outer_pad bytea, only_owner uuid, only_deal_owner uuid) returns json language plpgsql as $$
 declare
   most bigint := plan_limit('messagesPerDay', by_plan);
   room bigint;
@@ -101,18 +101,35 @@ begin
   end if;
   update channel_flow f set block_reason = null
     where f.workspace_id = current_workspace() and f.channel_id = wanted_channel and f.block_reason is not null;
-  return campaign_claim(wanted_channel, least(wanted, room)::int, claimer, lease_ms, horizon_ms, inner_pad, outer_pad);
+  return campaign_claim(wanted_channel, least(wanted, room)::int, claimer, lease_ms, horizon_ms, inner_pad, outer_pad, only_owner, only_deal_owner);
 end $$`;
 
 // As campaign_begin, of as many as the workspace may still send today; the others are not begun.
-const BEGIN = `create function campaign_begin(by_plan jsonb, asked json, lease_ms int) returns setof uuid language plpgsql as $$
+const BEGIN = `create function campaign_begin(by_plan jsonb, asked json, lease_ms int, inner_pad bytea, outer_pad bytea) returns setof uuid language plpgsql as $$
 declare
   room bigint := send_room(by_plan, json_array_length(asked));
 begin
   if room < json_array_length(asked) then
     select coalesce(json_agg(a.one), '[]') into asked from (select one from json_array_elements(asked) as e (one) limit room) a;
   end if;
-  return query select campaign_begin(asked, lease_ms);
+  return query select campaign_begin(asked, lease_ms, inner_pad, outer_pad);
+end $$`;
+
+// As phone_begin, while the workspace may send; then the item goes back, for another day.
+const PHONE_BEGIN = `create function phone_begin(by_plan jsonb, asked json, by_user uuid, connection uuid, ttl_ms int, only_owner uuid, only_deal_owner uuid,
+  lease_ms int, inner_pad bytea, outer_pad bytea)
+returns table (channel_id uuid, session_id uuid, wait_ms int, is_begun boolean) language plpgsql as $$
+#variable_conflict use_column
+begin
+  if send_room(by_plan, 1) > 0 is not false then
+    return query select * from phone_begin(asked, by_user, connection, ttl_ms, only_owner, only_deal_owner, lease_ms, inner_pad, outer_pad);
+    return;
+  end if;
+  return query select a.channel_id, a.session_id, a.wait_ms, false
+    from phone_attempt((asked->>'itemId')::uuid, (asked->>'attemptId')::uuid, (asked->>'fence')::int, by_user, connection, ttl_ms, true) a;
+  if found then
+    perform campaign_release(json_build_array(asked));
+  end if;
 end $$`;
 
 const COUNTED = ['contact', 'workspace'];
@@ -141,12 +158,13 @@ export class PlanLimits extends Migration {
     this.addSql(`create trigger moved after update of deleted_at on contact for each row
       when ((old.deleted_at is null) <> (new.deleted_at is null)) execute function contact_moved()`);
     this.addSql('alter table channel_flow add column block_reason text');
-    for (const sql of [LIMIT, CONTACT_ROOM, SENT_TODAY, SEND_ROOM, CLAIM, BEGIN]) this.addSql(sql);
+    for (const sql of [LIMIT, CONTACT_ROOM, SENT_TODAY, SEND_ROOM, CLAIM, BEGIN, PHONE_BEGIN]) this.addSql(sql);
   }
 
   override down(): void {
-    this.addSql('drop function campaign_begin(jsonb, json, int)');
-    this.addSql('drop function campaign_claim(jsonb, uuid, int, text, int, int, bytea, bytea)');
+    this.addSql('drop function phone_begin(jsonb, json, uuid, uuid, int, uuid, uuid, int, bytea, bytea)');
+    this.addSql('drop function campaign_begin(jsonb, json, int, bytea, bytea)');
+    this.addSql('drop function campaign_claim(jsonb, uuid, int, text, int, int, bytea, bytea, uuid, uuid)');
     this.addSql('drop function send_room, sent_today, contact_room, plan_limit');
     this.addSql('alter table channel_flow drop column block_reason');
     for (const name of ['moved', 'gone', 'added']) this.addSql(`drop trigger ${name} on contact`);

@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { INHERITED } from '#test/inherited.ts';
+import { run } from '../cli/src/main.ts';
 
 const BIN = fileURLToPath(new URL('../cli/bin.js', import.meta.url));
 
@@ -11,6 +14,26 @@ export interface Ended {
   stderr: string;
   /** The lines of stdout, as JSON. */
   json: () => Record<string, unknown>[];
+}
+
+const linesOf = (stdout: string): Record<string, unknown>[] =>
+  stdout.split('\n').flatMap((line): Record<string, unknown>[] => (line === '' ? [] : [JSON.parse(line)]));
+
+/** A command of `whatshybrid` in this process: for what is of no process. With `columns` stdout is a terminal. */
+export async function callCli(
+  args: string[],
+  env: Record<string, string>,
+  { input = '', columns }: { input?: string; columns?: number } = {},
+): Promise<Ended> {
+  const [out, err] = [new PassThrough(), new PassThrough()];
+  if (columns !== undefined) Object.assign(out, { isTTY: true, columns });
+  const said = Promise.all([text(out), text(err)]);
+  const stdin = Readable.from([Buffer.from(input)]);
+  const exitCode = await run(args, { env, stdin, stdout: out, stderr: err, signal: new AbortController().signal });
+  out.end();
+  err.end();
+  const [stdout, stderr] = await said;
+  return { exitCode, stdout, stderr, json: () => linesOf(stdout) };
 }
 
 /** A command of `whatshybrid` in a process of its own, without a terminal. */
@@ -29,11 +52,9 @@ export function startCli(args: string[], env: Record<string, string>, input = ''
     heard();
   });
   child.stdin.end(input);
-  const json = () =>
-    stdout.split('\n').flatMap((line): Record<string, unknown>[] => (line === '' ? [] : [JSON.parse(line)]));
   const ended = once(child, 'close').then(([exitCode]): Ended => {
     heard();
-    return { exitCode, stdout, stderr, json };
+    return { exitCode, stdout, stderr, json: () => linesOf(stdout) };
   });
   return {
     ended,

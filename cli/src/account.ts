@@ -1,7 +1,8 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { CliError, EXIT, usageError } from './exit.ts';
+import { CliError, EXIT, fileError, usageError } from './exit.ts';
+import { writeFresh } from './fresh-file.ts';
 
 /** Whose workspace, and where. */
 export interface Account {
@@ -19,11 +20,16 @@ export function accountPath(env: Env): string {
   return join(base, 'whatshybrid', 'account.json');
 }
 
+/** Whether it can be a key. What cannot stand in a header would be refused by fetch with the key in its message. */
+export const isKey = (text: string): boolean => /^[\w-]{1,200}$/.test(text);
+
 /** @throws CliError for what is no http(s) address */
 export function readUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-    throw usageError(`The address must look like https://host:port, not "${text}".`);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') {
+    const shown = text.replace(/\/\/[^/]*@/, '//…@');
+    throw usageError(`The address must look like https://host:port, not "${shown}".`);
+  }
   return `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 }
 
@@ -33,32 +39,40 @@ export function isInClear(url: string): boolean {
   return protocol === 'http:' && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }
 
-/** What is stored, if anything that can be read is. `warn` is told when others could read it too. */
+/** What is stored. `warn` is told when others could read it too. @throws CliError where it cannot be read, or is no account */
 export async function readStored(env: Env, warn: (text: string) => void): Promise<Account | undefined> {
   const path = accountPath(env);
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (!isAccount(value)) return undefined;
+    if (!isAccount(value)) throw damaged(path);
     if (process.platform !== 'win32' && ((await stat(path)).mode & 0o077) !== 0)
       warn(`${path} can be read by others, and has a key in it: chmod 600 it.`);
     return value;
   } catch (error) {
-    if (error instanceof SyntaxError || isMissing(error)) return undefined;
-    throw error;
+    if (isMissing(error)) return undefined;
+    throw error instanceof SyntaxError ? damaged(path) : fileError(path, 'read', error);
   }
 }
+
+const damaged = (path: string) =>
+  new CliError(
+    EXIT.unauthorised,
+    'damaged_account',
+    `${path} is damaged. Sign in again: whatshybrid login --url https://…`,
+  );
 
 const isMissing = (error: unknown) => error instanceof Error && 'code' in error && error.code === 'ENOENT';
 
 function isAccount(value: unknown): value is Account {
   if (typeof value !== 'object' || value === null || !('url' in value) || !('apiKey' in value)) return false;
-  return typeof value.url === 'string' && typeof value.apiKey === 'string';
+  const { url, apiKey } = value;
+  return typeof url === 'string' && URL.canParse(url) && typeof apiKey === 'string' && isKey(apiKey);
 }
 
 /**
  * The account a command uses: `WHATSHYBRID_API_KEY` and `WHATSHYBRID_URL` (or `--url`) before what is stored. A stored key is sent only where
  * it was stored for.
- * @throws CliError 3 when there is no key, 2 when there is no address
+ * @throws CliError 3 when there is no key, 2 when there is no address or what is in the environment is no key
  */
 export async function findAccount(
   env: Env,
@@ -67,13 +81,16 @@ export async function findAccount(
 ): Promise<Account> {
   const named = givenUrl ?? (env['WHATSHYBRID_URL'] || undefined);
   const url = named === undefined ? undefined : readUrl(named);
-  const stored = await readStored(env, warn);
   const apiKey = env['WHATSHYBRID_API_KEY'] || undefined;
+  if (apiKey !== undefined && !isKey(apiKey))
+    throw usageError(
+      'What is in WHATSHYBRID_API_KEY is no API key: there are letters, digits, - and _ in one, and no more.',
+    );
+  if (apiKey !== undefined && url !== undefined) return { url, apiKey };
+  const stored = await readStored(env, warn);
   if (apiKey !== undefined) {
-    const home = url ?? stored?.url;
-    if (home === undefined)
-      throw usageError('WHATSHYBRID_API_KEY is set, and no address: set WHATSHYBRID_URL too, or say --url.');
-    return { url: home, apiKey };
+    if (!stored) throw usageError('WHATSHYBRID_API_KEY is set, and no address: set WHATSHYBRID_URL too, or say --url.');
+    return { url: stored.url, apiKey };
   }
   if (!stored) {
     const how = 'Run "whatshybrid login", or set WHATSHYBRID_API_KEY and WHATSHYBRID_URL.';
@@ -86,25 +103,24 @@ export async function findAccount(
   return stored;
 }
 
-/** Stores an account for its owner's eyes only, whole or not at all. @returns where */
+/** Stores an account for its owner's eyes only, whole or not at all. @returns where. @throws CliError that names it */
 export async function storeAccount(env: Env, account: Account): Promise<string> {
   const path = accountPath(env);
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const fresh = `${path}.${process.pid}`;
-  try {
-    const file = await open(fresh, 'wx', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(account, undefined, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(fresh, path);
-  } catch (error) {
-    await rm(fresh, { force: true });
-    throw error;
-  }
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    throw fileError(path, 'written', error);
+  });
+  await writeFresh(path, (file) => file.writeFile(`${JSON.stringify(account, undefined, 2)}\n`));
   return path;
 }
 
-export const forgetAccount = (env: Env): Promise<void> => rm(accountPath(env), { force: true });
+/** Whatever is in it. @returns whether there was one. @throws CliError that names it */
+export async function forgetAccount(env: Env): Promise<boolean> {
+  const path = accountPath(env);
+  try {
+    await rm(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw fileError(path, 'deleted', error);
+  }
+}

@@ -27,6 +27,13 @@ export class CliError extends Error {
 
 export const usageError = (message: string) => new CliError(EXIT.usage, 'usage', message);
 
+/** What the file system said, with the name of the file; any other error as it is. */
+export function fileError(path: string, what: 'read' | 'written' | 'deleted', error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const isOfFiles = code.startsWith('ERR_FS_') || (error instanceof Error && 'syscall' in error);
+  return isOfFiles ? new CliError(EXIT.usage, 'file', `${path} cannot be ${what}: ${code}.`) : error;
+}
+
 const SIGNALS = { SIGINT: 2, SIGTERM: 15, SIGHUP: 1 } as const;
 export type StopSignal = keyof typeof SIGNALS;
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const satisfies StopSignal[];
@@ -63,13 +70,26 @@ export function verdictOf(error: unknown): Verdict {
   const detail = error instanceof Error ? error.message : String(error);
   if (error instanceof NetworkError) {
     const lines = [`${detail}${causeOf(error)}`];
+    if (isForeign(error)) return foreignVerdict(lines[0] ?? detail);
     return { exitCode: EXIT.unreachable, lines, problem: { code: 'no_answer', detail } };
   }
   return { exitCode: EXIT.failed, lines: [plain(detail)], problem: { code: 'failed', detail } };
 }
 
+/** Whether something answered that is not the backend: with a page, or with a status that the backend explains and this one did not. */
+export function isForeign(error: unknown): boolean {
+  if (error instanceof ApiError) return error.code === 'redirected' || /^http_40[45]$/.test(error.code);
+  return error instanceof NetworkError && rootOf(error) instanceof SyntaxError;
+}
+
+function foreignVerdict(said: string): Verdict {
+  const detail = `${said} That is not the backend: is the address right?`;
+  return { exitCode: EXIT.unreachable, lines: [detail], problem: { code: 'not_the_backend', detail } };
+}
+
 function apiVerdict(error: ApiError): Verdict {
   const { status, code, detail, errors, requestId, retryAfterMs } = error;
+  if (isForeign(error)) return foreignVerdict(plain(detail));
   const lines = [`${plain(detail)} (${status} ${code})`];
   // The detail says the first of them already.
   if (errors.length > 1 || errors.some(({ message }) => !detail.includes(message)))
@@ -87,11 +107,16 @@ function exitCodeOf(status: number): number {
   return EXIT.failed;
 }
 
-/** What the network said: `fetch` hides it two causes deep. */
-function causeOf(error: Error): string {
+function rootOf(error: Error): unknown {
   let cause: unknown = error.cause;
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
+  return cause;
+}
+
+/** What the network said: `fetch` hides it two causes deep. */
+function causeOf(error: Error): string {
+  const cause = rootOf(error);
   if (!(cause instanceof Error)) return '';
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
-  return ` (${cause.message || code})`;
+  return ` (${plain(cause.message || code)})`;
 }

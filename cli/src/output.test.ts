@@ -38,10 +38,10 @@ describe('output', () => {
 
   it('draws over what it drew, and makes room for what is said between', () => {
     const { output, out, err } = open({ columns: 20 });
-    output.progress({}, ['one', 'two'], 'a');
-    output.progress({}, ['a line that is longer than the screen'], 'a');
+    output.progress({}, [['one'], ['two']], 'a');
+    output.progress({}, [['a line that is longer than the screen']], 'a');
     output.note('said');
-    output.progress({}, ['three'], 'a');
+    output.progress({}, [['three']], 'a');
     output.settle();
     output.text('end\n');
     expect(out()).toBe('one\ntwo\n\u001B[2A\u001B[Ja line that is lon…\n\u001B[1A\u001B[Jthree\nend\n');
@@ -50,15 +50,15 @@ describe('output', () => {
 
   it('says elsewhere what changes in kind, and not each step', () => {
     const { output, out, err } = open();
-    for (const done of [1, 2, 3]) output.progress({ done }, [`active ${done}`], 'active');
-    output.progress({}, ['\u001B[32mcompleted\u001B[39m'], 'completed');
+    for (const done of [1, 2, 3]) output.progress({ done }, [[`active ${done}`]], 'active');
+    output.progress({}, [['\u001B[32mcompleted\u001B[39m']], 'completed');
     expect(out()).toBe('');
     expect(err()).toBe('active 1\ncompleted\n');
   });
 
   it('writes JSON and nothing else where JSON is asked for, also on a terminal', () => {
     const { output, out, err } = open({ columns: 80, isJson: true });
-    output.progress({ done: 1 }, ['1'], 'a');
+    output.progress({ done: 1 }, [['1']], 'a');
     output.table(['Name'], [['x']]);
     output.text('text');
     output.note('said');

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { clip, layOut, lengthOf, plain } from './text.ts';
+import { layOut, plain, redact, wrap } from './text.ts';
 
 /** Where a command writes; a terminal says `isTTY`. */
 export interface Stream {
@@ -19,12 +19,14 @@ const PLAIN_EVERY_MS = 10_000;
 
 /**
  * What a command has to say. Results go to stdout, as JSON, as tables for a terminal or as tabbed lines for a pipe; whatever is for people
- * alone goes to stderr. How far something is is drawn on a terminal, and elsewhere a line on stderr from time to time.
+ * alone goes to stderr. API keys go nowhere. How far something is is drawn on a terminal, and elsewhere a line on stderr from time to time.
  */
 export class Output {
   readonly isJson: boolean;
   /** Whether stdout is a terminal that may be drawn on. */
   readonly isTerminal: boolean;
+  /** Whether what is said to people is read by one. */
+  readonly isHeard: boolean;
   readonly #stdout: Stream;
   readonly #stderr: Stream;
   #drawn = 0;
@@ -34,6 +36,7 @@ export class Output {
   constructor({ stdout, stderr, isJson }: OutputOptions) {
     this.isJson = isJson;
     this.isTerminal = stdout.isTTY === true && !isJson;
+    this.isHeard = stderr.isTTY === true;
     this.#stdout = stdout;
     this.#stderr = stderr;
   }
@@ -41,12 +44,12 @@ export class Output {
   /** For people. */
   note(text: string): void {
     this.#erase();
-    this.#stderr.write(`${text}\n`);
+    this.#stderr.write(`${redact(text)}\n`);
   }
 
   /** One JSON value on a line of its own. */
-  json(value: unknown): void {
-    if (this.isJson) this.#stdout.write(`${JSON.stringify(value)}\n`);
+  json(value: object): void {
+    if (this.isJson) this.#stdout.write(`${redact(JSON.stringify(value))}\n`);
   }
 
   /** Text as it is, where no JSON is asked for. */
@@ -64,15 +67,16 @@ export class Output {
 
   /**
    * How far something is: as JSON, drawn over what was drawn before, or said.
+   * @param lines each by its parts
    * @param key of what is worth a line at once, elsewhere than on a terminal
    */
-  progress(state: unknown, lines: readonly string[], key: string): void {
+  progress(state: object, lines: readonly (readonly string[])[], key: string): void {
     if (this.isJson) return this.json(state);
     if (this.isTerminal) return this.#draw(lines);
     if (key === this.#lastKey && Date.now() - this.#lastAt < PLAIN_EVERY_MS) return;
     this.#lastKey = key;
     this.#lastAt = Date.now();
-    for (const line of lines) this.#stderr.write(`${stripVTControlCharacters(line)}\n`);
+    for (const line of lines) this.#stderr.write(`${stripVTControlCharacters(line.join('  '))}\n`);
   }
 
   /** Leaves what is drawn where it is. */
@@ -80,12 +84,10 @@ export class Output {
     this.#drawn = 0;
   }
 
-  #draw(lines: readonly string[]): void {
-    const width = (this.#stdout.columns ?? 80) - 1;
-    // A line that wraps would be two to go back over.
-    const fitting = lines.map((line) =>
-      lengthOf(stripVTControlCharacters(line)) > width ? clip(stripVTControlCharacters(line), width) : line,
-    );
+  #draw(lines: readonly (readonly string[])[]): void {
+    const width = (this.#stdout.columns || 80) - 1;
+    // A line that the terminal wraps would be two to go back over.
+    const fitting = lines.flatMap((line) => wrap(line, width));
     this.#erase();
     this.#stdout.write(fitting.map((line) => `${line}\n`).join(''));
     this.#drawn = fitting.length;

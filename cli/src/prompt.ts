@@ -1,9 +1,10 @@
 import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { Writable } from 'node:stream';
+import type { Context } from './context.ts';
 
 /** Whether somebody is there to be asked. */
-export const canAsk = (): boolean => process.stdin.isTTY && process.stderr.isTTY;
+export const canAsk = ({ stdin, out }: Pick<Context, 'stdin' | 'out'>): boolean => stdin.isTTY === true && out.isHeard;
 
 /** Asks on the terminal. @throws the signal's reason */
 export async function ask(
@@ -35,4 +36,4 @@ export const confirm = async (question: string, signal: AbortSignal): Promise<bo
   /^(y|yes|s|sim)$/i.test(await ask(`${question} [y/N] `, signal));
 
 /** All that is piped in. */
-export const readPiped = async (): Promise<string> => (await text(process.stdin)).trim();
+export const readPiped = async (stdin: NodeJS.ReadableStream): Promise<string> => (await text(stdin)).trim();

@@ -1,7 +1,10 @@
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 
 /** A text from elsewhere as it may be shown: what would steer the terminal is taken out. */
 export const plain = (text: string): string => text.replaceAll(/\p{Cc}+/gu, ' ').trim();
+
+/** A text without the keys in it. */
+export const redact = (text: string): string => text.replaceAll(/wh_live_[\w-]+/g, 'wh_live_…');
 
 const segments = new Intl.Segmenter();
 /** In characters as people count them. */
@@ -47,14 +50,30 @@ export const tally = (counts: Record<string, number>): string =>
 
 const BAR_WIDTH = 24;
 
-/** `█████░░░ 62 %`; `total` null where nobody knows it. */
-export function bar(done: number, total: number | null): string {
-  if (total === null) return count(done);
+/** `█████░░░` and `62 % 5/8`; `total` null where nobody knows it. */
+export function bar(done: number, total: number | null): string[] {
+  if (total === null) return [count(done)];
   const share = total === 0 ? 1 : Math.min(1, done / total);
   const full = Math.round(share * BAR_WIDTH);
   const shown = styleText('green', '█'.repeat(full)) + styleText('dim', '░'.repeat(BAR_WIDTH - full));
   // Rounded down: only what is all done is 100 %.
-  return `${shown} ${Math.floor(share * 100)} % ${count(done)}/${count(total)}`;
+  return [shown, `${Math.floor(share * 100)} % ${count(done)}/${count(total)}`];
+}
+
+const isBar = (part: string): boolean => /^[█░]+$/.test(stripVTControlCharacters(part));
+
+/** The parts of a line, in as many lines as they need; bars are left out where one is not enough. */
+export function wrap(parts: readonly string[], width: number): string[] {
+  const whole = parts.join('  ');
+  if (lengthOf(stripVTControlCharacters(whole)) <= width) return [whole];
+  const lines: string[] = [];
+  const small = parts.filter((part) => !isBar(part)).flatMap((part) => part.split(' · '));
+  for (const part of small.map((one) => clip(stripVTControlCharacters(one), width))) {
+    const joined = `${lines.at(-1)}  ${part}`;
+    if (lines.length > 0 && lengthOf(joined) <= width) lines[lines.length - 1] = joined;
+    else lines.push(part);
+  }
+  return lines;
 }
 
 const MAX_CELL = 60;

@@ -200,6 +200,32 @@ describe('requests', () => {
     await expect(client.request('POST', PING, {})).rejects.toMatchObject({ status: 409 });
   });
 
+  it('follows no redirect, and tells of one at once', async () => {
+    const other = await Loopback.open();
+    for (const status of [301, 302, 303, 307, 308]) {
+      failFirst(({ response }) => response.writeHead(status, { location: `${other.baseUrl}${PING}` }).end());
+      const client = await signedIn(backend);
+      const asked = client.request('POST', PING, { secret: true });
+      await expect(asked).rejects.toMatchObject({ name: 'ApiError', status, code: 'redirected' });
+      failFirst(({ response }) => response.writeHead(status, { location: `${other.baseUrl}${PING}` }).end());
+      await expect(client.download(PING)).rejects.toThrow(`redirected to ${other.baseUrl}`);
+    }
+    expect(other.seen).toEqual([]);
+    expect(backend.count('POST', PING)).toBe(5);
+    await other.close();
+  });
+
+  it('tells of each try that is made again', async () => {
+    failFirst(
+      (exchange) => exchange.cut(),
+      (exchange) => exchange.problem(503, 'draining'),
+    );
+    const told: unknown[] = [];
+    const client = await signedIn(backend, { onRetry: (error) => told.push(error) });
+    await client.request('GET', PING);
+    expect(told).toMatchObject([{ name: 'NetworkError' }, { name: 'ApiError', code: 'draining' }]);
+  });
+
   it('does not ask again for an answer that is lost', async () => {
     failFirst(
       (exchange) => exchange.cut(),

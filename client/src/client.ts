@@ -28,6 +28,8 @@ export interface BackendClientOptions {
   tries?: number | undefined;
   backoffBaseMs?: number | undefined;
   backoffCapMs?: number | undefined;
+  /** Told of each try of a request that failed and is made again, and after how long. */
+  onRetry?: ((error: unknown, waitMs: number) => void) | undefined;
   live?: Pick<LiveSocketOptions, 'connectTimeoutMs' | 'silenceMarginMs' | 'drainSpreadMs'> | undefined;
 }
 
@@ -84,6 +86,7 @@ export class BackendClient {
       tries: options.tries,
       backoffBaseMs: options.backoffBaseMs,
       backoffCapMs: options.backoffCapMs,
+      onRetry: options.onRetry,
     });
     this.#tokens = new TokenKeeper({
       storage: options.storage ?? memoryStorage(),

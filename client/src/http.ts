@@ -28,6 +28,8 @@ export interface HttpOptions {
   backoffBaseMs?: number | undefined;
   /** Longest wait between two tries; a `Retry-After` beyond it is not waited for: the error comes at once and carries it. */
   backoffCapMs?: number | undefined;
+  /** Told of each try that failed and is made again, and after how long. */
+  onRetry?: ((error: unknown, waitMs: number) => void) | undefined;
 }
 
 interface Call {
@@ -39,6 +41,7 @@ interface Call {
   signal: AbortSignal | undefined;
 }
 
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 const RETRY_STATUS = new Set([429, 503]);
 
 /** Sends requests: bearer token, one renewal after a 401, retries that cannot act twice, problems as errors. */
@@ -97,6 +100,7 @@ export class Http {
         }
         const waitMs = this.#waitMs(error, attempt, call, options);
         if (waitMs === undefined) throw error;
+        this.#options.onRetry?.(error, waitMs);
         await sleep(waitMs, call.signal);
       }
     }
@@ -135,8 +139,11 @@ export class Http {
         method: call.method,
         headers: token === undefined ? call.headers : { ...call.headers, authorization: `Bearer ${token}` },
         signal,
+        // The backend redirects nobody; whoever does is not to get what was meant for it.
+        redirect: 'manual',
         ...(call.body === undefined ? {} : { body: call.body }),
       });
+      if (response.type === 'opaqueredirect' || REDIRECTS.has(response.status)) throw redirected(response);
       if (!response.ok) throw await toApiError(response);
       return await read(response);
     } catch (error) {
@@ -168,6 +175,19 @@ export class Http {
 
 const typeOf = (body: unknown): string =>
   body instanceof Blob ? body.type || 'application/octet-stream' : 'application/json';
+
+/** A browser does not say where to. */
+function redirected({ status, headers, url }: Response): ApiError {
+  const location = headers.get('location') ?? '';
+  const to = URL.canParse(location, url) ? ` to ${new URL(location, url).origin}` : '';
+  return new ApiError(
+    plainProblem(
+      status,
+      'redirected',
+      `It was redirected${to}, where nothing is sent: baseUrl must be the backend's own address.`,
+    ),
+  );
+}
 
 async function toApiError(response: Response): Promise<ApiError> {
   const text = await response.text().catch(() => '');

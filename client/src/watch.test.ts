@@ -140,4 +140,14 @@ describe('a request', () => {
     await expect(refused).rejects.toMatchObject({ status: 401, code: 'unauthenticated' });
     expect(readings()).toBe(1);
   });
+
+  it('ends with what its reader thinks of an answer, instead of asking for ever', async () => {
+    client = await signedIn(backend);
+    const broken = { ...ABOUT, isOver: () => expect.fail('no such state') };
+    await expect(collect(client.watch<State, 'operation.progressed'>(broken)).ended).rejects.toThrow('no such state');
+    backend.route('GET', PATH, ({ response }) => response.writeHead(204).end());
+    const { told, ended } = collect(client.watch<State, 'operation.progressed'>({ ...ABOUT, isOver: () => true }));
+    await ended;
+    expect(told).toEqual([undefined]);
+  });
 });

@@ -38,20 +38,26 @@ export async function* watchState<State>(
   const stop = source.listen?.(() => changed.resolve());
   let failures = 0;
   let told: string | undefined;
+  let isTold = false;
   try {
     for (;;) {
       signal?.throwIfAborted();
       // Before it is read: what changes from here on is read again.
       changed = deferred();
       let waitMs = pollMs;
-      try {
-        const state = await source.read(signal);
+      const read = await source.read(signal).then(
+        (state) => ({ state }),
+        (error: unknown) => ({ error }),
+      );
+      if ('state' in read) {
         failures = 0;
-        const text = JSON.stringify(state);
-        if (text !== told) yield state;
+        const text = JSON.stringify(read.state);
+        if (!isTold || text !== told) yield read.state;
         told = text;
-        if (source.isOver(state)) return;
-      } catch (error) {
+        isTold = true;
+        if (source.isOver(read.state)) return;
+      } else {
+        const { error } = read;
         signal?.throwIfAborted();
         if (isFinalAnswer(error)) throw error;
         const askedMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;

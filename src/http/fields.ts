@@ -24,7 +24,7 @@ export const TimeZoneName = z.string().max(60).refine(isTimeZone, 'must be a tim
 /** A moment in ISO 8601 in years that every part of the system can write; `local`: without an offset, by the clocks of its reader. */
 export const momentText = ({ local = false }: { local?: boolean } = {}) =>
   z.iso
-    .datetime({ offset: true, local })
+    .datetime({ offset: true, local, abort: true })
     .refine((at) => /^(19[7-9]|20\d|21\d)\d/.test(at), 'must be of the years 1970 to 2199');
 
 /** A language tag (BCP 47). */

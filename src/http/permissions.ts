@@ -10,6 +10,7 @@ export const SCOPES = [
   'contacts:write',
   'campaigns:read',
   'campaigns:run',
+  'channels:write',
   'webhooks:write',
   'analytics:read',
   '*',
@@ -57,8 +58,8 @@ const TABLE = {
   'campaigns:read': ['viewer', 'campaigns:read'],
   // Making campaigns, starting them, and sending what they hand out; a member reaches no contact they may not see.
   'campaigns:run': ['member', 'campaigns:run'],
-  // The numbers of the workspace: how fast they send, and where to.
-  'channels:manage': ['admin', 'campaigns:run'],
+  // The numbers of the workspace: how fast they send, and where to. Whoever changes that has all messages go elsewhere.
+  'channels:manage': ['admin', 'channels:write'],
   // Without these a caller has only what is their own: jobs they submitted, contacts, deals and tasks they look after.
   'jobs:all': ['viewer', 'jobs:read'],
   'contacts:all': ['viewer', 'contacts:read'],

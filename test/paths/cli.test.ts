@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { startCli } from '#test/cli.ts';
+import { callCli, startCli } from '#test/cli.ts';
 import { manyPeople } from '#test/imports.ts';
 import { createInstallation, freePort, type Installation, type Running } from '#test/processes.ts';
 import { startReceiver } from '#test/webhooks.ts';
@@ -45,7 +45,8 @@ beforeAll(async () => {
   token = '';
   const account = { email: 'runner@example.com', password: 'a long enough password', name: 'Ana' };
   ({ token } = await post<{ token: string }>('/api/auth/register', account));
-  apiKey = await aKey(['campaigns:read', 'campaigns:run', 'contacts:read', 'contacts:write', 'jobs:read']);
+  const scopes = ['campaigns:read', 'campaigns:run', 'channels:write', 'contacts:read', 'contacts:write'];
+  apiKey = await aKey([...scopes, 'jobs:read', 'ai:run']);
   ({ id: channelId } = await post<{ id: string }>('/api/channels', {
     name: 'Gateway',
     kind: 'webhook',
@@ -64,6 +65,8 @@ beforeEach(() => {
 const start = (args: string[], env: Record<string, string> = {}, input?: string) =>
   startCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env }, input);
 const run = (...given: Parameters<typeof start>) => start(...given).ended;
+const call = (args: string[], env: Record<string, string> = {}) =>
+  callCli(args, { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: api.url, WHATSHYBRID_API_KEY: apiKey, ...env });
 
 const stored = () => join(home, 'whatshybrid', 'account.json');
 
@@ -140,13 +143,13 @@ describe('whatshybrid login', PATIENTLY, () => {
 describe('what goes wrong', PATIENTLY, () => {
   it('is told with the path of the field and a code for scripts', async () => {
     const [help, unknown, none, gone, invalid, other, nobody] = await Promise.all([
-      run(['--help']),
-      run(['campaigns', 'fly']),
-      run([]),
-      run(['campaigns', 'watch', randomUUID()]),
-      run(['campaigns', 'create', '--name', 'x', '--channel', channelId, '--text', 'Oi', '--all', '--holdout', '70']),
-      run(['campaigns', 'list'], { WHATSHYBRID_API_KEY: await aKey(['jobs:read']) }),
-      run(['campaigns', 'pause', randomUUID(), '--json'], { WHATSHYBRID_URL: `http://127.0.0.1:${await freePort()}` }),
+      call(['--help']),
+      call(['campaigns', 'fly']),
+      call([]),
+      call(['campaigns', 'watch', randomUUID()]),
+      call(['campaigns', 'create', '--name', 'x', '--channel', channelId, '--text', 'Oi', '--all', '--holdout', '70']),
+      call(['campaigns', 'list'], { WHATSHYBRID_API_KEY: await aKey(['jobs:read']) }),
+      call(['campaigns', 'pause', randomUUID(), '--json'], { WHATSHYBRID_URL: `http://127.0.0.1:${await freePort()}` }),
     ]);
     expect([help, unknown, none, gone, invalid, other, nobody].map(({ exitCode }) => exitCode)).toEqual([
       0, 2, 2, 1, 2, 3, 5,
@@ -173,8 +176,8 @@ describe('what goes wrong', PATIENTLY, () => {
       '--label',
       'vip',
     ];
-    expect(await run(both)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('one of --all, --label') });
-    expect(await run(['contacts', 'import', 'nothing.csv'])).toMatchObject({
+    expect(await call(both)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('one of --all, --label') });
+    expect(await call(['contacts', 'import', 'nothing.csv'])).toMatchObject({
       exitCode: 2,
       stderr: expect.stringContaining('--yes'),
     });
@@ -186,7 +189,7 @@ describe('whatshybrid contacts import', PATIENTLY, () => {
     const file = join(folder, 'pessoas.csv');
     await writeFile(file, `${manyPeople(PEOPLE)}Ninguém;123;;Nada\n`);
 
-    const dry = await run(['contacts', 'import', file, '--dry-run', '--map', 'Empresa=ignore']);
+    const dry = await call(['contacts', 'import', file, '--dry-run', '--map', 'Empresa=ignore']);
     expect(dry.exitCode).toBe(4);
     expect(dry.stdout.split('\n').map((line) => line.split('\t').slice(0, 3))).toEqual([
       ['1', 'Nome', 'name'],
@@ -198,7 +201,7 @@ describe('whatshybrid contacts import', PATIENTLY, () => {
     expect(dry.stderr).toContain(`It would be: ${PEOPLE} created · 1 invalid`);
     expect(dry.stderr).toContain('row 13, Celular: invalid_phone');
 
-    const done = await run(['contacts', 'import', file, '--yes', '--json', '--label', 'cli']);
+    const done = await call(['contacts', 'import', file, '--yes', '--json', '--label', 'cli']);
     expect(done.exitCode).toBe(4);
     const steps = done.json();
     expect(steps.at(0)).toMatchObject({ step: 'uploaded', import: { rows: PEOPLE + 1, fileName: 'pessoas.csv' } });
@@ -216,7 +219,7 @@ describe('whatshybrid contacts import', PATIENTLY, () => {
     ]);
 
     const { import: made } = steps[0] as { import: { id: string } };
-    const again = await run([
+    const again = await call([
       'contacts',
       'import',
       '--continue',
@@ -232,9 +235,9 @@ describe('whatshybrid contacts import', PATIENTLY, () => {
   it('names a column that is not there, and the rows of a mapping that cannot be', async () => {
     const file = join(folder, 'poucas.csv');
     await writeFile(file, manyPeople(2, 500));
-    const missing = await run(['contacts', 'import', file, '--yes', '--map', 'Fone=phone']);
+    const missing = await call(['contacts', 'import', file, '--yes', '--map', 'Fone=phone']);
     expect(missing).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('Nome, Celular, E-mail, Empresa') });
-    const twice = await run(['contacts', 'import', file, '--yes', '--map', '1=email']);
+    const twice = await call(['contacts', 'import', file, '--yes', '--map', '1=email']);
     expect(twice).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('only one column can be email') });
   });
 });
@@ -294,6 +297,74 @@ describe('whatshybrid campaigns', PATIENTLY, () => {
   });
 });
 
+describe('by hand', PATIENTLY, () => {
+  it('a draft is shown, looked at, tried, planned, copied and deleted', async () => {
+    const id = await aDraft();
+    const shown = await call(['campaigns', 'show', id]);
+    expect(shown).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('text\tOi, {{contact.first_name') });
+    const people = await call(['campaigns', 'preview', id]);
+    expect(people).toMatchObject({ exitCode: 0, stdout: `would get it\t${PEOPLE}\n` });
+    expect(people.stderr).toMatch(/^Like .+\(\+55\d+\)/);
+
+    gateway.answers(() => ({ status: 200, text: JSON.stringify({ messageId: 'tried-1' }) }));
+    const tried = await call(['campaigns', 'test', id, '--to', '+5511987654321', '--json']);
+    expect(tried.json()).toMatchObject([{ results: [{ to: '+5511987654321', outcome: 'sent', text: 'Oi, amigo!' }] }]);
+    expect(tried.exitCode).toBe(0);
+    expect((await call(['campaigns', 'test', id, '--to', 'nobody'])).exitCode).toBe(2);
+
+    const planned = await call(['campaigns', 'schedule', id, '--at', '2099-01-15T09:00:00-03:00', '--json']);
+    expect(planned.json()).toMatchObject([{ status: 'scheduled', scheduledAt: '2099-01-15T12:00:00.000Z' }]);
+    const copy = await call(['campaigns', 'duplicate', id]);
+    expect(copy).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^[\da-f-]{36}\n$/) });
+    expect(copy.stderr).toContain("breaks WhatsApp's terms");
+    const other = copy.stdout.trim();
+    expect((await call(['campaigns', 'delete', other, '--json'])).json()).toEqual([{ id: other, deleted: true }]);
+    expect((await call(['campaigns', 'show', other])).exitCode).toBe(1);
+    expect((await call(['campaigns', 'list', '--limit', '1', '--json'])).json()[0]).toHaveLength(1);
+  });
+
+  it('a channel is shown, paused and resumed', async () => {
+    const listed = await call(['channels', 'list']);
+    expect(listed.stdout).toContain(`${channelId}\twebhook\tactive`);
+    expect((await call(['channels', 'pause', channelId])).stderr).toBe('Gateway is paused.\n');
+    expect((await call(['channels', 'show', channelId])).stdout).toContain('state\tpaused');
+    expect((await call(['channels', 'resume', channelId, '--json'])).json()).toMatchObject([{ state: 'active' }]);
+    expect(await call(['channels', 'test', channelId])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('409'),
+    });
+  });
+
+  it('what failed is tried again, and of what is unknown is said how it ended', async () => {
+    gateway.answers(() => ({ status: 400, text: '{}' }));
+    const id = await aDraft();
+    const failed = await call(['campaigns', 'start', id, '--watch']);
+    expect(failed.stderr).toContain(`campaigns retry-failed ${id}`);
+    expect(failed.exitCode).toBe(4);
+    const items = await call(['campaigns', 'items', id, '--status', 'failed', '--json']);
+    expect(items.json()[0]).toHaveLength(PEOPLE);
+    gateway.answers(() => ({ status: 200, text: JSON.stringify({ messageId: randomUUID() }) }));
+    const again = await call(['campaigns', 'retry-failed', id, '--watch']);
+    expect(again).toMatchObject({ exitCode: 0, stderr: expect.stringContaining(`${PEOPLE} are tried once more.`) });
+
+    // As when nothing came back of the post: which takes a quarter of an hour by itself.
+    const { rows } = await installation.pool.query<{ id: string }>(
+      `update campaign_item set status = 'unknown' where campaign_id = $1 returning id`,
+      [id],
+    );
+    await installation.pool.query(`update campaign set status = 'completed_with_unknown' where id = $1`, [id]);
+    const watched = await call(['campaigns', 'watch', id]);
+    expect(watched.exitCode).toBe(4);
+    expect(watched.stderr).toContain(`Nobody knows whether ${PEOPLE} arrived`);
+    expect(watched.stderr).toContain(`campaigns resolve ${id} --as`);
+    const one = await call(['campaigns', 'resolve', id, '--as', 'sent', '--item', rows[0]?.id ?? '', '--json']);
+    expect(one.json()).toMatchObject([{ id: rows[0]?.id, status: 'sent' }]);
+    const rest = await call(['campaigns', 'resolve', id, '--as', 'failed', '--json']);
+    expect(rest.json()).toEqual([{ resolved: PEOPLE - 1 }]);
+    expect((await call(['campaigns', 'resolve', id])).exitCode).toBe(2);
+  });
+});
+
 describe('what is under way', PATIENTLY, () => {
   it('is shown until it has ended', async () => {
     const { jobId } = await post<{ jobId: string }>('/api/ai/sentiment', { text: 'Adorei, muito obrigada!' });
@@ -310,5 +381,11 @@ describe('what is under way', PATIENTLY, () => {
     expect(told.json().at(-1)).toMatchObject({ event: 'job.completed', data: { id: jobId, status: 'completed' } });
     expect(nothing).toMatchObject({ exitCode: 0, stderr: 'Nothing is under way.\n' });
     expect(operation.json()).toMatchObject([{ kind: 'contacts.import', status: 'completed' }]);
+    for (const args of [
+      ['jobs', 'cancel', jobId],
+      ['operations', 'cancel', data[0]?.id ?? ''],
+      ['imports', 'cancel', randomUUID()],
+    ])
+      expect(await call(args)).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/completed|404/) });
   });
 });

@@ -313,6 +313,8 @@ describe('an API', () => {
       await api.kill('SIGKILL');
       api = await installation.startApi();
     };
+    // It would end the job before it is cancelled.
+    await Promise.all(workers.splice(0).map((worker) => worker.kill('SIGKILL')));
     const { jobId } = await client.request<{ jobId: string }>('POST', '/api/ai/chat', ask('desisto'));
     await whileLocked(installation.pool, 'credit_resolve', {
       start: () => post(`/api/jobs/${jobId}/cancel`, {}),

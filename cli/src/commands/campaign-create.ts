@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { NewCampaign } from '../../../client/src/index.ts';
+import { NEW_CAMPAIGN } from '../answers.ts';
 import type { Context } from '../context.ts';
-import { EXIT, usageError } from '../exit.ts';
+import { EXIT, fileError, usageError } from '../exit.ts';
 import { readPiped } from '../prompt.ts';
 import { plain } from '../text.ts';
+import { pathOf } from './campaign-watch.ts';
 
 export interface CreateOptions {
   from?: string;
@@ -25,16 +27,17 @@ export interface CreateOptions {
   onUnknown?: string;
 }
 
-const readText = (file: string): Promise<string> =>
+type Stdin = Context['stdin'];
+const readText = (file: string, stdin: Stdin): Promise<string> =>
   file === '-'
-    ? readPiped()
+    ? readPiped(stdin)
     : readFile(file, 'utf8').catch((error: unknown) => {
-        throw usageError(`${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+        throw fileError(file, 'read', error);
       });
 
-async function readBody(file: string): Promise<object> {
+async function readBody(file: string, stdin: Stdin): Promise<object> {
   try {
-    const body: unknown = JSON.parse(await readText(file));
+    const body: unknown = JSON.parse(await readText(file, stdin));
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
@@ -54,15 +57,15 @@ const given = (fields: Record<string, unknown>) =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 /** The body a command line asks for; what it says goes before what its file says. */
-async function bodyOf(options: CreateOptions): Promise<object> {
+async function bodyOf(options: CreateOptions, stdin: Stdin): Promise<object> {
   const { from, name, channel, text, textFile, template, all, label, segment, contact } = options;
   const { excludeLabel, excludeSegment, requireConsent, holdout, at, timeZone, onUnknown } = options;
-  const base = from === undefined ? {} : await readBody(from);
+  const base = from === undefined ? {} : await readBody(from, stdin);
   const content = oneOf(
     'the text',
     {
       '--text': text === undefined ? undefined : { text },
-      '--text-file': textFile === undefined ? undefined : { text: await readText(textFile) },
+      '--text-file': textFile === undefined ? undefined : { text: await readText(textFile, stdin) },
       '--template': template === undefined ? undefined : { templateId: template },
     },
     from !== undefined,
@@ -97,11 +100,17 @@ async function bodyOf(options: CreateOptions): Promise<object> {
 
 /** Makes a draft. A pipe gets its id. */
 export async function createCampaign(context: Context, options: CreateOptions): Promise<number> {
-  const { out, signal } = context;
-  const body = await bodyOf(options);
-  const client = await context.connect();
+  const body = await bodyOf(options, context.stdin);
   // In one try: two would make two drafts where the answer to the first is lost.
-  const made = await client.request<NewCampaign>('POST', '/api/campaigns', body, { signal, tries: 1 });
+  return tellDraft(context, await context.request(NEW_CAMPAIGN, 'POST', '/api/campaigns', { body, tries: 1 }));
+}
+
+/** A draft like another. */
+export async function duplicateCampaign(context: Context, _options: object, [id = '']: string[]): Promise<number> {
+  return tellDraft(context, await context.request(NEW_CAMPAIGN, 'POST', `${pathOf(id)}/duplicate`, { tries: 1 }));
+}
+
+function tellDraft({ out }: Context, made: NewCampaign): number {
   out.json(made);
   out.note(`WhatsApp's rules: ${plain(made.notice)}\n`);
   if (out.isTerminal)

@@ -1,7 +1,8 @@
 import type { CampaignReport } from '../../../client/src/index.ts';
+import { REPORT } from '../answers.ts';
 import type { Context } from '../context.ts';
 import { download } from '../download.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, usageError } from '../exit.ts';
 import { count } from '../text.ts';
 import { pathOf } from './campaign-watch.ts';
 
@@ -37,14 +38,15 @@ export async function reportCampaign(
   { csv }: { csv?: string },
   [id = '']: string[],
 ): Promise<number> {
-  const { out, signal } = context;
+  const { out } = context;
+  if (csv === '-' && out.isJson)
+    throw usageError('stdout cannot be CSV and JSON: say --csv with a file, or no --json.');
   if (csv !== undefined) {
     await download(context, `${pathOf(id)}/report.csv`, csv);
     if (csv === '-') return EXIT.done;
     out.note(`Its recipients are in ${csv}.`);
   }
-  const client = await context.connect();
-  const report = await client.request<CampaignReport>('GET', `${pathOf(id)}/report`, undefined, { signal });
+  const report = await context.request(REPORT, 'GET', `${pathOf(id)}/report`);
   out.json(report);
   out.table(['', 'Recipients', 'Of all'], rowsOf(report));
   if (report.variants.length < 2) return EXIT.done;

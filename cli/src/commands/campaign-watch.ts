@@ -1,8 +1,9 @@
 import type { CampaignProgress, CampaignStatus } from '../../../client/src/index.ts';
+import { PROGRESS } from '../answers.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { follow } from '../follow.ts';
-import { bar, duration, plain, tally } from '../text.ts';
+import { bar, count, duration, plain, tally } from '../text.ts';
 
 const OVER = new Set<CampaignStatus>(['completed', 'completed_with_unknown', 'cancelled', 'failed']);
 /** Nothing goes on by itself: somebody has to do something. */
@@ -10,14 +11,14 @@ const STUCK = new Set<CampaignStatus>(['paused', 'missed']);
 
 export const pathOf = (id: string) => `/api/campaigns/${encodeURIComponent(id)}`;
 
-function lineOf({ status, pauseReason, waitReason, counters, etaSeconds }: CampaignProgress): string {
+function lineOf({ status, pauseReason, waitReason, counters, etaSeconds }: CampaignProgress): string[] {
   const { total, pending, claimed, dispatching, ...ended } = counters;
   const reason = pauseReason ?? waitReason;
   const why = reason === null ? '' : ` (${plain(reason)})`;
-  const left = etaSeconds === null || etaSeconds === 0 ? '' : `  ~${duration(etaSeconds)} left`;
+  const left = etaSeconds ? `~${duration(etaSeconds)} left` : '';
   const isBegun = total > 0 || OVER.has(status);
-  const progress = isBegun ? `  ${bar(total - pending - claimed - dispatching, total)}  ${tally(ended)}` : '';
-  return `${status}${why}${progress}${left}`.trimEnd();
+  const progress = isBegun ? [...bar(total - pending - claimed - dispatching, total), tally(ended)] : [];
+  return [`${status}${why}`, ...progress, left].filter((part) => part !== '');
 }
 
 /** What a campaign ends with, or how it stands when it is looked at no longer. */
@@ -27,11 +28,17 @@ export function exitCodeOf({ status, counters }: Pick<CampaignProgress, 'status'
   return counters.failed > 0 ? EXIT.partial : EXIT.done;
 }
 
-const NEXT: Partial<Record<CampaignStatus, (id: string) => string>> = {
+const NEXT: Partial<Record<CampaignStatus, (id: string, counters: CampaignProgress['counters']) => string>> = {
   paused: (id) => `Nothing is sent until somebody says so: whatshybrid campaigns resume ${id}`,
   missed: (id) => `It could not begin in time, and waits to be started: whatshybrid campaigns start ${id}`,
-  completed_with_unknown: (id) =>
-    `Nobody knows whether some arrived; they are not sent again by themselves: whatshybrid campaigns report ${id} --csv items.csv`,
+  completed: (id, { failed }) =>
+    failed === 0 ? '' : `Try what failed and reached nobody once more: whatshybrid campaigns retry-failed ${id}`,
+  completed_with_unknown: (id, { unknown }) =>
+    [
+      `Nobody knows whether ${count(unknown)} arrived; they are not sent again by themselves.`,
+      `See which: whatshybrid campaigns items ${id} --status unknown`,
+      `Say how they ended, or have them sent again: whatshybrid campaigns resolve ${id} --as sent|failed|resend`,
+    ].join('\n'),
 };
 
 /** Shows how far a campaign is, until it is over or waits for somebody. */
@@ -41,6 +48,7 @@ export async function watchCampaign(context: Context, id: string): Promise<numbe
   let isDraftTold = false;
   const progress = await follow<CampaignProgress, 'campaign.*'>(
     context,
+    PROGRESS,
     {
       path: `${pathOf(id)}/progress`,
       events: 'campaign.*',
@@ -54,7 +62,7 @@ export async function watchCampaign(context: Context, id: string): Promise<numbe
       return STUCK.has(state.status) ? 'enough' : undefined;
     },
   );
-  const next = NEXT[progress.status]?.(id);
-  if (next !== undefined) out.note(next);
+  const next = NEXT[progress.status]?.(id, progress.counters);
+  if (next) out.note(next);
   return exitCodeOf(progress);
 }

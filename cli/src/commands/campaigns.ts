@@ -1,25 +1,16 @@
 import { type Command, Option } from 'commander';
-import {
-  ApiError,
-  type BackendClient,
-  type Campaign,
-  type CampaignStatus,
-  type Page,
-} from '../../../client/src/index.ts';
+import { ApiError, type CampaignStatus } from '../../../client/src/index.ts';
+import { CAMPAIGN } from '../answers.ts';
 import type { Act, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
+import { limitOption, readRows } from '../pages.ts';
 import { count, plain } from '../text.ts';
 import { createCampaign } from './campaign-create.ts';
+import { addDrafts } from './campaign-draft.ts';
+import { addItems } from './campaign-items.ts';
 import { reportCampaign } from './campaign-report.ts';
 import { pathOf, watchCampaign } from './campaign-watch.ts';
-
-interface Channel {
-  id: string;
-  name: string;
-  kind: string;
-  state: string;
-  phone: string | null;
-}
+import { listChannels } from './channels.ts';
 
 type Verb = 'start' | 'pause' | 'resume' | 'cancel';
 
@@ -32,13 +23,13 @@ const LEADS_TO: Record<Verb, readonly CampaignStatus[]> = {
 };
 
 /** Turns a campaign; asking for what it is already changes nothing and is no error, so that scripts can be run again. */
-async function turn(client: BackendClient, id: string, verb: Verb, signal: AbortSignal) {
+async function turn({ request }: Context, id: string, verb: Verb) {
   try {
-    const campaign = await client.request<Campaign>('POST', `${pathOf(id)}/${verb}`, undefined, { signal });
+    const campaign = await request(CAMPAIGN, 'POST', `${pathOf(id)}/${verb}`);
     return { campaign, isNew: true };
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 409) throw error;
-    const campaign = await client.request<Campaign>('GET', pathOf(id), undefined, { signal });
+    const campaign = await request(CAMPAIGN, 'GET', pathOf(id));
     if (!LEADS_TO[verb].includes(campaign.status)) throw error;
     return { campaign, isNew: false };
   }
@@ -46,9 +37,8 @@ async function turn(client: BackendClient, id: string, verb: Verb, signal: Abort
 
 const act = (verb: Verb) =>
   async function turnCampaign(context: Context, { watch }: { watch?: boolean }, [id = '']: string[]): Promise<number> {
-    const { out, signal } = context;
-    const client = await context.connect();
-    const { campaign, isNew } = await turn(client, id, verb, signal);
+    const { out } = context;
+    const { campaign, isNew } = await turn(context, id, verb);
     out.json(campaign);
     const { status, scheduledAt, name } = campaign;
     const when = status === 'scheduled' && scheduledAt !== null ? ` for ${scheduledAt}` : '';
@@ -56,30 +46,23 @@ const act = (verb: Verb) =>
     return watch ? watchCampaign(context, id) : EXIT.done;
   };
 
-async function list(context: Context, { status }: { status?: string }): Promise<number> {
-  const { out, signal } = context;
-  const client = await context.connect();
-  const query = { limit: 100, status };
-  const page = await client.request<Page<Campaign>>('GET', '/api/campaigns', undefined, { query, signal });
-  out.json(page.data);
-  const rows = page.data.map(({ id, status, counters, createdAt, name }) => {
+/** As many as may be looked through. */
+const LISTED = 100;
+
+async function list(
+  context: Context,
+  { status, limit = LISTED }: { status?: string; limit?: number },
+): Promise<number> {
+  const { out } = context;
+  const { rows, hasMore } = await readRows(context, CAMPAIGN, '/api/campaigns', { status, most: limit });
+  out.json(rows);
+  const lines = rows.map(({ id, status, counters, createdAt, name }) => {
     const { total, pending, claimed, dispatching } = counters;
     const done = total - pending - claimed - dispatching;
     return [id, status, `${count(done)}/${count(total)}`, createdAt.slice(0, 16), name];
   });
-  out.table(['Campaign', 'Status', 'Done', 'Made', 'Name'], rows);
-  if (page.page.hasMore) out.note('Only the newest hundred are shown.');
-  return EXIT.done;
-}
-
-async function listChannels(context: Context): Promise<number> {
-  const { out, signal } = context;
-  const client = await context.connect();
-  const query = { limit: 100 };
-  const { data } = await client.request<Page<Channel>>('GET', '/api/channels', undefined, { query, signal });
-  out.json(data);
-  const rows = data.map(({ id, kind, state, phone, name }) => [id, kind, state, phone ?? '', name]);
-  out.table(['Channel', 'Kind', 'State', 'Phone', 'Name'], rows);
+  out.table(['Campaign', 'Status', 'Done', 'Made', 'Name'], lines);
+  if (hasMore) out.note(`Only the newest ${count(limit)} are shown; --limit says how many.`);
   return EXIT.done;
 }
 
@@ -118,6 +101,7 @@ function addCreate(campaigns: Command, run: Act): void {
 export function addCampaigns(program: Command, run: Act): void {
   const campaigns = program.command('campaigns').description('one text to many people, each of whom gets it once');
   addCreate(campaigns, run);
+  addDrafts(campaigns, run);
   campaigns
     .command('start')
     .argument('<id>')
@@ -146,6 +130,15 @@ export function addCampaigns(program: Command, run: Act): void {
     .description('what came of it')
     .option('--csv <file>', 'and of each recipient, as CSV; - for stdout alone')
     .action(run(reportCampaign));
-  campaigns.command('list').description('the newest').option('--status <status>').action(run(list));
-  campaigns.command('channels').description('the numbers they can be sent from').action(run(listChannels));
+  addItems(campaigns, run);
+  campaigns
+    .command('list')
+    .description('the newest')
+    .option('--status <status>')
+    .addOption(limitOption(`so many of them; else ${LISTED}`))
+    .action(run(list));
+  campaigns
+    .command('channels')
+    .description('the numbers they can be sent from: channels list')
+    .action(run(listChannels));
 }

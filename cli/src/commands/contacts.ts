@@ -1,19 +1,12 @@
-import { openAsBlob } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
-import {
-  ApiError,
-  type BackendClient,
-  type Import,
-  type ImportStart,
-  type OperationAccepted,
-  type Page,
-  type UploadedImport,
-} from '../../../client/src/index.ts';
+import { ApiError, type Import, type ImportStart, type UploadedImport } from '../../../client/src/index.ts';
+import { ACCEPTED, pageOf, REJECTED_ROW, UPLOADED } from '../answers.ts';
 import type { Act, Context } from '../context.ts';
 import { download } from '../download.ts';
 import { EXIT, usageError } from '../exit.ts';
+import { mustBeWritable } from '../fresh-file.ts';
+import { isFile, isSameFile, readInput } from '../input-file.ts';
 import { canAsk, confirm } from '../prompt.ts';
 import { count, plain, tally } from '../text.ts';
 import { exitCodeOf, followOperation } from './operations.ts';
@@ -30,27 +23,35 @@ interface ImportOptions {
   continue?: string;
 }
 
-interface RejectedRow {
-  row: number;
-  reason: string | null;
-  column: string | null;
-  cells: string[] | null;
-}
-
 /** 100 MB over a slow line; the backend has a shorter limit of its own. */
 const UPLOAD_MS = 600_000;
 const SHOWN_REJECTED = 5;
-const SPREADSHEET = 'application/vnd.openxmlformats-officedocument.spreadsheetml.sheet';
+/** By any of these somebody is known. */
+const IDENTITIES = new Set(['phone', 'email', 'externalId', 'id']);
 const pathOf = (id: string) => `/api/imports/${encodeURIComponent(id)}`;
-const read = (client: BackendClient, id: string, signal: AbortSignal) =>
-  client.request<UploadedImport>('GET', pathOf(id), undefined, { signal });
+const read = ({ request }: Context, id: string) => request(UPLOADED, 'GET', pathOf(id));
 
-async function upload(client: BackendClient, file: string, signal: AbortSignal): Promise<UploadedImport> {
-  if (!(await stat(file).catch(() => undefined))?.isFile()) throw usageError(`There is no file ${file}.`);
-  const type = /\.xlsx$/i.test(file) ? SPREADSHEET : 'text/csv';
-  const body = await openAsBlob(file, { type });
-  const query = { fileName: basename(file).slice(-200) };
-  return client.request<UploadedImport>('POST', '/api/imports', body, { query, signal, timeoutMs: UPLOAD_MS });
+async function upload(context: Context, file: string): Promise<UploadedImport> {
+  const body = await readInput(context, file);
+  const query = { fileName: file === '-' ? undefined : basename(file).slice(-200) };
+  return context.request(UPLOADED, 'POST', '/api/imports', { body, query, timeoutMs: UPLOAD_MS });
+}
+
+/** Where refused rows go, which can be written to. @throws CliError where it cannot, or is what is imported */
+async function whereRejectedGo(
+  { out }: Context,
+  { rejected, dryRun }: ImportOptions,
+  path?: string,
+): Promise<(id: string) => string> {
+  const besides = path !== undefined && path !== '-' && (await isFile(path)) ? `${path}.rejected.csv` : undefined;
+  const named = rejected ?? besides;
+  if (named === '-' && out.isJson)
+    throw usageError('stdout cannot be JSON and the refused rows: say --rejected with a file.');
+  if (named !== undefined && path !== undefined && (await isSameFile(named, path)))
+    throw usageError(`--rejected ${named} is the file that is imported.`);
+  const where = (id: string) => named ?? `import-${id}.rejected.csv`;
+  if (!dryRun && named !== '-') await mustBeWritable(where('new'));
+  return where;
 }
 
 /**
@@ -89,14 +90,23 @@ function showMapping({ out }: Context, file: UploadedImport, mapping: ImportStar
   out.table(['#', 'Column', 'Becomes', 'Samples'], lines);
 }
 
+/** @throws CliError where no row could be anybody */
+function mustHaveIdentity({ id, columns }: UploadedImport, mapping: ImportStart['mapping'] = []): void {
+  if (mapping.some(({ to }) => IDENTITIES.has(to))) return;
+  const names = columns.map(({ column, header }) => `${column + 1} ${plain(header)}`).join(', ');
+  const again = `whatshybrid contacts import --continue ${id} --map N=phone`;
+  throw usageError(
+    `No column is a phone: say --map N=phone. The columns are ${names}. Without another upload: ${again}`,
+  );
+}
+
 /** Starts an import. @returns its operation, also when the answer to a first try was lost */
-async function start(client: BackendClient, id: string, body: ImportStart, signal: AbortSignal): Promise<string> {
+async function start(context: Context, id: string, body: ImportStart): Promise<string> {
   try {
-    const path = `${pathOf(id)}/start`;
-    return (await client.request<OperationAccepted>('POST', path, body, { signal })).operationId;
+    return (await context.request(ACCEPTED, 'POST', `${pathOf(id)}/start`, { body })).operationId;
   } catch (error) {
     if (!(error instanceof ApiError) || error.code !== 'import_started') throw error;
-    const { operationId, dryRun, mode } = await read(client, id, signal);
+    const { operationId, dryRun, mode } = await read(context, id);
     if (operationId === null || dryRun !== (body.dryRun ?? false) || mode !== body.mode) throw error;
     return operationId;
   }
@@ -107,13 +117,12 @@ async function finish(context: Context, id: string, operationId: string): Promis
   context.farewell = `The import goes on. Come back to it: whatshybrid contacts import --continue ${id}`;
   await followOperation(context, operationId, (operation) => ({ step: 'progress', operation }));
   context.farewell = undefined;
-  return read(await context.connect(), id, context.signal);
+  return read(context, id);
 }
 
-async function showRejected({ out, connect, signal }: Context, id: string): Promise<void> {
-  const client = await connect();
+async function showRejected({ out, request }: Context, id: string): Promise<void> {
   const query = { status: 'invalid', limit: SHOWN_REJECTED };
-  const { data } = await client.request<Page<RejectedRow>>('GET', `${pathOf(id)}/rows`, undefined, { query, signal });
+  const { data } = await request(pageOf(REJECTED_ROW), 'GET', `${pathOf(id)}/rows`, { query });
   for (const { row, reason, column, cells } of data) {
     const where = column === null ? '' : `, ${plain(column)}`;
     out.note(`  row ${row}${where}: ${plain(reason ?? 'refused')}  ${plain((cells ?? []).join(' | '))}`);
@@ -126,11 +135,11 @@ async function conclude(context: Context, file: UploadedImport, rejectedPath: st
   const { id, status, counts, problem, dryRun } = file;
   const rejected = counts.invalid > 0 && !dryRun ? rejectedPath : null;
   if (counts.invalid > 0 && !out.isJson) await showRejected(context, id);
-  if (rejected !== null) await download(context, `${pathOf(id)}/rejected.csv`, rejected);
   out.json({ step: dryRun ? 'checked' : 'done', import: file, rejected });
   const what = tally(counts) || 'no rows';
   out.note(dryRun ? `It would be: ${what}.` : `The import is ${status}: ${what}.`);
   if (problem) out.note(`${plain(problem.detail)} (${problem.code})`);
+  if (rejected !== null) await download(context, `${pathOf(id)}/rejected.csv`, rejected);
   if (rejected !== null) out.note(`The refused rows, each with why, are in ${rejected}.`);
   return exitCodeOf({ status: status === 'completed' ? 'completed' : 'failed', counts });
 }
@@ -140,16 +149,15 @@ async function importContacts(context: Context, options: ImportOptions, [path]: 
   const { mode, map = [], yes, dryRun: isDryRun, country, label: labels, consent } = options;
   if ((path === undefined) === (options.continue === undefined))
     throw usageError('Name a file, or an import with --continue: one of them.');
-  const mayAsk = canAsk() && !out.isJson;
+  // Where stdin is the file, it holds no answers.
+  const mayAsk = canAsk(context) && !out.isJson && path !== '-';
   if (!yes && !isDryRun && !mayAsk)
     throw usageError('Nobody can be asked here: say --yes to import at once, or --dry-run to see what would become.');
-  const client = await context.connect();
+  const whereTo = await whereRejectedGo(context, options, path);
   const file =
-    options.continue === undefined
-      ? await upload(client, path ?? '', signal)
-      : await read(client, options.continue, signal);
+    options.continue === undefined ? await upload(context, path ?? '') : await read(context, options.continue);
   const { id, status, operationId, dryRun } = file;
-  const rejected = options.rejected ?? `${path ?? `import-${id}`}.rejected.csv`;
+  const rejected = whereTo(id);
   const isUnderWay = operationId !== null && (!dryRun || status === 'queued' || status === 'active');
   if (isUnderWay && !dryRun) return conclude(context, await finish(context, id, operationId), rejected);
   if (isUnderWay) await finish(context, id, operationId);
@@ -157,10 +165,11 @@ async function importContacts(context: Context, options: ImportOptions, [path]: 
   const mapping = mapColumns(file, map);
   out.json({ step: 'uploaded', import: file, mapping });
   showMapping(context, file, mapping);
+  mustHaveIdentity(file, mapping);
   const body: ImportStart = { mode, mapping, labels, consent, defaultCountry: country };
   if (!yes) {
     context.farewell = `Nothing is imported yet. Come back to it: whatshybrid contacts import --continue ${id}`;
-    const checked = await finish(context, id, await start(client, id, { ...body, dryRun: true }, signal));
+    const checked = await finish(context, id, await start(context, id, { ...body, dryRun: true }));
     const exitCode = await conclude(context, checked, rejected);
     if (isDryRun || checked.status !== 'completed') return exitCode;
     if (!(await confirm('Import them?', signal))) {
@@ -168,7 +177,7 @@ async function importContacts(context: Context, options: ImportOptions, [path]: 
       return EXIT.failed;
     }
   }
-  return conclude(context, await finish(context, id, await start(client, id, body, signal)), rejected);
+  return conclude(context, await finish(context, id, await start(context, id, body)), rejected);
 }
 
 const collect = (value: string, before: string[] = []) => [...before, value];
@@ -178,7 +187,7 @@ export function addContacts(program: Command, act: Act): void {
     .command('contacts')
     .description('people')
     .command('import')
-    .argument('[file]', 'CSV or .xlsx')
+    .argument('[file]', 'CSV or .xlsx; - for stdin')
     .description('upload a file of contacts, show what it is and what would become of it, and import it')
     .addOption(
       new Option('--mode <mode>', 'what becomes of contacts that are known')

@@ -1,11 +1,13 @@
 import type { Command } from 'commander';
 import type { Job, JobEvent } from '../../../client/src/index.ts';
+import { JOB, JOB_STATUS } from '../answers.ts';
 import type { Act, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { plain } from '../text.ts';
 
 /** After so long without a word of it the job is asked for. */
 const QUIET_MS = 5000;
+const pathOf = (id: string) => `/api/jobs/${encodeURIComponent(id)}`;
 
 /** What a terminal may be shown of a job's text: its lines, and nothing that steers. */
 const printable = (text: string): string => text.replaceAll(/[^\P{Cc}\n\t]/gu, '');
@@ -46,6 +48,8 @@ async function watch(context: Context, _options: object, [id = '']: string[]): P
   const { out, signal } = context;
   context.farewell = `The job goes on. Watch it again: whatshybrid jobs watch ${id}`;
   const client = await context.connect();
+  // Before it is listened to: whether there is such a job, and a backend.
+  await context.request(JOB, 'GET', pathOf(id));
   const stopTelling = tellConnection(context, client.bus);
   let isToldCompleted = false;
   const onEvent = (event: JobEvent) => {
@@ -67,12 +71,16 @@ async function watch(context: Context, _options: object, [id = '']: string[]): P
   }
 }
 
+async function cancel({ out, request }: Context, _options: object, [id = '']: string[]): Promise<number> {
+  const ended = await request(JOB_STATUS, 'POST', `${pathOf(id)}/cancel`);
+  out.json(ended);
+  const isTooLate = ended.status === 'completed' || ended.status === 'failed';
+  out.note(`The job is ${isTooLate ? 'already ' : ''}${ended.status}.`);
+  return isTooLate ? EXIT.failed : EXIT.done;
+}
+
 export function addJobs(program: Command, act: Act): void {
-  program
-    .command('jobs')
-    .description('AI jobs')
-    .command('watch')
-    .argument('<id>')
-    .description('show what a job writes until it has ended')
-    .action(act(watch));
+  const jobs = program.command('jobs').description('AI jobs');
+  jobs.command('watch').argument('<id>').description('show what a job writes until it has ended').action(act(watch));
+  jobs.command('cancel').argument('<id>').description('end it').action(act(cancel));
 }

@@ -1,14 +1,16 @@
 import type { Command } from 'commander';
 import type { Operation, Page } from '../../../client/src/index.ts';
+import { OPERATION, pageOf } from '../answers.ts';
 import type { Act, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { follow } from '../follow.ts';
 import { bar, plain, tally } from '../text.ts';
+import { cancelAt } from './cancel.ts';
 
 const isOver = ({ status }: Operation): boolean => status !== 'queued' && status !== 'active';
 
-const lineOf = ({ kind, status, done, total, counts, id }: Operation): string =>
-  `${plain(kind)} ${id}  ${status}  ${bar(done, total)}  ${tally(counts)}`.trimEnd();
+const lineOf = ({ kind, status, done, total, counts, id }: Operation): string[] =>
+  [`${plain(kind)} ${id}`, status, ...bar(done, total), tally(counts)].filter((part) => part !== '');
 
 /** What an operation ends with: rows that were refused are not all of it. */
 export function exitCodeOf({ status, counts }: Pick<Operation, 'status' | 'counts'>): number {
@@ -17,13 +19,10 @@ export function exitCodeOf({ status, counts }: Pick<Operation, 'status' | 'count
 }
 
 /** Shows one operation until it is over. @param title how people call it */
-export function followOperation(
-  context: Context,
-  id: string,
-  toJson: (operation: Operation) => unknown = (one) => one,
-) {
+export function followOperation(context: Context, id: string, toJson: (operation: Operation) => object = (one) => one) {
   return follow<Operation, 'operation.progressed'>(
     context,
+    OPERATION,
     {
       path: `/api/operations/${encodeURIComponent(id)}`,
       events: 'operation.progressed',
@@ -56,6 +55,7 @@ async function watchAll(context: Context): Promise<number> {
   const ofInterest = ({ data }: Page<Operation>) => data.filter((one) => seen.has(one.id) || !isOver(one));
   const { data } = await follow<Page<Operation>, 'operation.progressed'>(
     context,
+    pageOf(OPERATION),
     {
       path: '/api/operations',
       query: { limit: 100 },
@@ -79,11 +79,17 @@ async function watchAll(context: Context): Promise<number> {
 }
 
 export function addOperations(program: Command, act: Act): void {
-  program
+  const operations = program
     .command('operations')
-    .description('work over many rows: imports, exports, changes of many contacts')
+    .description('work over many rows: imports, exports, changes of many contacts');
+  operations
     .command('watch')
     .argument('[id]', 'one of them; else all that are under way')
     .description('show how far it is until it is over')
     .action(act((context, _options, [id]) => (id === undefined ? watchAll(context) : watchOne(context, id))));
+  operations
+    .command('cancel')
+    .argument('<id>')
+    .description('end it: what was done stays, the rest is not done')
+    .action(act(cancelAt('operations', OPERATION)));
 }

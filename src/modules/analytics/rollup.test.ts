@@ -9,7 +9,7 @@ import { book, figuresOf, type Fact } from '#test/analytics.ts';
 import { aUser } from '#test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
 
-const RUNS = Number(process.env['ANALYTICS_RUNS'] ?? 25);
+const RUNS = Number(process.env['ANALYTICS_RUNS'] ?? 12);
 const ZONES = [
   'Europe/Berlin',
   'America/New_York',

@@ -163,7 +163,8 @@ async function judged(
           when campaign_is_suppressed(current_workspace(), c.address, decode(?, 'hex'), decode(?, 'hex')) then 'suppressed'
           when row_number() over (partition by c.address order by c.id) > 1 then 'same_address'
           when (hashtextextended(c.id::text || ?::text, 1) & 9223372036854775807) % 100 < ?::int then 'holdout'
-          when ?::jsonb is not null and campaign_is_capped(current_workspace(), c.id, c.id, ?::jsonb) then 'frequency_cap' end as reason
+          when ?::jsonb is not null and campaign_cap(current_workspace(), c.id, c.id, campaign_address_hash(current_workspace(), c.address),
+            ?::jsonb) = 'frequency_cap' then 'frequency_cap' end as reason
         from chosen c)`,
     params: [
       only.ownerId,

@@ -20,8 +20,8 @@ import {
 import {
   audited,
   checkTime,
-  mustBeOwn,
   mustFindCampaign,
+  mustSeeCampaign,
   wrongStatus,
 } from '#src/modules/campaigns/campaigns.service.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -46,10 +46,9 @@ export async function startCampaign(
   givenKey: string | null,
 ): Promise<{ row: CampaignRow; isReplayed: boolean }> {
   const started = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, id, true);
+    const row = await mustSeeCampaign(em, by.auth, id, true);
     const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
-    mustBeOwn(by.auth, row);
     const isForLater = row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
@@ -88,8 +87,7 @@ const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cance
 /** @throws AppError 404, 409 */
 export async function turnCampaign(rt: Needs, by: By, id: string, move: 'pause' | 'resume' | 'cancel') {
   const row = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
-    const before = await mustFindCampaign(em, id, true);
-    mustBeOwn(by.auth, before);
+    const before = await mustSeeCampaign(em, by.auth, id, true);
     if (move === 'resume') await checkRoom(em, by, before);
     if (!(await moveCampaign(em, id, move satisfies Move))) throw wrongStatus(before, VERBS[move]);
     if (move === 'cancel') await cancelItems(em, id);
@@ -110,8 +108,7 @@ export function scheduleCampaign(
 ): Promise<CampaignRow> {
   checkTime(body.scheduledAt);
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, id, true);
-    mustBeOwn(by.auth, row);
+    const row = await mustSeeCampaign(em, by.auth, id, true);
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
     await updateDraft(em, id, {
@@ -141,8 +138,7 @@ async function reopen(em: EntityManager, by: By, row: CampaignRow): Promise<void
 /** Tries what failed without an effect once more. @throws AppError 404, 409 */
 export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ retried: number }> {
   const { retried, row } = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
-    const before = await mustFindCampaign(em, id, true);
-    mustBeOwn(by.auth, before);
+    const before = await mustSeeCampaign(em, by.auth, id, true);
     if (!['running', 'paused', 'completed', 'completed_with_unknown'].includes(before.status))
       throw wrongStatus(before, 'tried again');
     const count = await retryFailed(em, id);
@@ -165,8 +161,7 @@ export function resolveUnknown(
   as: 'sent' | 'failed' | 'resend',
 ): Promise<number> {
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, key.campaignId, true);
-    mustBeOwn(by.auth, row);
+    const row = await mustSeeCampaign(em, by.auth, key.campaignId, true);
     if (as === 'resend' && row.status === 'cancelled') throw wrongStatus(row, 'sent again from');
     const resolved = await resolveItems(em, key, as);
     if (resolved === 0 && key.itemId !== null)

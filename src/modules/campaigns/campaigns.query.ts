@@ -73,11 +73,17 @@ export async function findCampaign(em: EntityManager, id: string, lock = false):
 /** The newest first, before the id `before`. */
 export function findCampaigns(
   em: EntityManager,
-  { status, before, limit }: { status: CampaignStatus | null; before: string | null; limit: number },
+  {
+    status,
+    before,
+    limit,
+    only,
+  }: { status: CampaignStatus | null; before: string | null; limit: number; only: OnlyOf },
 ): Promise<CampaignRow[]> {
   return em.execute<CampaignRow[]>(
-    `${SELECT} and (?::text is null or c.status = ?::text) and (?::uuid is null or c.id < ?::uuid) order by c.id desc limit ?`,
-    [status, status, before, before, limit],
+    `${SELECT} and (?::text is null or c.status = ?::text) and (?::uuid is null or c.id < ?::uuid) and (?::uuid is null or c.owner_id = ?::uuid)
+      and (?::uuid is null or c.deal_owner_id = ?::uuid) order by c.id desc limit ?`,
+    [status, status, before, before, only.ownerId, only.ownerId, only.dealOwnerId, only.dealOwnerId, limit],
   );
 }
 

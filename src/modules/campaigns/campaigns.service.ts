@@ -4,12 +4,11 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit } from '#src/modules/audit/audit.ts';
-import { pinPeople, previewAudience, type OnlyOf } from '#src/modules/campaigns/audience.query.ts';
-import type { By } from '#src/modules/campaigns/by.ts';
+import { pinPeople, previewAudience } from '#src/modules/campaigns/audience.query.ts';
+import { onlyOf, type By } from '#src/modules/campaigns/by.ts';
 import {
   deleteDraft,
   findCampaign,
@@ -74,6 +73,13 @@ export async function mustFindCampaign(em: EntityManager, id: string, lock = fal
   return row;
 }
 
+/** A campaign that the caller may see. @throws AppError 404 */
+export async function mustSeeCampaign(em: EntityManager, auth: Auth, id: string, lock = false): Promise<CampaignRow> {
+  const row = await mustFindCampaign(em, id, lock);
+  mustBeOwn(auth, row);
+  return row;
+}
+
 /** The refusal of what a campaign's status does not allow. */
 export const wrongStatus = ({ status }: Pick<CampaignRow, 'status'>, verb: string) =>
   conflict('campaign_status', `A campaign that is ${status} cannot be ${verb}.`);
@@ -94,12 +100,7 @@ function checkAi(ai: unknown, variants: readonly VariantView[]): void {
   throw badRequest('validation_failed', `ai: ${message}`, [{ path: 'ai', code: 'wrong_kind', message }]);
 }
 
-/** Whose contacts and deals alone a member's campaigns go by. */
-const onlyOf = (auth: Auth): OnlyOf => ({
-  ownerId: onlyOwner(auth, 'contacts') ?? null,
-  dealOwnerId: onlyOwner(auth, 'deals') ?? null,
-});
-/** A member who sees only their own contacts moves nothing that goes to others'. @throws AppError 404 */
+/** A member who sees only their own contacts sees and moves nothing that goes to others'. @throws AppError 404 */
 export function mustBeOwn(auth: Auth, row: CampaignRow): void {
   const { ownerId, dealOwnerId } = onlyOf(auth);
   const isOthers = ownerId !== null && row.owner_id !== ownerId;
@@ -167,14 +168,14 @@ export async function listCampaigns(
   { limit, cursor, status }: { limit: number; cursor?: string | undefined; status?: CampaignStatus | undefined },
 ) {
   const before = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
-  const asked = { status: status ?? null, before, limit: limit + 1 };
+  const asked = { status: status ?? null, before, limit: limit + 1, only: onlyOf(auth) };
   const rows = await inWorkspaceTx(orm, auth, (em) => findCampaigns(em, asked));
   return toPage(rows, limit, (row) => [row.id], viewOf);
 }
 
 /** @throws AppError 404 */
 export const readCampaign = ({ orm }: Needs, auth: Auth, id: string): Promise<CampaignRow> =>
-  inWorkspaceTx(orm, auth, (em) => mustFindCampaign(em, id));
+  inWorkspaceTx(orm, auth, (em) => mustSeeCampaign(em, auth, id));
 
 /** Changes a campaign that has not begun. @throws AppError 400, 404, 409, 412 */
 export function changeCampaign(
@@ -185,8 +186,7 @@ export function changeCampaign(
   ifMatch: string | undefined,
 ): Promise<CampaignRow> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, id, true);
-    mustBeOwn(by.auth, row);
+    const row = await mustSeeCampaign(em, by.auth, id, true);
     mustMatch(ifMatch, tagOf(row));
     checkTime(patch.scheduledAt);
     const isNewText = patch.content !== undefined || patch.variants !== undefined;
@@ -218,8 +218,7 @@ export function changeCampaign(
 /** @throws AppError 404, 409 */
 export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, id, true);
-    mustBeOwn(by.auth, row);
+    const row = await mustSeeCampaign(em, by.auth, id, true);
     if (!(await deleteDraft(em, id))) throw wrongStatus(row, 'deleted');
     await audited(em, by, 'deleted', row);
   });
@@ -228,7 +227,7 @@ export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void
 /** A new draft like it, with the texts it had. @throws AppError 404 */
 export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<CampaignRow> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
-    const row = await mustFindCampaign(em, id);
+    const row = await mustSeeCampaign(em, by.auth, id);
     const copyId = newId();
     await insertCampaign(em, {
       id: copyId,

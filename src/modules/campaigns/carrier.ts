@@ -1,11 +1,8 @@
 import type { Egress } from '#src/lib/egress.ts';
 import type { ClaimedItem, Deferral } from '#src/modules/campaigns/items.query.ts';
-import { postItem, type Outcome } from '#src/modules/campaigns/post.ts';
+import { postItem, type Carried } from '#src/modules/campaigns/post.ts';
 import { renderTemplate } from '#src/modules/templates/template.ts';
 import type { SigningKey } from '#src/modules/webhooks/signature.ts';
-
-/** How the carrying of one message ended: known or not, or put off since nothing happened. */
-export type Carried = Outcome | ({ result: 'deferred' } & Pick<Deferral, 'waitMs' | 'code'>);
 
 /** A message that may be sent once it is begun. */
 export interface Ready extends ClaimedItem {

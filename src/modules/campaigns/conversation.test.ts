@@ -52,7 +52,8 @@ async function begin(channelId: string, body: object = {}, text: string | null =
   const id = await me.campaign(channelId, { audience: { contactIds: contacts.slice(0, 1) }, ...body });
   await me.start(id);
   await test.run({ workspaceId: me.workspaceId, jobId: id });
-  const claim = { channelId, max: 5, holder: 'test', horizonMs: 60_000 };
+  // As a phone of the owner's would.
+  const claim = { channelId, max: 5, holder: `${me.owner.user.id}/${randomUUID()}`, horizonMs: 60_000 };
   const { items } = await test.items.claim(me.workspaceId, claim);
   const [item] = items;
   if (!item) throw new Error('Nothing was claimed');

@@ -19,7 +19,13 @@ const Status = z.enum(['sent', 'delivered', 'read', 'failed']);
 const CallbackBody = z.object({
   type: z.literal('campaign.item.status'),
   data: z.union([
-    z.object({ itemId: IdText, messageId: z.string().min(1).max(255).optional(), status: Status }),
+    z.object({
+      itemId: IdText,
+      /** Which attempt it is about: a failure ends that one alone. */
+      attemptId: IdText.optional(),
+      messageId: z.string().min(1).max(255).optional(),
+      status: Status,
+    }),
     z.object({ messageId: z.string().min(1).max(255), status: Status }),
   ]),
 });
@@ -131,7 +137,8 @@ export function deliveryRoutes(rt: Runtime) {
           if (!said.success) throw new AppError(400, 'validation_failed', 'The body is no campaign.item.status.');
           const { data } = said.data;
           const itemId = 'itemId' in data ? data.itemId : null;
-          const one = { itemId, messageId: data.messageId ?? null, status: data.status };
+          const attemptId = 'itemId' in data ? data.attemptId : undefined;
+          const one = { itemId, attemptId, messageId: data.messageId ?? null, status: data.status };
           const changed = await items.status(channel.workspaceId, id, [one]);
           if (changed.size > 0) return { changed: true };
           // A message that tried a campaign out is no item's.

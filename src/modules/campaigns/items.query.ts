@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
 import { limitByPlan } from '#src/modules/billing/plans.ts';
+import type { OnlyOf } from '#src/modules/campaigns/audience.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 
 /** The right to send one item once: what `begin` and `ack` must say. */
@@ -66,6 +67,8 @@ export interface Deferral extends Attempt {
 
 export interface MessageStatus {
   itemId: string | null;
+  /** Which attempt a failure is about; the last where it is not said. */
+  attemptId?: string | undefined;
   messageId: string | null;
   status: 'sent' | 'delivered' | 'read' | 'failed';
 }
@@ -74,7 +77,18 @@ export interface MessageStatus {
 export const MAX_ATTEMPTS = 3;
 export const BACKOFF_MS = 60_000;
 
-const SENDS = limitByPlan('messagesPerDay');
+/** A workspace's day, by plan. */
+export const SENDS = limitByPlan('messagesPerDay');
+/** Campaigns of nobody in particular. */
+const EVERYBODY: OnlyOf = { ownerId: null, dealOwnerId: null };
+
+/** As the functions of the database take it. */
+export const inSql = ({
+  messageId: message_id,
+  retryAfterMs: retry_after_ms,
+  isChannels: is_channels,
+  ...ack
+}: Ack): object => ({ ...ack, message_id, retry_after_ms, is_channels });
 
 /** What is done with items, each in one statement, for one workspace. */
 export type Items = ReturnType<typeof createItems>;
@@ -93,14 +107,26 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     /** Takes up to `max` items of a channel that may be sent within `horizonMs`; what must not be sent is skipped on the way. */
     async claim(
       workspaceId: string,
-      asked: { channelId: string; max: number; holder: string; horizonMs: number },
+      asked: { channelId: string; max: number; holder: string; horizonMs: number; only?: OnlyOf },
     ): Promise<Claimed> {
       const { inner, outer } = suppressionPads(appSecret, workspaceId);
-      const values = [SENDS, asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs, inner, outer];
+      const { ownerId, dealOwnerId } = asked.only ?? EVERYBODY;
+      const values = [
+        SENDS,
+        asked.channelId,
+        asked.max,
+        asked.holder,
+        leaseMs,
+        asked.horizonMs,
+        inner,
+        outer,
+        ownerId,
+        dealOwnerId,
+      ];
       const [row] = await ask<{ claimed: Claimed }>(
         workspaceId,
         'claim',
-        'campaign_claim($1::jsonb, $2::uuid, $3, $4, $5, $6, $7, $8) as claimed',
+        'campaign_claim($1::jsonb, $2::uuid, $3, $4, $5, $6, $7, $8, $9::uuid, $10::uuid) as claimed',
         values,
       );
       return row?.claimed ?? { items: [], againAt: null };
@@ -109,56 +135,28 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
      * Notes that attempts are about to have an effect. What has a `text` stands in its contact's conversation once it is sent.
      * @returns the items that may be sent now; the others must not be
      */
-    begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> =>
-      ids(workspaceId, 'begin', 'campaign_begin($1::jsonb, $2::json, $3) as id', [
-        SENDS,
-        JSON.stringify(attempts),
-        leaseMs,
-      ]),
+    begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> => {
+      const { inner, outer } = suppressionPads(appSecret, workspaceId);
+      const values = [SENDS, JSON.stringify(attempts), leaseMs, inner, outer];
+      return ids(workspaceId, 'begin', 'campaign_begin($1::jsonb, $2::json, $3, $4, $5) as id', values);
+    },
     /**
      * Notes how attempts ended; each item once in a call. May be repeated, and come late.
-     * @param by `cloud_ack` where a refusal may have overtaken the acceptance, `phone_ack` where the messages themselves come by a sync
+     * @param by `cloud_ack` where a refusal may have overtaken the acceptance
      */
-    async ack(
+    ack: (
       workspaceId: string,
       acks: readonly Ack[],
-      by: 'campaign_ack' | 'cloud_ack' | 'phone_ack' = 'campaign_ack',
-    ): Promise<Acked[]> {
-      const asked = acks.map(
-        ({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
-          ...ack,
-          message_id,
-          retry_after_ms,
-          is_channels,
-        }),
-      );
-      return ask<Acked>(workspaceId, by, `* from ${by}($1::json, $2, $3)`, [
-        JSON.stringify(asked),
+      by: 'campaign_ack' | 'cloud_ack' = 'campaign_ack',
+    ): Promise<Acked[]> =>
+      ask<Acked>(workspaceId, by, `* from ${by}($1::json, $2, $3)`, [
+        JSON.stringify(acks.map(inSql)),
         MAX_ATTEMPTS,
         BACKOFF_MS,
-      ]);
-    },
+      ]),
     /** Gives claimed items back that were not begun. */
     release: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
       ids(workspaceId, 'release', 'campaign_release($1::json) as id', [JSON.stringify(attempts)]),
-    /** Gives a claimed item back whose campaign or channel does not send now. */
-    async giveBackStopped(workspaceId: string, { itemId, attemptId, fence }: Attempt): Promise<void> {
-      await queryAs(
-        pool,
-        { workspaceId },
-        {
-          name: 'campaign-give-back-stopped',
-          // Nobody cancels the campaign in between: the lock before the item, as everywhere.
-          text: `with its as materialized (select c.id, c.status from campaign c where c.workspace_id = current_workspace()
-              and c.id = (select i.campaign_id from campaign_item i where i.workspace_id = current_workspace() and i.id = $1) for share)
-            update campaign_item i set status = 'pending', lease_expires_at = null, updated_at = now() from its c, channel h
-              where i.workspace_id = current_workspace() and i.id = $1 and i.attempt_id = $2 and i.fence = $3 and i.status = 'claimed'
-                and i.campaign_id = c.id and h.workspace_id = i.workspace_id and h.id = i.channel_id
-                and (c.status <> 'running' or h.state <> 'active')`,
-          values: [itemId, attemptId, fence],
-        },
-      );
-    },
     /** Gives items back for later that were not begun, or of which the other side said that nothing happened. */
     defer: (workspaceId: string, deferrals: readonly Deferral[]): Promise<Set<string>> =>
       ids(workspaceId, 'defer', 'campaign_defer($1::json) as id', [
@@ -171,16 +169,31 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
     status: (workspaceId: string, channelId: string, said: readonly MessageStatus[]): Promise<Set<string>> =>
       ids(workspaceId, 'status', 'campaign_status($1::uuid, $2::json) as id', [
         channelId,
-        JSON.stringify(said.map(({ itemId, messageId, status }) => ({ itemId, message_id: messageId, status }))),
+        JSON.stringify(
+          said.map(({ itemId, attemptId, messageId, status }) => ({
+            itemId,
+            attempt_id: attemptId,
+            message_id: messageId,
+            status,
+          })),
+        ),
       ]),
-    /** Prolongs the lease of an attempt. @returns whether it is still the holder's */
+    /** What was too fast keeps still, for `waitMs` at least. */
+    async slow(workspaceId: string, channelId: string, waitMs: number): Promise<void> {
+      await ask(workspaceId, 'slow', 'channel_slow($1::uuid, $2)', [channelId, waitMs]);
+    },
+    /**
+     * Prolongs the lease of an attempt; one that was claimed is to be begun no later than twice as long after its time as a claim lasts.
+     * @returns whether it is still the holder's
+     */
     async renew(workspaceId: string, { itemId, attemptId, fence }: Attempt): Promise<boolean> {
       const { rowCount } = await queryAs(
         pool,
         { workspaceId },
         {
           name: 'campaign-renew',
-          text: `update campaign_item set lease_expires_at = clock_timestamp() + $4 * interval '1 millisecond'
+          text: `update campaign_item set lease_expires_at = greatest(lease_expires_at, least(clock_timestamp() + $4 * interval '1 millisecond',
+                case status when 'claimed' then next_attempt_at + 2 * $4 * interval '1 millisecond' end))
             where workspace_id = current_workspace() and id = $1 and attempt_id = $2 and fence = $3
               and status in ('claimed', 'dispatching') and lease_expires_at > clock_timestamp()`,
           values: [itemId, attemptId, fence, leaseMs],
@@ -188,9 +201,12 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       );
       return (rowCount ?? 0) > 0;
     },
-    async isCampaign(workspaceId: string, campaignId: string): Promise<boolean> {
-      const text = 'select from campaign where workspace_id = current_workspace() and id = $1';
-      const { rowCount } = await queryAs(pool, { workspaceId }, { name: 'campaign-is', text, values: [campaignId] });
+    /** Whether there is such a campaign, among those of `only`. */
+    async isCampaign(workspaceId: string, campaignId: string, { ownerId, dealOwnerId }: OnlyOf): Promise<boolean> {
+      const text = `select from campaign where workspace_id = current_workspace() and id = $1
+        and ($2::uuid is null or owner_id = $2) and ($3::uuid is null or deal_owner_id = $3)`;
+      const values = [campaignId, ownerId, dealOwnerId];
+      const { rowCount } = await queryAs(pool, { workspaceId }, { name: 'campaign-is', text, values });
       return (rowCount ?? 0) > 0;
     },
     /** Ends a campaign that has nothing left, or pauses one in trouble. */

@@ -20,7 +20,7 @@ import {
   ResolvedView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { resolveUnknown } from '#src/modules/campaigns/campaign-moves.ts';
-import { countersOf, mustFindCampaign } from '#src/modules/campaigns/campaigns.service.ts';
+import { countersOf, mustSeeCampaign } from '#src/modules/campaigns/campaigns.service.ts';
 import { findAttempts, findItem, findItems, readPace, readReport } from '#src/modules/campaigns/report.query.ts';
 import { etaSeconds, wilson } from '#src/modules/campaigns/report.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -74,7 +74,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
       const { limit, cursor, status = null } = request.query;
       const after = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
       const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
-        const { id } = await mustFindCampaign(em, request.params.id);
+        const { id } = await mustSeeCampaign(em, authOf(request), request.params.id);
         return findItems(em, id, { status, after, limit: limit + 1 });
       });
       return toPage(
@@ -92,6 +92,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
     handler: async (request) => {
       const { id, itemId } = request.params;
       return inWorkspaceTx(orm, authOf(request), async (em) => {
+        await mustSeeCampaign(em, authOf(request), id);
         if (!(await findItem(em, id, itemId))) throw notFound('The item');
         return { data: await findAttempts(em, itemId) };
       });
@@ -136,7 +137,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
     schema: { ...schema, summary: 'How far it is', params: IdParams, response: { 200: ProgressView } },
     handler: (request) =>
       inWorkspaceTx(orm, authOf(request), async (em) => {
-        const row = await mustFindCampaign(em, request.params.id);
+        const row = await mustSeeCampaign(em, authOf(request), request.params.id);
         const pace = await readPace(em, row.channel_id, row.id);
         const eta = pace ? etaSeconds(row, pace) : null;
         const { status, pause_reason: pauseReason, wait_reason: waitReason } = row;
@@ -149,7 +150,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
     schema: { ...schema, summary: 'What came of it', params: IdParams, response: { 200: ReportView } },
     handler: (request) =>
       inWorkspaceTx(orm, authOf(request), async (em) => {
-        const row = await mustFindCampaign(em, request.params.id);
+        const row = await mustSeeCampaign(em, authOf(request), request.params.id);
         const { variants, ...report } = await readReport(em, row.id);
         return {
           ...report,
@@ -170,7 +171,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
     schema: { ...schema, summary: 'Its recipients as CSV', params: IdParams },
     handler: async (request, reply) => {
       const auth = authOf(request);
-      const { id } = await inWorkspaceTx(orm, auth, (em) => mustFindCampaign(em, request.params.id));
+      const { id } = await inWorkspaceTx(orm, auth, (em) => mustSeeCampaign(em, auth, request.params.id));
       reply.header('content-type', 'text/csv; charset=utf-8');
       reply.header('content-disposition', `attachment; filename="campaign-${id}.csv"`);
       return reply.send(Readable.from(csvOf(rt, auth, id)));

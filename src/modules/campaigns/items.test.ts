@@ -217,6 +217,8 @@ describe('a channel', () => {
     expect(await claim(5)).toEqual([]);
     await begin([item]);
     await ack(item);
+    await due();
+    expect(await claim(5)).toEqual([]);
     expect(await me.items(other)).toMatchObject([{ status: 'skipped', skipReason: 'frequency_cap' }]);
     await test.tend();
     expect(await me.read(id)).toMatchObject({ status: 'completed' });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EgressFailed, EgressRefused, type Egress, type EgressAnswer } from '#src/lib/egress.ts';
-import type { Ack, Attempt, ClaimedItem } from '#src/modules/campaigns/items.query.ts';
+import type { Ack, Attempt, ClaimedItem, Deferral } from '#src/modules/campaigns/items.query.ts';
 import { retryAfterMs } from '#src/modules/webhooks/schedule.ts';
 import { signatureHeaders, type SigningKey } from '#src/modules/webhooks/signature.ts';
 
@@ -17,9 +17,13 @@ const Sent = z.object({ messageId: MessageId.pipe(z.string().min(1).max(255)) })
 const NoEffect = z.object({ effect: z.literal('none') });
 
 /** Refusals that are the gateway's affair, and say nothing of the number that was to be written to. */
-const CHANNELS = new Set([401, 403, 404, 405, 410, 429]);
+const CHANNELS = new Set([401, 403, 404, 405, 410]);
+/** What a gateway may ask to be left alone for; an item that waits for that goes soon after its channel does. */
+const SLOW_MS = { least: 1000, most: 3_600_000 };
 
 export type Outcome = Omit<Ack, keyof Attempt>;
+/** How the carrying of one message ended: known or not, or put off since nothing happened; with `slowMs`, its channel keeps still so long. */
+export type Carried = Outcome | ({ result: 'deferred'; slowMs?: number } & Pick<Deferral, 'waitMs' | 'code'>);
 const NOTHING = { retryable: false, isChannels: false, code: null, messageId: null, retryAfterMs: null };
 const unknown = (code: string): Outcome => ({ ...NOTHING, result: 'unknown', code });
 const retry = (code: string, wait: number | null = null): Outcome => ({
@@ -42,19 +46,22 @@ function jsonOf(body: Uint8Array): unknown {
 
 /**
  * What an answer says of a message: a 2xx with `{messageId}` sent it, a 4xx refused it, a 5xx that says `{"effect": "none"}` may be tried
- * again. Anything else leaves open whether it went out, and it must not be sent again.
+ * again. A 429 (RFC 6585), and a 503 that says both that and `Retry-After`, put it off. Anything else leaves open whether it went out, and it must not be sent again.
  */
-export function judgeAnswer({ status, headers, body }: Pick<EgressAnswer, 'status' | 'headers' | 'body'>): Outcome {
+export function judgeAnswer({ status, headers, body }: Pick<EgressAnswer, 'status' | 'headers' | 'body'>): Carried {
   const code = `status_${status}`;
+  const askedMs = retryAfterMs(headers['retry-after']);
   if (status >= 200 && status < 300) {
     const sent = Sent.safeParse(jsonOf(body));
     return sent.success ? { ...NOTHING, result: 'sent', messageId: sent.data.messageId } : unknown('no_message_id');
   }
-  if (status >= 400 && status < 500) return { ...NOTHING, result: 'failed', isChannels: CHANNELS.has(status), code };
-  if (status >= 500 && NoEffect.safeParse(jsonOf(body)).success) {
-    return retry(code, retryAfterMs(headers['retry-after']) ?? null);
+  const isNothing = status === 429 || (status >= 500 && NoEffect.safeParse(jsonOf(body)).success);
+  if (status === 429 || (status === 503 && isNothing && askedMs !== null)) {
+    const slowMs = Math.min(SLOW_MS.most, Math.max(SLOW_MS.least, askedMs ?? 0));
+    return { result: 'deferred', code, waitMs: slowMs, slowMs };
   }
-  return unknown(code);
+  if (status >= 400 && status < 500) return { ...NOTHING, result: 'failed', isChannels: CHANNELS.has(status), code };
+  return isNothing ? retry(code, askedMs) : unknown(code);
 }
 
 /** Posts an item that was begun to its channel's address. @param signal aborts when the process must go */
@@ -63,7 +70,7 @@ export async function postItem(
   channel: { url: string; key: SigningKey },
   item: Pick<ClaimedItem, 'itemId' | 'attemptId' | 'to'> & { text: string },
   signal: AbortSignal,
-): Promise<Outcome> {
+): Promise<Carried> {
   const { itemId, attemptId, to, text } = item;
   const at = new Date();
   const body = JSON.stringify({

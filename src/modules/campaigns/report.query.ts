@@ -35,6 +35,7 @@ export interface AttemptEntry {
   to: ItemView['status'];
   outcome: string | null;
   errorCode: string | null;
+  /** Of a phone its user and what tells their sessions apart; the session itself is its own to know. */
   holder: string | null;
   at: string;
 }
@@ -42,7 +43,9 @@ export interface AttemptEntry {
 /** All that was done with an item, in its order. */
 export const findAttempts = (em: EntityManager, itemId: string): Promise<AttemptEntry[]> =>
   em.execute<AttemptEntry[]>(
-    `select i.attempt_id as "attemptId", i.fence, i.from_status as "from", i.to_status as "to", i.outcome, i.error_code as "errorCode", i.holder,
+    `select i.attempt_id as "attemptId", i.fence, i.from_status as "from", i.to_status as "to", i.outcome, i.error_code as "errorCode",
+        case when position('/' in i.holder) > 0 then split_part(i.holder, '/', 1) || '/' || left(encode(sha256(convert_to(i.holder, 'UTF8')), 'hex'), 8)
+          else i.holder end as holder,
         ${at('at', 'at')}
       from campaign_item_attempt i where i.workspace_id = current_workspace() and i.item_id = ?::uuid order by i.id limit 200`,
     [itemId],

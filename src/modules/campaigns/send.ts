@@ -62,7 +62,7 @@ export async function sendChannel(rt: SendResources, channel: SendingChannel): P
       break;
     }
     for (const item of await beginAll(rt, workspaceId, carrier, claimed)) {
-      const one = sendOne(rt, workspaceId, item, note).finally(() => underWay.delete(one));
+      const one = sendOne(rt, channel, item, note).finally(() => underWay.delete(one));
       underWay.add(one);
     }
   }
@@ -105,11 +105,18 @@ async function beginAll(
   return ready.filter(({ itemId }) => begun.has(itemId));
 }
 
-async function sendOne(rt: SendResources, workspaceId: string, item: Ready, note: Note): Promise<void> {
+async function sendOne(
+  rt: SendResources,
+  { workspaceId, id: channelId }: Pick<SendingChannel, 'workspaceId' | 'id'>,
+  item: Ready,
+  note: Note,
+): Promise<void> {
   try {
     const end = await item.carry(rt.leaving);
     if (end.result === 'deferred') {
-      const { waitMs, code } = end;
+      const { waitMs, code, slowMs } = end;
+      // The channel first: what is put off would be claimed again.
+      if (slowMs !== undefined) await persist(rt, () => rt.items.slow(workspaceId, channelId, slowMs));
       await persist(rt, () => rt.items.defer(workspaceId, [{ ...attemptOf(item), waitMs, code }]));
     } else {
       await note({ ...attemptOf(item), ...end });

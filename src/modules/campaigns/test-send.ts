@@ -1,15 +1,14 @@
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, conflict, notFound } from '#src/errors.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit } from '#src/modules/audit/audit.ts';
-import type { By } from '#src/modules/campaigns/by.ts';
-import { mustFindCampaign } from '#src/modules/campaigns/campaigns.service.ts';
+import { onlyOf, type By } from '#src/modules/campaigns/by.ts';
+import { mustSeeCampaign } from '#src/modules/campaigns/campaigns.service.ts';
 import type { TestView } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { writeTried, type Tried } from '#src/modules/campaigns/test-messages.ts';
-import { postItem } from '#src/modules/campaigns/post.ts';
+import { postItem, type Carried } from '#src/modules/campaigns/post.ts';
 import { openKey } from '#src/modules/channels/channel-keys.ts';
-import { countSends, readTarget, type ChannelTarget } from '#src/modules/channels/channels.query.ts';
+import { readTarget, reserveSends, type ChannelTarget } from '#src/modules/channels/channels.query.ts';
 import { sendMessage } from '#src/modules/cloud-api/client.ts';
 import { carriedBy, toMessage } from '#src/modules/cloud-api/cloud-carrier.ts';
 import { openCredentials } from '#src/modules/cloud-api/credentials.ts';
@@ -62,7 +61,7 @@ function parseAll(to: readonly string[]): string[] {
 function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonly string[]) {
   const { auth } = by;
   return inWorkspaceTx(orm, auth, async (em) => {
-    const row = await mustFindCampaign(em, id);
+    const row = await mustSeeCampaign(em, auth, id);
     const found = await findContacts(
       em,
       phones.map((phone) => ({ phone })),
@@ -70,8 +69,9 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
     const visible = await findContactRows(
       em,
       found.filter((one) => one !== null),
-      onlyOwner(auth, 'contacts'),
+      onlyOf(auth).ownerId ?? undefined,
     );
+    const seen = new Set(visible.map((one) => one.id));
     const contacts = await findTemplateContacts(
       em,
       visible.map((one) => one.id),
@@ -86,6 +86,8 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
         const { text } = payload;
         const isContact = typeof contactId === 'string';
         const one = { id: newId(), to, variant: variant.key, messageId: null, isContact, ...payload };
+        if (typeof contactId === 'string' && !seen.has(contactId))
+          return { ...one, outcome: 'skipped', code: 'contact_of_others' };
         if (suppressed.has(to)) return { ...one, outcome: 'skipped', code: 'suppressed' };
         if (unresolved.length > 0 || text.trim() === '')
           return { ...one, outcome: 'skipped', code: 'unresolved_variables' };
@@ -105,7 +107,7 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
 /**
  * Sends each text of a campaign to a few numbers, now, whatever its audience, windows and pace; it counts for the channel's hour and day. Nothing
  * is sent again by itself. What goes through a phone is only rendered: the phone is the caller's.
- * @throws AppError 400, 403 `plan_limit`, 404; 409 where the channel is paused
+ * @throws AppError 400, 403 `plan_limit`, 404; 409 where the channel is paused, or its hour or day is full
  */
 export async function testCampaign(rt: Needs, by: By, id: string, to: readonly string[]): Promise<TestView> {
   const { workspaceId } = by.auth;
@@ -118,7 +120,8 @@ export async function testCampaign(rt: Needs, by: By, id: string, to: readonly s
   if (sends > 0)
     await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
       await checkSendRoom(em, sends);
-      await countSends(em, { channelId: row.channel_id, sends });
+      if (!(await reserveSends(em, { channelId: row.channel_id, sends })))
+        throw conflict('channel_full', 'The channel has no room for these messages in its hour or day.');
     });
   const sentAt = new Date();
   const write = (all: readonly Prepared[]) =>
@@ -152,7 +155,14 @@ const triedOf = ({ id, to, shown, outcome, code, messageId }: Prepared, sentAt: 
 
 const NEVER = new AbortController().signal;
 
-type Carry = (one: Prepared) => Promise<Pick<Result, 'outcome' | 'code' | 'messageId'>>;
+type End = Pick<Result, 'outcome' | 'code' | 'messageId'>;
+type Carry = (one: Prepared) => Promise<End>;
+
+/** What is put off is not tried again here. */
+const endOf = (end: Carried): End =>
+  end.result === 'deferred'
+    ? { outcome: 'failed', code: end.code, messageId: null }
+    : { outcome: end.result, code: end.code, messageId: end.messageId };
 
 /** @returns null where nobody here sends for the channel */
 async function openCarrier(
@@ -165,16 +175,13 @@ async function openCarrier(
     const cloud = { egress, baseUrl: config.WHATSAPP_CLOUD_BASE_URL };
     return async ({ id: tryId, to, body }) => {
       const message = { ...toMessage(to, body), biz_opaque_callback_data: `${OF_TEST}.${tryId}` };
-      const end = carriedBy(await sendMessage(cloud, credentials, message, NEVER), 1);
-      if (end.result === 'deferred') return { outcome: 'failed', code: end.code, messageId: null };
-      return { outcome: end.result, code: end.code, messageId: end.messageId };
+      return endOf(carriedBy(await sendMessage(cloud, credentials, message, NEVER), 1));
     };
   }
   if (url === null || secrets === null) return null;
   const key = await openKey(vault, workspaceId, id, secrets);
   return async ({ id: itemId, to, text }) => {
     const item = { itemId, attemptId: newId(), to, text };
-    const { result: outcome, code, messageId } = await postItem(egress, { url, key }, item, NEVER);
-    return { outcome, code, messageId };
+    return endOf(await postItem(egress, { url, key }, item, NEVER));
   };
 }

@@ -41,11 +41,12 @@ export async function insertChannel(
     timeZone: string | null;
     pacing: Pacing;
     secrets: Buffer | null;
+    cloudNumberId: string | null;
   },
 ): Promise<void> {
   await em.execute(
-    `insert into channel (workspace_id, id, kind, external_id, name, phone, url, pacing, secrets, time_zone)
-      select w.id, ?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text, ?::jsonb, decode(?::text, 'hex'), coalesce(?::text, w.time_zone)
+    `insert into channel (workspace_id, id, kind, external_id, name, phone, url, pacing, secrets, cloud_number_id, time_zone)
+      select w.id, ?::uuid, ?::text, ?::text, ?::text, ?::text, ?::text, ?::jsonb, decode(?::text, 'hex'), ?::text, coalesce(?::text, w.time_zone)
       from workspace w where w.id = current_workspace()`,
     [
       row.id,
@@ -56,35 +57,49 @@ export async function insertChannel(
       row.url,
       JSON.stringify(row.pacing),
       row.secrets?.toString('hex') ?? null,
+      row.cloudNumberId,
       row.timeZone,
     ],
   );
 }
 
+/**
+ * Changes a channel. Where its pace changes, what kept it waiting may be no more; what Meta or a gateway asked of it stays.
+ * @throws UniqueConstraintViolationException when there is a channel of that number
+ */
 export async function updateChannel(
   em: EntityManager,
   id: string,
-  row: Pick<ChannelRow, 'name' | 'phone' | 'url' | 'time_zone' | 'pacing' | 'state'> & { secrets: Buffer | null },
+  row: Pick<ChannelRow, 'name' | 'phone' | 'url' | 'time_zone' | 'pacing' | 'state'> & {
+    secrets: Buffer | null;
+    cloudNumberId: string | null;
+    isNewPace: boolean;
+  },
 ): Promise<void> {
   await em.execute(
-    `update channel set name = ?, phone = ?, url = ?, time_zone = ?, pacing = ?::jsonb, updated_at = now(),
+    `update channel set name = ?, external_id = case when external_id in (coalesce(phone, ''), id::text) then coalesce(?::text, external_id) else external_id end,
+        phone = ?::text, url = ?, time_zone = ?, pacing = ?::jsonb,
+        updated_at = now(), cloud_number_id = coalesce(?::text, cloud_number_id),
         pause_reason = case when ?::text = 'active' then null else coalesce(pause_reason, 'by_hand') end, state = ?::text, secrets = coalesce(decode(?::text, 'hex'), secrets)
       where workspace_id = current_workspace() and id = ?::uuid`,
     [
       row.name,
       row.phone,
+      row.phone,
       row.url,
       row.time_zone,
       JSON.stringify(row.pacing),
+      row.cloudNumberId,
       row.state,
       row.state,
       row.secrets?.toString('hex') ?? null,
       id,
     ],
   );
-  // What kept it waiting may be no more.
+  if (!row.isNewPace) return;
   await em.execute(
-    `update channel_flow set blocked_until = '-infinity', not_before = least(not_before, now() + ?::int * interval '1 millisecond')
+    `update channel_flow set blocked_until = slowed_until,
+        not_before = greatest(slowed_until, least(not_before, now() + ?::int * interval '1 millisecond'))
       where workspace_id = current_workspace() and channel_id = ?::uuid`,
     [row.pacing.maxDelayMs, id],
   );
@@ -151,51 +166,68 @@ export async function findAnyTarget(
   return rows[0];
 }
 
-/**
- * Gives a phone's session the right to send for a channel, or prolongs it; others stand by until it is let go or silent.
- * @returns milliseconds until another session's right ends; 0 when it is this one's
- */
-export async function holdSession(
-  pool: Pool,
-  workspaceId: string,
-  held: { channelId: string; sessionId: string; userId: string; ttlMs: number },
-): Promise<number> {
-  const { rows } = await queryAs<{ wait: number }>(
-    pool,
-    { workspaceId },
-    {
-      name: 'channel-hold',
-      text: `with held as (
-          insert into channel_flow as f (workspace_id, channel_id, session_id, session_user_id, session_until)
-            values (current_workspace(), $1, $2, $3, clock_timestamp() + $4 * interval '1 millisecond')
-          on conflict (workspace_id, channel_id) do update set session_id = excluded.session_id, session_user_id = excluded.session_user_id,
-              session_until = excluded.session_until
-            where f.session_id is null or f.session_id = excluded.session_id or f.session_until < clock_timestamp()
-          returning 1)
-        select case when exists (select from held) then 0 else greatest(1, (select extract(epoch from f.session_until - clock_timestamp()) * 1000
-          from channel_flow f where f.workspace_id = current_workspace() and f.channel_id = $1)::int) end as wait`,
-      values: [held.channelId, held.sessionId, held.userId, held.ttlMs],
-    },
-  );
-  return rows[0]?.wait ?? 1;
-}
-
 /** A session of a phone's number. */
 export interface SessionKey {
   channelId: string;
   sessionId: string;
 }
+/** Whose a session is, and the socket it is held by, where it is one. */
+export interface SessionHolder extends SessionKey {
+  userId: string;
+  connectionId: string | null;
+}
 
-/** Lets a session's right go, where it is its own. */
-export async function dropSession(pool: Pool, workspaceId: string, key: SessionKey): Promise<void> {
+/**
+ * Gives a phone's session the right to send for a channel, or prolongs it; others stand by until it is let go or silent.
+ * @returns milliseconds until another session's right ends; 0 when it is this one's; null where the workspace has no such phone
+ */
+export async function holdSession(
+  pool: Pool,
+  workspaceId: string,
+  held: SessionHolder & { ttlMs: number },
+): Promise<number | null> {
+  const { rows } = await queryAs<{ wait: number | null }>(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-hold',
+      text: 'select channel_hold($1, $2, $3, $4, $5, true) as wait',
+      values: [held.channelId, held.sessionId, held.userId, held.connectionId, held.ttlMs],
+    },
+  );
+  return rows[0]?.wait ?? null;
+}
+
+/** Keeps the right of a session that a socket holds for another while. @returns whether it was still that socket's */
+export async function keepSession(
+  pool: Pool,
+  workspaceId: string,
+  held: SessionHolder & { ttlMs: number },
+): Promise<boolean> {
+  const { rowCount } = await queryAs(
+    pool,
+    { workspaceId },
+    {
+      name: 'channel-keep',
+      text: `update channel_flow set session_until = clock_timestamp() + $5 * interval '1 millisecond'
+        where workspace_id = current_workspace() and channel_id = $1 and session_id = $2 and session_user_id = $3 and session_connection = $4`,
+      values: [held.channelId, held.sessionId, held.userId, held.connectionId, held.ttlMs],
+    },
+  );
+  return (rowCount ?? 0) > 0;
+}
+
+/** Lets a session's right go, where it is its own; of a socket only what that very socket holds. */
+export async function dropSession(pool: Pool, workspaceId: string, held: SessionHolder): Promise<void> {
   await queryAs(
     pool,
     { workspaceId },
     {
       name: 'channel-drop',
-      text: `update channel_flow set session_id = null, session_user_id = null, session_until = null
-        where workspace_id = current_workspace() and channel_id = $1 and session_id = $2`,
-      values: [key.channelId, key.sessionId],
+      text: `update channel_flow set session_id = null, session_user_id = null, session_until = null, session_connection = null
+        where workspace_id = current_workspace() and channel_id = $1 and session_id = $2 and session_user_id = $3
+          and ($4::uuid is null or session_connection = $4)`,
+      values: [held.channelId, held.sessionId, held.userId, held.connectionId],
     },
   );
 }
@@ -231,14 +263,13 @@ export async function stopChannel(
   );
 }
 
-/** Counts messages that no item stands for towards a channel's hour and day. */
-export async function countSends(em: EntityManager, sent: { channelId: string; sends: number }): Promise<void> {
-  await em.execute(
-    `insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
-      values (current_workspace(), ?::uuid, date_bin('5 minutes', now(), 'epoch'), ?)
-      on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends`,
-    [sent.channelId, sent.sends],
-  );
+/** Counts messages that no item stands for towards a channel's hour and day. @returns whether there was room for them */
+export async function reserveSends(em: EntityManager, sent: { channelId: string; sends: number }): Promise<boolean> {
+  const rows = await em.execute<{ isReserved: boolean }[]>('select channel_reserve(?::uuid, ?::int) as "isReserved"', [
+    sent.channelId,
+    sent.sends,
+  ]);
+  return rows[0]?.isReserved ?? false;
 }
 
 /** How many channels the transaction's workspace has. */

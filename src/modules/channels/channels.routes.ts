@@ -47,14 +47,14 @@ export function channelRoutes(rt: Runtime) {
     app.get('/api/channels', {
       config: read,
       schema: { ...schema, summary: 'Your channels', querystring: PageQuery, response: { 200: ChannelPage } },
-      handler: (request) => listChannels(rt, authOf(request).workspaceId, request.query),
+      handler: (request) => listChannels(rt, authOf(request), request.query),
     });
 
     app.get('/api/channels/:id', {
       config: read,
       schema: { ...schema, summary: 'One channel', params: IdParams, response: { 200: ChannelView } },
       handler: async (request, reply) => {
-        const view = await readChannel(rt, authOf(request).workspaceId, request.params.id);
+        const view = await readChannel(rt, authOf(request), request.params.id);
         return reply.header('etag', etagOf(view)).send(view);
       },
     });

@@ -1,10 +1,13 @@
+import { isDeepStrictEqual } from 'node:util';
 import { UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { badRequest, conflict, notFound } from '#src/errors.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
 import { outsideUrl, refuseUrl } from '#src/http/outside-url.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
+import { may } from '#src/http/permissions.ts';
 import { targetOf } from '#src/lib/egress-rules.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
@@ -35,12 +38,13 @@ import type { Runtime } from '#src/runtime.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'vault' | 'egress' | 'config'>;
 
-const viewOf = (row: ChannelRow): ChannelView => ({
+/** @param seesUrl where a gateway's address may have a secret in its path, others see its host alone */
+const viewOf = (row: ChannelRow, seesUrl = true): ChannelView => ({
   id: row.id,
   name: row.name,
   kind: row.kind,
   phone: row.phone,
-  url: row.url,
+  url: row.url === null || seesUrl ? row.url : new URL(row.url).origin,
   state: row.state,
   pauseReason: row.pause_reason,
   timeZone: row.time_zone,
@@ -120,7 +124,8 @@ export async function createChannel(rt: Needs, workspaceId: string, actor: Actor
     const workspace = await lockWorkspace(em, workspaceId);
     if (kind === 'cloud_api') checkFeature(workspace, 'cloudApi');
     checkLimit(workspace, 'channels', await countChannels(em));
-    await insertChannel(em, { id, name, kind, phone, url, timeZone, pacing, secrets: secrets ?? null });
+    const cloudNumberId = credentials?.phoneNumberId ?? null;
+    await insertChannel(em, { id, name, kind, phone, url, timeZone, pacing, secrets: secrets ?? null, cloudNumberId });
     const row = await findChannelRow(em, id);
     await appendAudit(em, actor, { action: 'channel.created', target: { type: 'channel', id }, after: noted(row) });
     return viewOf(row);
@@ -130,17 +135,22 @@ export async function createChannel(rt: Needs, workspaceId: string, actor: Actor
 
 export async function listChannels(
   { orm }: Needs,
-  workspaceId: string,
+  auth: Auth,
   { limit, cursor }: { limit: number; cursor?: string | undefined },
 ) {
   const before = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
-  const rows = await inWorkspaceTx(orm, { workspaceId }, (em) => findChannels(em, { before, limit: limit + 1 }));
-  return toPage(rows, limit, (row) => [row.id], viewOf);
+  const rows = await inWorkspaceTx(orm, auth, (em) => findChannels(em, { before, limit: limit + 1 }));
+  return toPage(
+    rows,
+    limit,
+    (row) => [row.id],
+    (row) => viewOf(row, may(auth, 'channels:manage')),
+  );
 }
 
 /** @throws AppError 404 */
-export const readChannel = async ({ orm }: Needs, workspaceId: string, id: string): Promise<ChannelView> =>
-  viewOf(await inWorkspaceTx(orm, { workspaceId }, (em) => findChannelRow(em, id)));
+export const readChannel = async ({ orm }: Needs, auth: Auth, id: string): Promise<ChannelView> =>
+  viewOf(await inWorkspaceTx(orm, auth, (em) => findChannelRow(em, id)), may(auth, 'channels:manage'));
 
 /** Changes a channel; a pause holds from the moment it is answered. @throws AppError 400, 404, 409, 412 */
 export function changeChannel(
@@ -159,14 +169,20 @@ export function changeChannel(
       throw badRequest('validation_failed', 'url is for channels of the kind webhook.');
     const { credentials } = patch;
     const secrets = credentials === undefined ? null : await resealed(em, rt, key, row.kind, credentials);
+    const pacing = { ...defaultPacing(row.kind), ...row.pacing };
+    const next = {
+      time_zone: patch.timeZone ?? row.time_zone,
+      pacing: patch.pacing === undefined ? pacing : withRange(pacing, patch.pacing),
+    };
     await updateChannel(em, key.id, {
+      ...next,
       name: patch.name ?? row.name,
       phone: phone ?? row.phone,
       url: url ?? row.url,
-      time_zone: patch.timeZone ?? row.time_zone,
-      pacing: withRange({ ...defaultPacing(row.kind), ...row.pacing }, patch.pacing ?? {}),
       state: patch.state ?? row.state,
       secrets,
+      cloudNumberId: credentials?.phoneNumberId ?? null,
+      isNewPace: !isDeepStrictEqual(next, { time_zone: row.time_zone, pacing }),
     });
     const changed = await findChannelRow(em, key.id);
     const [before, after] = [

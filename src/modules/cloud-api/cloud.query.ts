@@ -46,20 +46,9 @@ export async function readSending(
   return rows;
 }
 
-/** The first time and the longest, in milliseconds, that a number which was too fast keeps still; each further time twice as long. */
-const SLOW_MS = { first: 5000, most: 300_000 };
-
-/** Has a number keep still. Of many answers that ask for it at once, one counts. */
+/** Has a number keep still that was too fast. */
 export async function slowChannel(em: EntityManager, channelId: string): Promise<void> {
-  await em.execute(
-    `with wait as (select case when f.slowed_until > now() - interval '2 minutes' then least(f.slow_ms * 2, ${SLOW_MS.most}) else ${SLOW_MS.first} end as ms
-        from channel_flow f where f.workspace_id = current_workspace() and f.channel_id = ?::uuid)
-      update channel_flow f set slow_ms = w.ms, slowed_until = now() + w.ms * interval '1 millisecond',
-          not_before = greatest(f.not_before, now() + w.ms * interval '1 millisecond'),
-          blocked_until = greatest(f.blocked_until, now() + w.ms * interval '1 millisecond')
-        from wait w where f.workspace_id = current_workspace() and f.channel_id = ?::uuid and f.slowed_until <= now()`,
-    [channelId, channelId],
-  );
+  await em.execute('select channel_slow(?::uuid, 0)', [channelId]);
 }
 
 /** @returns whether it was active */

@@ -78,7 +78,10 @@ export function serveSocket(socket: WebSocket, resources: ConnectionResources): 
   };
 
   const follows = createFollows({ socket, outbound, reader, events, known });
-  const phones = createPhones(resources.delivery, known, log);
+  const phones = createPhones(resources.delivery, known, {
+    admit: (auth) => resources.admit(auth, 'request'),
+    log,
+  });
 
   const authenticate = async (frame: FrameOf<'auth'>): Promise<object> => {
     const fresh = await resources.identify(frame);

@@ -27,7 +27,7 @@ beforeEach(async () => {
 });
 
 /** A phone's socket that has authenticated. */
-async function aPhone(token = me.owner.token) {
+async function aPhone(token = me.owner.token, sessionId: string = randomUUID()) {
   const socket = new WebSocket(`${url}/api/ws`);
   await once(socket, 'open');
   const waiting = new Map<unknown, (frame: Frame) => void>();
@@ -44,7 +44,6 @@ async function aPhone(token = me.owner.token) {
     return promise;
   };
   await send('auth', { token, workspaceId: me.workspaceId });
-  const sessionId = randomUUID();
   const claim = async (max = 1) => {
     const reply = await send('channel.claim', { channelId, sessionId, max });
     const items = Array.isArray(reply['items']) ? reply['items'] : [];
@@ -113,6 +112,67 @@ it('has one session for a number; another takes over as soon as its socket close
   first.socket.close();
   await expect.poll(async () => (await second.claim()).attempts.length).toBe(1);
   second.socket.close();
+});
+
+const holderOf = async () =>
+  (await test.systemPool.query('select session_id from channel_flow where channel_id = $1', [channelId])).rows[0]
+    ?.session_id ?? null;
+
+it('the late close of an old socket takes nothing from the same session on its new one', async () => {
+  const old = await aPhone();
+  expect((await old.claim()).attempts).toHaveLength(1);
+  const next = await aPhone(me.owner.token, old.sessionId);
+  expect((await next.claim()).attempts).toHaveLength(1);
+  old.socket.close();
+  await once(old.socket, 'close');
+  const other = await aPhone();
+  // Long enough for the close to have been heard.
+  for (let tries = 0; tries < 5; tries += 1)
+    expect((await other.claim()).reply).toMatchObject({ problem: { code: 'channel_standby' } });
+  next.socket.close();
+  await expect.poll(async () => (await other.claim()).attempts.length).toBe(1);
+  other.socket.close();
+});
+
+it('a socket that closes while it claims lets go what it was given', async () => {
+  const phone = await aPhone();
+  const lock = await test.systemPool.connect();
+  try {
+    await lock.query('begin');
+    await lock.query('insert into channel_flow (workspace_id, channel_id) values ($1, $2) on conflict do nothing', [
+      me.workspaceId,
+      channelId,
+    ]);
+    await lock.query('select from channel_flow where channel_id = $1 for update', [channelId]);
+    void phone.claim();
+    const { rows } = await lock.query<{ pid: number }>('select pg_backend_pid() as pid');
+    const waiting = async () =>
+      (
+        await test.systemPool.query(
+          'select from pg_locks l where not l.granted and $1 = any (pg_blocking_pids(l.pid))',
+          [rows[0]?.pid],
+        )
+      ).rowCount;
+    await expect.poll(waiting).toBe(1);
+    phone.socket.close();
+    await once(phone.socket, 'close');
+    await lock.query('commit');
+  } finally {
+    lock.release();
+  }
+  const other = await aPhone();
+  await expect.poll(async () => (await other.claim()).attempts.length).toBe(1);
+  expect(await holderOf()).toBe(other.sessionId);
+  other.socket.close();
+});
+
+it('serves one frame of a channel after the other, refuses what is too much, and drops what a closed socket had sent', async () => {
+  const phone = await aPhone();
+  const replies = await Promise.all(Array.from({ length: 80 }, () => phone.claim()));
+  const codes = replies.map(({ reply }) => Object(reply['problem']).code);
+  expect(codes.filter((code) => code === 'too_many_frames').length).toBeGreaterThan(0);
+  expect(codes.filter((code) => code === undefined).length).toBeGreaterThan(8);
+  phone.socket.close();
 });
 
 it('gives back what it cannot send, and stops a channel that was warned', async () => {

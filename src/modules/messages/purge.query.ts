@@ -29,7 +29,7 @@ export async function purgeUnsent(systemPool: Pool, byDefault: number): Promise<
     name: 'messages-purge-unsent',
     text: `with old as materialized (
         select i.workspace_id, i.id from campaign_item i left join workspace_setting s on s.workspace_id = i.workspace_id and s.key = 'privacy.retentionDays'
-          where i.rendered is not null and i.status in ('failed', 'unknown')
+          where i.rendered is not null and i.status in ('failed', 'unknown', 'skipped', 'cancelled')
             and i.dispatch_started_at < now() - coalesce((s.value::text)::int, $1) * interval '1 day'
           limit ${BATCH} for update of i skip locked)
       update campaign_item i set rendered = null from old o where i.workspace_id = o.workspace_id and i.id = o.id`,
