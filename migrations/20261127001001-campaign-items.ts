@@ -52,13 +52,13 @@ const CAP = `create function campaign_cap(workspace uuid, item uuid, contact uui
       )
       .join(' union ')}) w where w.at > now() - interval '7 days') end $$`;
 
-// Who stands for a contact that was merged into another: the last of them, where they are not in the campaign themselves.
-const HEIR = `create function campaign_heir(workspace uuid, campaign uuid, contact uuid) returns uuid language sql stable as $$
-  with recursive way as (
-    select c.id, c.merged_into from contact c where c.workspace_id = workspace and c.id = contact
-    union select c.id, c.merged_into from way w join contact c on c.workspace_id = workspace and c.id = w.merged_into)
-  select coalesce((select w.id from way w where w.merged_into is null and not exists (select from campaign_item i
-    where i.workspace_id = workspace and i.campaign_id = campaign and i.contact_id = w.id)), contact) $$`;
+// Where an item's person is reached: at the address it was made for, also where that is a further number of theirs, as of a contact that became
+// theirs; otherwise wherever they are now.
+const REACH = `create function campaign_reach(item campaign_item, phone text) returns text language sql stable as $$
+  select coalesce(case when campaign_address_hash(item.workspace_id, own.address) is distinct from item.address_hash then (
+      select i.value from contact_identity i where i.workspace_id = item.workspace_id and i.contact_id = item.contact_id and i.kind = 'phone'
+        and i.released_at is null and campaign_address_hash(item.workspace_id, i.value) = item.address_hash limit 1) end, own.address)
+    from (select campaign_address(phone, item.workspace_id, item.contact_id) as address) own $$`;
 
 const CLAIM = `create function campaign_claim(wanted_channel uuid, wanted int, claimer text, lease_ms int, horizon_ms int, inner_pad bytea, outer_pad bytea,
   only_owner uuid, only_deal_owner uuid)
@@ -116,15 +116,13 @@ begin
       select i.id, i.campaign_id from campaign_item i where i.workspace_id = here.workspace_id and i.id = p.id
         and i.status || '' = 'pending' for update skip locked) k),
   judged as materialized (
-    select i.id, i.address_hash, p.place, p.at, person.id as contact_id, person.name, person.email, person.company, person.position, person.custom_fields, reach.address,
+    select i.id, i.contact_id, i.address_hash, p.place, p.at, person.name, person.email, person.company, person.position, person.custom_fields, reach.address,
       campaign_hindrance(i, c.requires_consent, person, reach.address) as reason,
       row_number() over (partition by i.address_hash order by p.place, p.at) as of_address
     from locked k join campaign_item i on i.workspace_id = here.workspace_id and i.id = k.id
       join picked p on p.id = k.id join campaign c on c.workspace_id = here.workspace_id and c.id = k.campaign_id
-      left join contact own on own.workspace_id = here.workspace_id and own.id = i.contact_id
-      left join contact person on person.workspace_id = here.workspace_id
-        and person.id = case when own.merged_into is null then own.id else campaign_heir(here.workspace_id, i.campaign_id, own.id) end
-      cross join lateral (select campaign_address(person.phone, here.workspace_id, person.id) as address) reach),
+      left join contact person on person.workspace_id = here.workspace_id and person.id = i.contact_id
+      cross join lateral (select campaign_reach(i, person.phone) as address) reach),
   weighed as materialized (
     select j.*, case when j.reason is not null then j.reason when j.of_address > 1 then 'later'
         when campaign_is_suppressed(here.workspace_id, j.address, inner_pad, outer_pad) then 'suppressed'
@@ -134,7 +132,6 @@ begin
   moved as (
     update campaign_item i set status = case when p.verdict is null then 'claimed' when p.verdict = 'wait' then 'pending' else 'skipped' end,
         skip_reason = case when p.verdict <> 'wait' then p.verdict end, outcome = null, error_code = null, updated_at = now(),
-        contact_id = case when p.verdict is null then p.contact_id else i.contact_id end,
         attempt_id = case when p.verdict is null then uuidv7() else i.attempt_id end,
         fence = case when p.verdict = 'wait' then i.fence else i.fence + 1 end,
         claimed_by = case when p.verdict = 'wait' then i.claimed_by else claimer end,
@@ -175,14 +172,14 @@ begin
     select i.id, a.text from ${ASKED(`${AN_ATTEMPT}, text text`)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
         and i.next_attempt_at <= clock_timestamp() + interval '1 second'`)}),
   judged as materialized (
-    select m.id, m.text, case when c.status <> 'running' or h.state <> 'active' or person.merged_into is not null
+    select m.id, m.text, case when c.status <> 'running' or h.state <> 'active'
           or not coalesce(window_opens(h.pacing->'windows', h.time_zone, now()) <= now() and window_opens(c.windows, c.time_zone, now()) <= now(), false)
         then 'wait' else coalesce(campaign_hindrance(i, c.requires_consent, person, reach.address),
           case when campaign_is_suppressed(i.workspace_id, reach.address, inner_pad, outer_pad) then 'suppressed' end) end as verdict
     from mine m join campaign_item i on i.workspace_id = current_workspace() and i.id = m.id
       join campaign c on c.workspace_id = i.workspace_id and c.id = i.campaign_id join channel h on h.workspace_id = i.workspace_id and h.id = i.channel_id
       left join contact person on person.workspace_id = i.workspace_id and person.id = i.contact_id
-      cross join lateral (select campaign_address(person.phone, i.workspace_id, person.id) as address) reach),
+      cross join lateral (select campaign_reach(i, person.phone) as address) reach),
   moved as (
     update campaign_item i set status = case when j.verdict is null then 'dispatching' else 'skipped' end, skip_reason = j.verdict, updated_at = now(),
         attempt_no = i.attempt_no + case when j.verdict is null then 1 else 0 end,
@@ -332,7 +329,7 @@ export class CampaignItems extends Migration {
       SUPPRESSED,
       HINDRANCE,
       CAP,
-      HEIR,
+      REACH,
       CLAIM,
       BEGIN,
       ACK,
@@ -349,6 +346,6 @@ export class CampaignItems extends Migration {
   override down(): void {
     this
       .addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
-      campaign_begin, campaign_claim, campaign_heir, campaign_cap, campaign_hindrance, campaign_is_suppressed`);
+      campaign_begin, campaign_claim, campaign_reach, campaign_cap, campaign_hindrance, campaign_is_suppressed`);
   }
 }

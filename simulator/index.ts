@@ -1,3 +1,4 @@
+import { startPhone } from './phone.ts';
 import { createSimulator } from './server.ts';
 
 const simulator = await createSimulator({
@@ -23,4 +24,9 @@ console.log(`The provider simulator listens on ${at}. Point the product at it wi
 Webhooks are received at ${at}/hooks/<any name>, once EGRESS_ALLOW=${new URL(at).host} lets the product call it.
 Scripts and faults: simulator/README.md. What it saw: ${simulator.url}/__simulator/seen`);
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void simulator.close());
+const { PHONE_URL: url, PHONE_TOKEN: token, PHONE_WORKSPACE: workspaceId, PHONE_CHANNEL: channelId } = process.env;
+const phone = url && token && workspaceId && channelId ? startPhone({ url, token, workspaceId, channelId }) : null;
+if (phone) console.log(`A phone sends what channel ${channelId} has for it.`);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void Promise.all([simulator.close(), phone?.stop()]));

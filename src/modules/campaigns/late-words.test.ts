@@ -121,11 +121,10 @@ describe('a cap', () => {
   });
 });
 
-it('goes to whom its contact was merged into, where the number is the same', async () => {
+it('goes to whom its contact was merged into, where the number is among theirs', async () => {
   const { id: channelId } = await me.channel();
   const [loser, winner, other, stranger] = contacts;
   const id = await running(channelId, [loser ?? '', other ?? '']);
-  await test.systemPool.query('update contact set phone = null where id = $1', [winner]);
   for (const [winnerId, loserId] of [
     [winner, loser],
     [stranger, other],
@@ -133,6 +132,10 @@ it('goes to whom its contact was merged into, where the number is the same', asy
     expect(await me.call('POST', '/api/contacts/merge', { winnerId, loserIds: [loserId] })).toMatchObject({
       status: 200,
     });
+  await test.systemPool.query('delete from contact_identity where contact_id = $1 and value = $2', [
+    stranger,
+    '+5511980000002',
+  ]);
   expect(await claim(channelId, 2)).toMatchObject([{ contactId: winner, to: '+5511980000000' }]);
   const items = await me.items(id);
   expect(items.map((item: Record<string, unknown>) => [item['status'], item['skipReason']]).toSorted()).toEqual([

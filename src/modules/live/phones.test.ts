@@ -161,7 +161,8 @@ it('a socket that closes while it claims lets go what it was given', async () =>
     lock.release();
   }
   const other = await aPhone();
-  await expect.poll(async () => (await other.claim()).attempts.length).toBe(1);
+  // Sooner than a session that says nothing would lose it.
+  await expect.poll(async () => (await other.claim()).attempts.length, { timeout: 15_000 }).toBe(1);
   expect(await holderOf()).toBe(other.sessionId);
   other.socket.close();
 });
