@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startCli } from '#test/cli.ts';
+import { callCli } from '#test/cli.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { aUser } from '#test/factories.ts';
 
@@ -20,7 +20,7 @@ afterAll(async () => {
 
 const run = (args: string[], password = test.config.OPS_PASSWORD) => {
   const ops = { WHATSHYBRID_OPS_USER: test.config.OPS_USER, WHATSHYBRID_OPS_PASSWORD: password };
-  return startCli(['ops', ...args], { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: url, ...ops }).ended;
+  return callCli(['ops', ...args], { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: url, ...ops });
 };
 
 it('makes codes and licences that work, and shows them once', async () => {

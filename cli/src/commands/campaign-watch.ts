@@ -14,7 +14,7 @@ export const pathOf = (id: string) => `/api/campaigns/${encodeURIComponent(id)}`
 function lineOf({ status, pauseReason, waitReason, counters, etaSeconds }: CampaignProgress): string[] {
   const { total, pending, claimed, dispatching, ...ended } = counters;
   const reason = pauseReason ?? waitReason;
-  const why = reason === null ? '' : ` (${plain(reason)})`;
+  const why = reason ? ` (${plain(reason)})` : '';
   const left = etaSeconds ? `~${duration(etaSeconds)} left` : '';
   const isBegun = total > 0 || OVER.has(status);
   const progress = isBegun ? [...bar(total - pending - claimed - dispatching, total), tally(ended)] : [];

@@ -16,10 +16,12 @@ async function findUrl({ env, out, options }: Context): Promise<string> {
 }
 
 /** Never from the command line, where others could read it. */
-async function findCredentials({ env, signal }: Context): Promise<string> {
+async function findCredentials(context: Context): Promise<string> {
+  const { env, signal } = context;
   const user = env['WHATSHYBRID_OPS_USER'] || 'ops';
   const given = env['WHATSHYBRID_OPS_PASSWORD'];
-  const password = given || (canAsk() ? await ask(`Password of ${plain(user)}: `, signal, { isSecret: true }) : '');
+  const password =
+    given || (canAsk(context) ? await ask(`Password of ${plain(user)}: `, signal, { isSecret: true }) : '');
   if (password !== '') return Buffer.from(`${user}:${password}`).toString('base64');
   throw new CliError(EXIT.unauthorised, 'signed_out', 'There is no password: set WHATSHYBRID_OPS_PASSWORD.');
 }
@@ -28,7 +30,7 @@ const isProblem = (value: unknown): value is Problem =>
   typeof value === 'object' && value !== null && 'code' in value && 'detail' in value && 'status' in value;
 
 /** Asks once: what makes keys must not make them twice. @throws ApiError, NetworkError, CliError 3 */
-async function post(context: Context, path: string, body: object): Promise<unknown> {
+async function post(context: Context, path: string, body: object): Promise<object> {
   const url = await findUrl(context);
   if (isInClear(url))
     context.out.note(`Careful: over ${url} the password crosses the network in clear text. Use https.`);
@@ -49,7 +51,7 @@ async function post(context: Context, path: string, body: object): Promise<unkno
   });
   if (answer.status === 401)
     throw new CliError(EXIT.unauthorised, 'unauthenticated', 'The ops user or password is wrong.');
-  if (answer.ok) return said;
+  if (answer.ok && typeof said === 'object' && said !== null) return said;
   if (isProblem(said)) throw new ApiError(said);
   throw new NetworkError(`The answer from ${url} is not that of the backend.`);
 }
@@ -83,9 +85,8 @@ function feature(text: string, before: Record<string, boolean> = {}): Record<str
 }
 
 /** A list of an answer, whatever else is in it. */
-function listOf(said: unknown, name: string): unknown[] {
-  const value: unknown =
-    typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
+function listOf(said: object, name: string): unknown[] {
+  const value: unknown = Object.entries(said).find(([key]) => key === name)?.[1];
   if (!Array.isArray(value)) throw new NetworkError('The answer is not that of the backend.');
   return value;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { identifyContacts } from '#src/modules/contacts/identify.query.ts';
@@ -150,6 +151,26 @@ describe('messages of a day', () => {
       waitReason: null,
       counters: { sent: 12 },
     });
+  });
+
+  it('that a phone may not begin go back, for another day', async () => {
+    await me.contacts(somePeople(2));
+    const free = { pauseEvery: null, windows: [], perContactDay: null, perContactWeek: null };
+    const channel = { name: 'Celular', kind: 'extension', pacing: { minDelayMs: 0, maxDelayMs: 0, ...free } };
+    const channelId = (await send('POST', '/api/channels', channel)).json().id;
+    const id = await me.campaign(channelId);
+    await me.start(id);
+    await test.run({ workspaceId: me.workspaceId, jobId: id });
+    const { items } = (
+      await send('POST', '/api/delivery/claim', { channelId, sessionId: randomUUID(), max: 2 })
+    ).json();
+    expect(items).toHaveLength(2);
+    await limitTo({ messagesPerDay: 1 });
+    const begun: number[] = [];
+    for (const { itemId, attemptId, fence } of items)
+      begun.push((await send('POST', `/api/delivery/items/${itemId}/begin`, { attemptId, fence })).statusCode);
+    expect(begun).toEqual([200, 409]);
+    expect((await me.read(id)).counters).toMatchObject({ dispatching: 1, pending: 1, claimed: 0 });
   });
 
   it('are begun by exactly as many as there is room for, of a hundred at once on ten channels', async () => {

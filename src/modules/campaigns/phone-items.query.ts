@@ -5,9 +5,9 @@ import {
   BACKOFF_MS,
   inSql,
   MAX_ATTEMPTS,
+  SENDS,
   type Ack,
   type Acked,
-  SENDS,
   type Attempt,
 } from '#src/modules/campaigns/items.query.ts';
 import type { SessionKey } from '#src/modules/channels/channels.query.ts';
