@@ -9,6 +9,7 @@ import { addImports } from './commands/imports.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addLogin } from './commands/login.ts';
 import { addOperations } from './commands/operations.ts';
+import { addOps } from './commands/ops.ts';
 import type { Act, Context, GlobalOptions, Host } from './context.ts';
 import { EXIT, Interrupted, STOP_SIGNALS, verdictOf } from './exit.ts';
 import { Output } from './output.ts';
@@ -30,6 +31,7 @@ function createProgram(act: Act, output: OutputConfiguration): Command {
   addChannels(program, act);
   addJobs(program, act);
   addOperations(program, act);
+  addOps(program, act);
   program.addHelpText(
     'after',
     '\nEnds with 0 done, 1 failed, 2 wrong usage, 3 not authorised, 4 paused or not all of it, 5 no answer. docs/cli.md tells more.',

@@ -191,6 +191,27 @@ export const EVENTS = {
     ),
     isPersonal: true,
   },
+  'billing.plan_changed': event(
+    'workspace:read',
+    'The workspace has another plan, or other limits: by its licence or its subscription, or because neither is left',
+    z.object({
+      from: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      to: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      source: z.enum(['license', 'subscription']).nullable(),
+      reason: z.string(),
+    }),
+  ),
+  'license.expiring': event(
+    'billing:read',
+    "The workspace's licence ends within a week (soon), or has ended and goes on until graceUntil (grace)",
+    z.object({
+      licenseId: z.uuid(),
+      plan: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      phase: z.enum(['soon', 'grace']),
+      expiresAt: z.iso.datetime(),
+      graceUntil: z.iso.datetime(),
+    }),
+  ),
   'credits.low': event(
     'credits:read',
     'The credits fell below the mark of the setting credits.lowAt; once, until they have been above it',

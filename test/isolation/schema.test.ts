@@ -9,6 +9,7 @@ const GLOBAL = [
   'event_consumer',
   'event_set_aside',
   'installation',
+  'license',
   'mikro_orm_migrations',
   'model_override',
   'outbox_head',

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
+import { limitByPlan } from '#src/modules/billing/plans.ts';
 import type { OnlyOf } from '#src/modules/campaigns/audience.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 
@@ -76,6 +77,8 @@ export interface MessageStatus {
 export const MAX_ATTEMPTS = 3;
 export const BACKOFF_MS = 60_000;
 
+/** A workspace's day, by plan. */
+export const SENDS = limitByPlan('messagesPerDay');
 /** Campaigns of nobody in particular. */
 const EVERYBODY: OnlyOf = { ownerId: null, dealOwnerId: null };
 
@@ -109,6 +112,7 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       const { inner, outer } = suppressionPads(appSecret, workspaceId);
       const { ownerId, dealOwnerId } = asked.only ?? EVERYBODY;
       const values = [
+        SENDS,
         asked.channelId,
         asked.max,
         asked.holder,
@@ -122,7 +126,7 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       const [row] = await ask<{ claimed: Claimed }>(
         workspaceId,
         'claim',
-        'campaign_claim($1::uuid, $2, $3, $4, $5, $6, $7, $8::uuid, $9::uuid) as claimed',
+        'campaign_claim($1::jsonb, $2::uuid, $3, $4, $5, $6, $7, $8, $9::uuid, $10::uuid) as claimed',
         values,
       );
       return row?.claimed ?? { items: [], againAt: null };
@@ -133,8 +137,8 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
      */
     begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> => {
       const { inner, outer } = suppressionPads(appSecret, workspaceId);
-      const values = [JSON.stringify(attempts), leaseMs, inner, outer];
-      return ids(workspaceId, 'begin', 'campaign_begin($1::json, $2, $3, $4) as id', values);
+      const values = [SENDS, JSON.stringify(attempts), leaseMs, inner, outer];
+      return ids(workspaceId, 'begin', 'campaign_begin($1::jsonb, $2::json, $3, $4, $5) as id', values);
     },
     /**
      * Notes how attempts ended; each item once in a call. May be repeated, and come late.

@@ -5,6 +5,7 @@ import {
   BACKOFF_MS,
   inSql,
   MAX_ATTEMPTS,
+  SENDS,
   type Ack,
   type Acked,
   type Attempt,
@@ -65,8 +66,9 @@ export function createPhoneItems(
       const row = await ask<OwnAttempt & { isBegun: boolean }>(
         phone,
         'begin',
-        `${OWN}, is_begun as "isBegun" from phone_begin($1::json, $2, $3, $4, $5, $6, $7, $8, $9) where channel_id is not null`,
+        `${OWN}, is_begun as "isBegun" from phone_begin($1::jsonb, $2::json, $3, $4, $5, $6, $7, $8, $9, $10) where channel_id is not null`,
         [
+          SENDS,
           JSON.stringify({ itemId, attemptId, fence }),
           phone.userId,
           phone.connectionId ?? null,

@@ -264,19 +264,18 @@ export async function stopChannel(
 }
 
 /** Counts messages that no item stands for towards a channel's hour and day. @returns whether there was room for them */
-export async function reserveSends(
-  pool: Pool,
-  workspaceId: string,
-  sent: { channelId: string; sends: number },
-): Promise<boolean> {
-  const { rows } = await queryAs<{ isReserved: boolean }>(
-    pool,
-    { workspaceId },
-    {
-      name: 'channel-reserve',
-      text: 'select channel_reserve($1, $2) as "isReserved"',
-      values: [sent.channelId, sent.sends],
-    },
-  );
+export async function reserveSends(em: EntityManager, sent: { channelId: string; sends: number }): Promise<boolean> {
+  const rows = await em.execute<{ isReserved: boolean }[]>('select channel_reserve(?::uuid, ?::int) as "isReserved"', [
+    sent.channelId,
+    sent.sends,
+  ]);
   return rows[0]?.isReserved ?? false;
+}
+
+/** How many channels the transaction's workspace has. */
+export async function countChannels(em: EntityManager): Promise<number> {
+  const [row] = await em.execute<{ n: number }[]>(
+    'select count(*)::int as n from channel where workspace_id = current_workspace()',
+  );
+  return row?.n ?? 0;
 }

@@ -23,6 +23,8 @@ const AUDIENCES: Record<string, (event: StoredEvent) => Told> = {
   'member.removed': concerned('member.removed'),
   'credits.low': () => ({ kind: 'credits.low', to: { adminsBut: null } }),
   'credits.exhausted': () => ({ kind: 'credits.exhausted', to: { adminsBut: null } }),
+  'license.expiring': () => ({ kind: 'license.expiring', to: { adminsBut: null } }),
+  'billing.plan_changed': ({ actorId }) => ({ kind: 'billing.plan_changed', to: { adminsBut: actorId } }),
   'webhook.disabled': () => ({ kind: 'webhook.disabled', to: { adminsBut: null } }),
   'ai.job.failed': ({ actorId }) => submitter('ai.job.failed', actorId),
   'ai.job.completed': ({ actorId, data }) =>

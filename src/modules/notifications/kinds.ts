@@ -135,6 +135,37 @@ export const KINDS = {
       body: `${amountOf(remaining, locale)} AI credits are left: paid jobs are refused until you add some.`,
     }),
   }),
+  'license.expiring': kind({
+    data: z.object({
+      plan: z.string(),
+      phase: z.enum(['soon', 'grace']),
+      expiresAt: z.iso.datetime(),
+      graceUntil: z.iso.datetime(),
+    }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ plan, phase, expiresAt, graceUntil }, about) => ({
+      title: phase === 'soon' ? 'A sua licença está acabando' : 'A sua licença acabou',
+      body: `A licença do plano ${plan} ${phase === 'soon' ? 'acaba' : 'acabou'} em ${momentOf(expiresAt, about)}. Sem outra, o plano passa a ser o free em ${momentOf(graceUntil, about)}.`,
+    }),
+    en: ({ plan, phase, expiresAt, graceUntil }, about) => ({
+      title: phase === 'soon' ? 'Your licence is about to end' : 'Your licence has ended',
+      body: `The licence of the plan ${plan} ${phase === 'soon' ? 'ends' : 'ended'} on ${momentOf(expiresAt, about)}. Without another, the plan becomes free on ${momentOf(graceUntil, about)}.`,
+    }),
+  }),
+  'billing.plan_changed': kind({
+    data: z.object({ from: z.string(), to: z.string() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ from, to }) => ({
+      title: from === to ? 'Os limites do seu plano mudaram' : 'O seu plano mudou',
+      body: from === to ? `O plano continua a ser ${to}, com outros limites.` : `O plano passou de ${from} a ${to}.`,
+    }),
+    en: ({ from, to }) => ({
+      title: from === to ? 'The limits of your plan have changed' : 'Your plan has changed',
+      body: from === to ? `The plan is still ${to}, with other limits.` : `The plan went from ${from} to ${to}.`,
+    }),
+  }),
   'webhook.disabled': kind({
     data: z.object({ webhookId: z.uuid(), reason: z.enum(['gone', 'failing']) }),
     inApp: 'notifications.webhook.disabled.inApp',

@@ -255,6 +255,13 @@ describe('the words', () => {
     'webhook.disabled': { webhookId: newId(), reason: 'failing' },
     'credits.low': { remaining: 12.5, lowAt: 100 },
     'credits.exhausted': { remaining: 0 },
+    'billing.plan_changed': { from: 'free', to: 'pro' },
+    'license.expiring': {
+      plan: 'pro',
+      phase: 'grace',
+      expiresAt: '2026-12-01T12:00:00.000Z',
+      graceUntil: '2026-12-08T12:00:00.000Z',
+    },
     'ai.job.failed': { jobId: newId(), engine: 'copilot', problemCode: null },
     'batch.ended': { jobId: newId() },
     reminder: {

@@ -7,8 +7,8 @@ import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { PageQuery } from '#src/http/page.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
+import { termsOf } from '#src/modules/billing/plans.ts';
 import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
-import { PLAN_LIMITS } from '#src/modules/workspaces/plans.ts';
 import { findUsage } from '#src/modules/workspaces/usage.query.ts';
 import {
   SwitchedView,
@@ -82,10 +82,10 @@ export function workspaceRoutes(rt: Runtime) {
         response: { 200: UsageView },
       },
       handler: async (request): Promise<UsageView> => {
-        const { workspaceId, plan } = authOf(request);
-        const row = await findUsage(rt.pool, workspaceId);
+        const row = await findUsage(rt.pool, authOf(request).workspaceId);
         if (!row) throw notFound('The workspace');
-        const limits = PLAN_LIMITS[plan];
+        const { plan, plan_override: planOverride } = row;
+        const { limits } = termsOf({ plan, planOverride });
         return {
           plan,
           members: { used: row.members, limit: limits.members },
