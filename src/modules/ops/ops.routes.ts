@@ -19,6 +19,7 @@ import { addOperatorAnalytics } from '#src/modules/analytics/recompute.routes.ts
 import { addOperatorCredits } from '#src/modules/billing/billing.routes.ts';
 import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
+import { addOperatorInvoices } from '#src/modules/payments/payments.routes.ts';
 import { isRecord } from '#src/lib/record.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -107,6 +108,7 @@ export function opsRoutes(rt: Runtime) {
     addOperatorModels(app, rt);
     addOperatorAnalytics(app, rt);
     addOperatorCredits(app, rt);
+    addOperatorInvoices(app, rt);
 
     app.get(
       '/metrics',
