@@ -51,7 +51,7 @@ const RateLimit = z.strictObject({
   by: z.enum(['ip', 'user', 'workspace']).optional(),
   windowSeconds: z.int().min(1).max(86_400).optional(),
   /** For all plans alike, or by plan. */
-  quota: z.union([amount, z.strictObject({ free: amount, pro: amount, business: amount }).partial()]).optional(),
+  quota: z.union([amount, z.strictObject({ free: amount, starter: amount, pro: amount, enterprise: amount }).partial()]).optional(),
 });
 const rateLimits = z
   .string()

@@ -95,6 +95,8 @@ export type JobEvent =
   | { event: 'job.cancelled'; data: { jobId: string; problem: Problem } };
 
 type Role = 'owner' | 'admin' | 'member' | 'viewer';
+/** From the least to the most. */
+type Plan = 'free' | 'starter' | 'pro' | 'enterprise';
 
 /** What is said of a job that ended. */
 export interface EndedJob {
@@ -198,6 +200,13 @@ export interface WorkspaceEvents {
   'workspace.changed': { changed: string[] };
   /** Only to the person who was told. */
   'notification.created': { notificationId: string; kind: string; recipientId: string };
+  /** `source`: what it comes from now; null: neither a licence nor a subscription. */
+  'billing.plan_changed': {
+    from: Plan;
+    to: Plan;
+    source: 'license' | 'subscription' | null;
+    reason: string;
+  };
   'credits.low': { remaining: number; lowAt: number };
   'credits.exhausted': { remaining: number };
   'credits.unbalanced': { invariant: string };

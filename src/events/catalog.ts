@@ -187,6 +187,16 @@ export const EVENTS = {
     ),
     isPersonal: true,
   },
+  'billing.plan_changed': event(
+    'workspace:read',
+    'The workspace has another plan, or other limits: by its licence or its subscription, or because neither is left',
+    z.object({
+      from: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      to: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      source: z.enum(['license', 'subscription']).nullable(),
+      reason: z.string(),
+    }),
+  ),
   'credits.low': event(
     'credits:read',
     'The credits fell below the mark of the setting credits.lowAt; once, until they have been above it',

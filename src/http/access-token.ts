@@ -7,7 +7,10 @@ export const ROLES = ['viewer', 'member', 'admin', 'owner'] as const;
 export const Role = z.enum(ROLES).meta({ id: 'Role' });
 export type Role = z.infer<typeof Role>;
 
-export type Plan = 'free' | 'pro' | 'business';
+/** From the least to the most. */
+export const PLANS = ['free', 'starter', 'pro', 'enterprise'] as const;
+export const Plan = z.enum(PLANS);
+export type Plan = z.infer<typeof Plan>;
 
 /** Who a request or a socket speaks for. `expiresAt` in milliseconds since 1970. */
 export interface Auth {

@@ -13,14 +13,20 @@ export interface Policy {
   isGuarded?: true;
 }
 
-const always = (quota: number): Record<Plan, number> => ({ free: quota, pro: quota, business: quota });
+const byPlan = (free: number, starter: number, pro: number, enterprise: number): Record<Plan, number> => ({
+  free,
+  starter,
+  pro,
+  enterprise,
+});
+const always = (quota: number): Record<Plan, number> => byPlan(quota, quota, quota, quota);
 
 /** Every limit there is. `RATE_LIMITS` changes single ones, `RATE_LIMIT_SCALE` multiplies them all. */
 export const POLICIES = {
   ip: { by: 'ip', windowSeconds: 60, quota: always(1200) },
-  user: { by: 'user', windowSeconds: 60, quota: { free: 300, pro: 600, business: 1200 } },
-  workspace: { by: 'workspace', windowSeconds: 60, quota: { free: 600, pro: 3000, business: 12_000 } },
-  ai: { by: 'user', windowSeconds: 60, quota: { free: 20, pro: 60, business: 240 } },
+  user: { by: 'user', windowSeconds: 60, quota: byPlan(300, 450, 600, 1200) },
+  workspace: { by: 'workspace', windowSeconds: 60, quota: byPlan(600, 1500, 3000, 12_000) },
+  ai: { by: 'user', windowSeconds: 60, quota: byPlan(20, 40, 60, 240) },
   login: { by: 'ip', windowSeconds: 60, quota: always(30), isGuarded: true },
   register: { by: 'ip', windowSeconds: 60, quota: always(10), isGuarded: true },
   refresh: { by: 'ip', windowSeconds: 300, quota: always(150) },
@@ -65,10 +71,16 @@ export function readPolicies({ RATE_LIMITS }: Pick<Config, 'RATE_LIMITS'>): Read
         quota: { ...own.quota, ...plans },
       });
     } else if (isRouteName(name)) {
-      const { free, pro = free, business = pro } = plans ?? {};
-      if (windowSeconds === undefined || free === undefined || pro === undefined || business === undefined)
+      const { free, starter = free, pro = starter, enterprise = pro } = plans ?? {};
+      if (
+        windowSeconds === undefined ||
+        free === undefined ||
+        starter === undefined ||
+        pro === undefined ||
+        enterprise === undefined
+      )
         throw wrong('is a route: it needs windowSeconds and a quota, at least for free');
-      policies.set(name, { by: by ?? 'user', windowSeconds, quota: { free, pro, business } });
+      policies.set(name, { by: by ?? 'user', windowSeconds, quota: { free, starter, pro, enterprise } });
     } else throw wrong(`is neither a route, like "GET /api/jobs", nor one of ${Object.keys(POLICIES).join(', ')}`);
   }
   return policies;

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
 import type { Orm } from '#src/db/orm.ts';
-import type { Auth, Plan } from '#src/http/access-token.ts';
+import type { Auth } from '#src/http/access-token.ts';
 import type { ApiKeyBody, ApiKeyView, NewApiKeyView } from '#src/modules/api-keys/api-keys.schemas.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -10,7 +10,8 @@ import { makeApiKey } from '#src/http/api-key-text.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { SCOPES } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
-import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkLimit, type PlanHolder } from '#src/modules/billing/plans.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 
 /** For whom keys are made and ended. */
@@ -21,8 +22,8 @@ type KeyFields = Pick<ApiKeyBody, 'name' | 'scopes'> & { expiresAt: Date | null;
 export function createApiKey(orm: Orm, auth: Holder, actor: Actor, body: ApiKeyBody): Promise<NewApiKeyView> {
   const expiresAt = body.expiresAt === undefined ? null : new Date(body.expiresAt);
   return inWorkspaceTx(orm, auth, async (em) => {
-    const { plan } = await lockWorkspace(em, auth.workspaceId);
-    await checkRoom(em, plan);
+    const workspace = await lockWorkspace(em, auth.workspaceId);
+    await checkRoom(em, workspace);
     return insertKey(em, auth, actor, { ...body, expiresAt });
   });
 }
@@ -67,13 +68,13 @@ export function rotateApiKey(
   overlapSeconds: number,
 ): Promise<NewApiKeyView> {
   return inWorkspaceTx(orm, auth, async (em) => {
-    const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const workspace = await lockWorkspace(em, auth.workspaceId);
     const old = await findKey(em, auth, id);
     const now = Date.now();
     const end = old.expiresAt?.getTime() ?? Infinity;
     if (old.revokedAt || end <= now) throw conflict('key_ended', 'The key no longer works; make a new one.');
     if (old.rotatedAt) throw conflict('key_rotated', 'The key was rotated already; rotate the one that replaced it.');
-    if (overlapSeconds > 0) await checkRoom(em, plan);
+    if (overlapSeconds > 0) await checkRoom(em, workspace);
     const fresh = await insertKey(em, auth, actor, {
       replaces: old.id,
       name: old.name,
@@ -86,9 +87,9 @@ export function rotateApiKey(
   });
 }
 
-async function checkRoom(em: EntityManager, plan: Plan): Promise<void> {
+async function checkRoom(em: EntityManager, holder: PlanHolder): Promise<void> {
   const open = { revokedAt: null, $or: [{ expiresAt: null }, { expiresAt: { $gt: new Date() } }] };
-  checkLimit(plan, 'apiKeys', await em.count(ApiKey, open));
+  checkLimit(holder, 'apiKeys', await em.count(ApiKey, open));
 }
 
 async function insertKey(

@@ -27,7 +27,8 @@ import {
   type WebhookRow,
 } from '#src/modules/webhooks/webhooks.query.ts';
 import type { NewWebhookView, WebhookBody, WebhookPatch, WebhookView } from '#src/modules/webhooks/webhooks.schemas.ts';
-import { checkLimit, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkFeature, checkLimit } from '#src/modules/billing/plans.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'vault' | 'egress' | 'config'>;
 
@@ -84,7 +85,7 @@ export async function mustFind(em: EntityManager, key: WebhookKey, find = findWe
   return row;
 }
 
-/** Makes an endpoint. @returns it with its secret, which is nowhere to be had again. @throws AppError 400, 403 `plan_limit` */
+/** Makes an endpoint. @returns it with its secret, which is nowhere to be had again. @throws AppError 400, 403 `plan_limit` or `plan_feature` */
 export async function createWebhook(
   rt: Needs,
   workspaceId: string,
@@ -96,8 +97,9 @@ export async function createWebhook(
   const current = makeSecret(body.asymmetric);
   const secrets = await sealSecrets(rt.vault, workspaceId, key.id, { current, previous: null });
   const row = await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
-    const { plan } = await lockWorkspace(em, workspaceId);
-    checkLimit(plan, 'webhooks', await countWebhooks(em, workspaceId));
+    const workspace = await lockWorkspace(em, workspaceId);
+    checkFeature(workspace, 'webhooks');
+    checkLimit(workspace, 'webhooks', await countWebhooks(em, workspaceId));
     await insertWebhook(em, {
       ...key,
       name: body.name,

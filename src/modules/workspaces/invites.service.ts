@@ -14,10 +14,11 @@ import { sha256 } from '#src/lib/secrets.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { checkLimit } from '#src/modules/billing/plans.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
 import { Invite } from '#src/modules/workspaces/invite.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
-import { checkLimit, checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { presentWorkspace } from '#src/modules/workspaces/workspaces.service.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'config'>;
@@ -46,14 +47,14 @@ export function invite(
 ): Promise<InviteView> {
   if (!isAtLeast(auth.role, role)) throw forbidden(`You cannot invite an ${role}: your role is ${auth.role}.`);
   return inWorkspaceTx(orm, { workspaceId: auth.workspaceId }, async (em) => {
-    const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const workspace = await lockWorkspace(em, auth.workspaceId);
     const own = await em.findOneOrFail(Member, { user: auth.userId });
     mustBeAbleToGive({ ...auth, grants: own.grants, denies: own.denies }, undefined, withRole(role));
     if ((await em.count(Member, { user: { email } })) > 0)
       throw conflict('already_member', 'They are a member already.');
     await em.nativeDelete(Invite, { email, acceptedAt: null });
     const now = new Date();
-    checkLimit(plan, 'invites', await em.count(Invite, { acceptedAt: null, expiresAt: { $gt: now } }));
+    checkLimit(workspace, 'invites', await em.count(Invite, { acceptedAt: null, expiresAt: { $gt: now } }));
     const id = newId();
     const token = makeToken(auth.workspaceId, id);
     const expiresAt = new Date(now.getTime() + GOOD_FOR_MS);
@@ -110,8 +111,8 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
     }
     if ((await em.count(Member, { workspace, user })) > 0)
       throw conflict('already_member', 'You are a member already.');
-    checkLimit(workspace.plan, 'members', await em.count(Member, { workspace }));
-    if (found.role === 'owner') await checkOwned(em, user.id, workspace.plan);
+    checkLimit(workspace, 'members', await em.count(Member, { workspace }));
+    if (found.role === 'owner') await checkOwned(em, user.id, workspace);
     em.create(Member, { workspace, user, role: found.role });
     found.acceptedAt = new Date();
     user.emailVerifiedAt ??= new Date();

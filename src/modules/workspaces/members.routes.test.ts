@@ -267,7 +267,7 @@ describe('a workspace', () => {
       currency: 'USD',
       name: 'Filial',
     });
-    for (const refused of [{}, { timeZone: 'Mars' }, { currency: 'XXQ' }, { country: 'br' }, { plan: 'business' }]) {
+    for (const refused of [{}, { timeZone: 'Mars' }, { currency: 'XXQ' }, { country: 'br' }, { plan: 'enterprise' }]) {
       expect(await statusOf('PATCH', path, user, refused)).toBe(400);
     }
     expect((await send('GET', `${path}/usage`, user)).body).toMatchObject({

@@ -1,6 +1,6 @@
 import type { EntityManager, Loaded } from '@mikro-orm/postgresql';
 import { z } from 'zod';
-import type { Auth, Plan, Role } from '#src/http/access-token.ts';
+import type { Auth, Role } from '#src/http/access-token.ts';
 import type { Orm } from '#src/db/orm.ts';
 import type { MemberPatch, MemberView } from '#src/modules/workspaces/workspaces.schemas.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -12,6 +12,7 @@ import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 import { checkOwned, lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import type { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** The members of the caller's workspace, by pages. */
 export async function listMembers(orm: Orm, auth: Auth, page: { limit: number; cursor?: string | undefined }) {
@@ -34,12 +35,12 @@ export function changeMember(
   userId: string,
   patch: MemberPatch,
 ): Promise<MemberView> {
-  return inMembersTx(orm, auth, userId, async (em, { own, plan }) => {
+  return inMembersTx(orm, auth, userId, async (em, { own, workspace }) => {
     const member = await findMember(em, auth, userId);
     const before = rightsOf(member);
     mayTouch(auth, member.role);
     if (patch.role !== undefined) mayTouch(auth, patch.role);
-    if (patch.role === 'owner' && member.role !== 'owner') await checkOwned(em, userId, plan);
+    if (patch.role === 'owner' && member.role !== 'owner') await checkOwned(em, userId, workspace);
     if (member.role === 'owner' && (patch.role ?? 'owner') !== 'owner') await mustNotBeLast(em, auth);
     Object.assign(member, defined(patch));
     mustBeAbleToGive(own, { ...before, scopes: null }, { ...rightsOf(member), scopes: null });
@@ -75,10 +76,10 @@ export function removeMember(orm: Orm, auth: Auth, actor: Actor, userId: string)
 /** Makes another member the owner; the caller becomes an admin. @throws AppError 403 `plan_limit`, 404, 409 for oneself */
 export function transferOwnership(orm: Orm, auth: Auth, actor: Actor, userId: string): Promise<MemberView> {
   if (userId === auth.userId) throw conflict('already_owner', 'You are the owner already.');
-  return inMembersTx(orm, auth, userId, async (em, { plan }) => {
+  return inMembersTx(orm, auth, userId, async (em, { workspace }) => {
     const [own, heir] = [await findMember(em, auth, auth.userId), await findMember(em, auth, userId)];
     if (own.role !== 'owner') throw forbidden('Only an owner can pass the ownership on.');
-    if (heir.role !== 'owner') await checkOwned(em, userId, plan);
+    if (heir.role !== 'owner') await checkOwned(em, userId, workspace);
     Object.assign(heir, { role: 'owner', denies: [] });
     own.role = 'admin';
     await em.flush();
@@ -98,13 +99,13 @@ function inMembersTx<Result>(
   orm: Orm,
   auth: Auth,
   userId: string,
-  work: (em: EntityManager, locked: { own: Auth; plan: Plan }) => Promise<Result>,
+  work: (em: EntityManager, locked: { own: Auth; workspace: Workspace }) => Promise<Result>,
 ): Promise<Result> {
   return inWorkspaceTx(orm, { workspaceId: auth.workspaceId, userId }, async (em) => {
-    const { plan } = await lockWorkspace(em, auth.workspaceId);
+    const workspace = await lockWorkspace(em, auth.workspaceId);
     const own = await em.findOne(Member, { workspace: auth.workspaceId, user: auth.userId });
     if (own?.role !== auth.role) throw conflict('role_changed', 'Your own role has just changed. Try again.');
-    return work(em, { own: { ...auth, grants: own.grants, denies: own.denies }, plan });
+    return work(em, { own: { ...auth, grants: own.grants, denies: own.denies }, workspace });
   });
 }
 

@@ -1,12 +1,16 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 import { ofWorkspace, row } from '#src/db/row.ts';
+import { PLANS } from '#src/http/access-token.ts';
+import type { PlanOverride } from '#src/modules/billing/plans.ts';
 
 export const WorkspaceSchema = defineEntity({
   name: 'Workspace',
   properties: {
     ...row,
     name: p.string().length(120),
-    plan: p.enum(['free', 'pro', 'business'] as const).defaultRaw(`'free'`),
+    plan: p.enum(PLANS).defaultRaw(`'free'`),
+    /** Where its licence differs from its plan. */
+    planOverride: p.json<PlanOverride>().nullable(),
     timeZone: p.string().length(64).default('America/Sao_Paulo'),
     currency: p.character().length(3).default('BRL'),
     country: p.character().length(2).default('BR'),

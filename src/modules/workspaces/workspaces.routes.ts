@@ -7,8 +7,8 @@ import { DeletedView, IdParams } from '#src/http/fields.ts';
 import { PageQuery } from '#src/http/page.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
 import { Session } from '#src/modules/auth/session.entity.ts';
+import { termsOf } from '#src/modules/billing/plans.ts';
 import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
-import { PLAN_LIMITS } from '#src/modules/workspaces/plans.ts';
 import { findUsage } from '#src/modules/workspaces/usage.query.ts';
 import {
   SwitchedView,
@@ -85,7 +85,7 @@ export function workspaceRoutes(rt: Runtime) {
         const { workspaceId, plan } = authOf(request);
         const row = await findUsage(rt.pool, workspaceId);
         if (!row) throw notFound('The workspace');
-        const limits = PLAN_LIMITS[plan];
+        const { limits } = termsOf({ plan, planOverride: row.plan_override });
         return {
           plan,
           members: { used: row.members, limit: limits.members },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Role } from '#src/http/access-token.ts';
+import { Plan, Role } from '#src/http/access-token.ts';
 import { EmailAddress, nameText } from '#src/http/fields.ts';
 import { pageOf } from '#src/http/page.ts';
 import { PERMISSIONS } from '#src/http/permissions.ts';
@@ -25,7 +25,7 @@ export const WorkspaceView = z
     id: z.uuid(),
     name: z.string(),
     role: Role,
-    plan: z.enum(['free', 'pro', 'business']),
+    plan: Plan,
     timeZone: z.string(),
     currency: z.string(),
     country: z.string(),
@@ -56,11 +56,12 @@ export const SwitchedView = z
   .object({ token: z.string(), expiresIn: z.int(), workspace: WorkspaceView })
   .meta({ id: 'Switched' });
 
-const Used = z.object({ used: z.int(), limit: z.int() });
+/** `limit` null: no limit. */
+const Used = z.object({ used: z.int(), limit: z.int().nullable() });
 
 export const UsageView = z
   .object({
-    plan: z.enum(['free', 'pro', 'business']),
+    plan: Plan,
     members: Used,
     invites: Used,
     apiKeys: Used,

@@ -101,7 +101,7 @@ export function createWorkspace(
 ): Promise<WorkspaceView> {
   const scope = { workspaceId: newId(), userId: auth.userId };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
-    await checkOwned(em, auth.userId, 'free');
+    await checkOwned(em, auth.userId, { plan: 'free' });
     const workspace = addWorkspace(em, scope, body);
     await em.flush();
     await appendAudit(em, actor, {

@@ -1,0 +1,79 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { isDeepStrictEqual } from 'node:util';
+import { emitEvent } from '#src/events/outbox.query.ts';
+import type { Plan } from '#src/http/access-token.ts';
+import { newId } from '#src/lib/ids.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { toMicroCredits } from '#src/modules/billing/billing.schemas.ts';
+import { periodOf, winnerOf, type PlanClaim, type PlanSource } from '#src/modules/billing/claims.ts';
+import { grantCredits } from '#src/modules/billing/credits.query.ts';
+import { termsOf, type PlanOverride } from '#src/modules/billing/plans.ts';
+import {
+  deleteClaim,
+  findClaims,
+  findPeriod,
+  saveClaim,
+  savePeriod,
+} from '#src/modules/billing/plans.query.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
+
+/** Why a plan changes, and who does it. */
+export interface PlanChange {
+  /** What gives the plan: each has one, and the better one counts (`winnerOf`). */
+  source: PlanSource;
+  /** For the audit log and the event: `activated`, `paid`, `expired`, … */
+  reason: string;
+  /** When what was paid for ends; later than before, a subscription was renewed, and its credits are given again. Absent: it does not end. */
+  periodEnd?: Date | null | undefined;
+  /** Where it differs from the plan. */
+  override?: PlanOverride | null | undefined;
+  actor: Actor;
+}
+
+/**
+ * Says what plan a licence or a subscription gives a workspace from now on; `free`: none. In the transaction of that workspace
+ * (`inWorkspaceTx`), whose row it locks. Gives the credits of the running month that were not given yet, in a lot that expires with it: the same
+ * call again gives none, and a lower plan takes none back. What is over a new limit stays.
+ * @returns the plan that counts
+ * @throws AppError 404 when the workspace is gone
+ */
+export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan, change: PlanChange): Promise<Plan> {
+  const workspace = await lockWorkspace(em, workspaceId);
+  const { source, periodEnd, override } = change;
+  if (plan === 'free') await deleteClaim(em, source);
+  else await saveClaim(em, { source, plan, override: override ?? null, endsAt: periodEnd ?? null });
+  const claim = winnerOf(await findClaims(em));
+  const before = { plan: workspace.plan, override: workspace.planOverride ?? null };
+  const after = { plan: claim?.plan ?? 'free', override: claim?.override ?? null };
+  Object.assign(workspace, { plan: after.plan, planOverride: after.override });
+  await em.flush();
+  if (claim) await giveCredits(em, workspaceId, claim);
+  if (isDeepStrictEqual(before, after)) return after.plan;
+  const { actor, reason } = change;
+  await emitEvent(em, {
+    type: 'billing.plan_changed',
+    data: { from: before.plan, to: after.plan, source: claim?.source ?? null, reason },
+    subjectId: null,
+    actorId: actor.kind === 'session' ? actor.id : null,
+  });
+  await appendAudit(em, actor, {
+    action: 'workspace.plan_changed',
+    target: { type: 'workspace', id: workspaceId },
+    before,
+    after: { ...after, source: claim?.source ?? null, reason },
+  });
+  return after.plan;
+}
+
+/** Gives what the running month's credits of a plan are more than what was given for it. The workspace is locked: once for all who call at once. */
+export async function giveCredits(em: EntityManager, workspaceId: string, claim: PlanClaim): Promise<void> {
+  const was = await findPeriod(em);
+  const period = periodOf(was, claim, new Date());
+  if (!period) return;
+  const granted = period === was ? was.granted : 0;
+  const due = toMicroCredits(termsOf({ plan: claim.plan }).creditsPerMonth);
+  if (due <= granted && period === was) return;
+  if (due > granted)
+    await grantCredits(em, { workspaceId, microCredits: due - granted, referenceId: newId(), expiresAt: period.endsAt });
+  await savePeriod(em, { ...period, granted: Math.max(due, granted) });
+}
