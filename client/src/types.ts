@@ -142,8 +142,6 @@ interface OfMessage {
   ownerId: string | null;
 }
 
-type Plan = 'free' | 'starter' | 'pro' | 'enterprise';
-
 export interface WorkspaceEvents {
   'ai.job.completed': EndedJob;
   'ai.job.failed': EndedJob;

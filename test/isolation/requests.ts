@@ -65,6 +65,7 @@ const someMerge = async (world: World) => {
   const [winner, loser] = [await someContact(world), await someContact(world)];
   return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
 };
+const anInvoice = async (world: World) => ({ id: await world.invoice() });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -153,6 +154,14 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/ai/credits': nothing,
   'GET /api/billing/credits/entries': nothing,
+  'POST /api/billing/checkout': { body: () => ({ plan: 'starter' }) },
+  'POST /api/billing/portal': { ok: [409] },
+  'GET /api/billing/subscription': nothing,
+  'POST /api/billing/cancel': { ok: [409] },
+  'POST /api/billing/reactivate': { ok: [409] },
+  'POST /api/billing/change': { body: () => ({ plan: 'pro' }), ok: [409] },
+  'GET /api/billing/invoices': nothing,
+  'GET /api/billing/invoices/:id': { params: anInvoice },
   'POST /api/license/topup': { body: () => ({ code: 'WH-00000-00000-00000-00000' }), ok: [422] },
   'POST /api/ai/batch': { body: () => ({ engine: 'sentiment', items: [{ text: 'Adorei!' }] }), ok: [202] },
   'POST /api/ai/mask': { body: () => ({ text: 'cpf 529.982.247-25' }) },

@@ -8,6 +8,7 @@ const GLOBAL = [
   'email_verification',
   'event_consumer',
   'event_set_aside',
+  'inbound_event',
   'installation',
   'mikro_orm_migrations',
   'model_override',
@@ -20,8 +21,11 @@ const GLOBAL = [
   'topup_code',
   'user_setting',
 ];
-/** Unique keys that do not begin with the workspace, each with its reason. None so far. */
-const UNIQUE_ACROSS: string[] = [];
+/** Unique keys that do not begin with the workspace, each with its reason. */
+const UNIQUE_ACROSS = [
+  // Two workspaces that a payment provider took for one customer would pay for each other.
+  'billing_customer_of_one',
+];
 /** Functions that run with their owner's rights: the only way to write the audit log, and to part tables by month. */
 const DEFINERS = ['audit_anchor', 'audit_append', 'partition_drop', 'partition_make'];
 

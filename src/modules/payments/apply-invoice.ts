@@ -37,7 +37,7 @@ export async function settlePaid(
   paidAt: string,
   isSurplus: boolean,
 ): Promise<void> {
-  const { em, workspaceId } = tx;
+  const { em } = tx;
   const held = holdOf(invoice, isSurplus);
   const credits = held === null && invoice.plan !== null ? creditsFor(invoice.plan, invoice.amountMinor) : 0;
   await markPaid(em, { id: invoice.id, paidAt, credits, held });

@@ -74,7 +74,7 @@ export async function saveState(
       type: 'billing.subscription_changed',
       data: { subscriptionId: id, plan: state.plan, status: state.status, givenPlan: now, cancelAt: state.cancelAt },
       subjectId: null,
-      actorId: actor.kind === 'user' ? actor.id : null,
+      actorId: actor.kind === 'session' ? actor.id : null,
     });
   if (state.graceUntil !== null && before?.graceUntil !== state.graceUntil)
     await emitEvent(em, {

@@ -11,7 +11,7 @@ const RETRY_AFTER_MS = 5000;
 /** How old a signature may be (Stripe's default). */
 const TOLERANCE_SECONDS = 300;
 
-type Api = Stripe.Stripe;
+type Api = Stripe;
 type StripeConfig = Pick<
   Config,
   | 'STRIPE_API_KEY'
