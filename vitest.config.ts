@@ -11,10 +11,10 @@ export default defineConfig({
     // What a file changes of the process (its environment, its clock, the model catalogue) it puts back.
     isolate: false,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    // What is waited for comes late where other tests have the processor.
-    expect: { poll: { timeout: 15_000 } },
+    // Everything comes late where others have the processor: only what never comes shall fail, and these say when never is.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+    expect: { poll: { timeout: 60_000 } },
     reporters: ['default', countReporter],
     projects: [
       // These need no services: they start in an instant, and `npm run check` runs the first.

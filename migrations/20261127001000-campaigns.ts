@@ -167,6 +167,7 @@ export class Campaigns extends Migration {
     this.addSql(
       `create index campaign_open on campaign (workspace_id, channel_id, id) where status in ('preparing', 'running')`,
     );
+    this.addSql(`create index campaign_unsure on campaign (workspace_id, id) where status = 'completed_with_unknown'`);
     this.addSql(`create table campaign_counter (
       ${OWN}, campaign_id uuid not null, shard smallint not null,
       ${STATUSES.map((name) => `${name} int not null default 0`).join(', ')},

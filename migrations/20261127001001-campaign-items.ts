@@ -16,8 +16,12 @@ const LOCKED = (condition: string) => `cross join lateral (
 const IS_MINE = `i.attempt_id = a."attemptId" and i.fence = a.fence`;
 const BUCKET = `date_bin('5 minutes', now(), 'epoch')`;
 
-// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), by its local day and by how long its
-// number has been sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+// How many a channel may send on its n-th day of sending: 50 on each of the first two days, 100 on the next three, 150 on the next five.
+const PER_DAY = `create function channel_per_day(pacing jsonb, day int) returns int language sql immutable as $$
+  select least((pacing->>'perDay')::int, case when not coalesce((pacing->>'warmUp')::boolean, false) then null
+    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end) $$`;
+
+// How many more a channel may send now, by the hour (never more than so many in any sixty minutes), and by its local day.
 const ROOM = `create function channel_room(channel channel, flow channel_flow, out room int, out until timestamptz) language plpgsql stable as $$
 declare
   midnight timestamptz := date_trunc('day', now(), channel.time_zone);
@@ -25,8 +29,7 @@ declare
   held int; hour_sends int; day_sends int; first_bucket timestamptz; per_hour int; per_day int;
 begin
   per_hour := (channel.pacing->>'perHour')::int;
-  per_day := least((channel.pacing->>'perDay')::int, case when not coalesce((channel.pacing->>'warmUp')::boolean, false) then null
-    when day <= 2 then 50 when day <= 5 then 100 when day <= 10 then 150 end);
+  per_day := channel_per_day(channel.pacing, day);
   if per_hour is null and per_day is null then
     return;
   end if;
@@ -182,6 +185,7 @@ begin
   return json_build_object('items', items, 'againAt', case when taken > 0 then flow.not_before when passed > 0 then now() end);
 end $$`;
 
+// What is about to be sent is kept with the attempt: whoever dies behind this, its message can still be written.
 const BEGIN = `create function campaign_begin(asked json, lease_ms int) returns setof uuid language plpgsql as $$
 declare
   begun uuid[];
@@ -190,10 +194,11 @@ begin
     order by h.id for share;
   ${SHARE(PLACE_OF('campaign_id'))};
   with mine as materialized (
-    select i.id from ${ASKED(AN_ATTEMPT)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
+    select i.id, a.text from ${ASKED(`${AN_ATTEMPT}, text text`)} ${LOCKED(`${IS_MINE} and i.status = 'claimed' and i.lease_expires_at > clock_timestamp()
         and i.next_attempt_at <= clock_timestamp() + interval '1 second'`)}),
   moved as (
     update campaign_item i set status = 'dispatching', attempt_no = i.attempt_no + 1, dispatch_started_at = clock_timestamp(),
+        own_message_id = case when m.text is not null then uuidv7() end, rendered = m.text,
         lease_expires_at = clock_timestamp() + lease_ms * interval '1 millisecond', updated_at = now()
       from mine m, campaign c, channel h where i.workspace_id = current_workspace() and i.id = m.id
         and c.workspace_id = i.workspace_id and c.id = i.campaign_id and c.status = 'running'
@@ -308,6 +313,12 @@ declare
   one campaign; trouble text; settled text;
 begin
   select * into one from campaign c where c.workspace_id = workspace and c.id = campaign for no key update;
+  if one.status = 'completed_with_unknown' then
+    update campaign c set status = 'completed', updated_at = now(), version = version + 1 where c.workspace_id = workspace and c.id = campaign
+      and not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'unknown')
+      returning c.status into settled;
+    return coalesce(settled, one.status);
+  end if;
   if one.status is distinct from 'running' then
     return one.status;
   end if;
@@ -323,6 +334,7 @@ end $$`;
 export class CampaignItems extends Migration {
   override up(): void {
     for (const sql of [
+      PER_DAY,
       ROOM,
       SLOTS,
       SUPPRESSED,
@@ -344,6 +356,6 @@ export class CampaignItems extends Migration {
   override down(): void {
     this
       .addSql(`drop function campaign_settle, campaign_trouble, campaign_sweep, campaign_status, campaign_skip, campaign_release, campaign_ack,
-      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room`);
+      campaign_begin, campaign_claim, campaign_is_capped, campaign_hindrance, campaign_is_suppressed, channel_slots, channel_room, channel_per_day`);
   }
 }

@@ -83,7 +83,7 @@ export class SeenLog {
    * The newest request for which `holds`, as soon as there is one.
    * @throws Error when there is none within `timeoutMs`.
    */
-  async waitFor(holds: (seen: Seen) => boolean, timeoutMs = 2000): Promise<Seen> {
+  async waitFor(holds: (seen: Seen) => boolean, timeoutMs = 60_000): Promise<Seen> {
     const { promise, resolve, reject } = Promise.withResolvers<Seen>();
     const look = () => {
       const found = this.#list.findLast(holds);

@@ -8,6 +8,7 @@ import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { guardRoutes } from '#src/http/auth.ts';
 import { corsOptions } from '#src/http/browsers.ts';
+import { heedIdempotencyKeys } from '#src/http/idempotency.ts';
 import { readOnlyJson } from '#src/http/json.ts';
 import { documentRoutes } from '#src/http/openapi.ts';
 import { shedLoad } from '#src/http/overload.ts';
@@ -106,6 +107,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   readOnlyJson(app);
   refuseUnknownQueries(app);
   guardRoutes(app, rt);
+  heedIdempotencyKeys(app, rt);
   await app.register(cors, corsOptions(rt.config.ALLOWED_ORIGINS));
   await shedLoad(app, rt.config, rt.metrics);
   await app.register(websocket, SOCKET_OPTIONS);

@@ -123,6 +123,8 @@ const Env = z.object({
   DRAIN_MS: z.coerce.number().int().min(0).max(600_000).default(0),
   /** API processes; while Redis is away each admits its part of what guessing would profit from. */
   RATE_LIMIT_INSTANCES: z.coerce.number().int().min(1).max(1000).default(2),
+  /** A Redis that does not answer in this time is taken for away: a limit must not be what makes a request slow. */
+  RATE_LIMIT_PATIENCE_MS: z.coerce.number().int().min(10).max(60_000).default(250),
   /** Proxies in front of the API whose X-Forwarded-For is believed. */
   TRUST_PROXY: z.coerce.number().int().min(0).max(10).default(0),
   /** Targets that URLs of workspaces may have although they are internal; see docs/egress.md. */

@@ -184,14 +184,14 @@ export async function aCampaigner(test: CampaignTest) {
       return made.body.id;
     },
     /** Somebody writes, and the extension stores it. */
-    async receives(phone: string, body: string): Promise<void> {
+    async receives(phone: string, body: string, sentAt = new Date()): Promise<void> {
       const waId = `${phone.slice(1)}@c.us`;
       const message = {
         providerId: randomUUID(),
         chat: { waId },
         direction: 'inbound',
         body,
-        sentAt: new Date().toISOString(),
+        sentAt: sentAt.toISOString(),
       };
       const stored = await call('POST', '/api/messages/sync', {
         channel: { externalId: 'phone' },

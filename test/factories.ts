@@ -6,6 +6,10 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { register } from '#src/modules/auth/auth.service.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 
+/** Of everybody for whom a test chooses no other. Hashes are made to be dear, and most tests need users and not their passwords. */
+const PASSWORD = 'what all of them know';
+let hashed: Promise<string> | undefined;
+
 const DEVICE = { userAgent: 'test', ip: '127.0.0.1' };
 
 export interface TestUser extends SignedInView {
@@ -16,11 +20,14 @@ export interface TestUser extends SignedInView {
   auth: Auth;
 }
 
-/** A registered and signed-in user who owns a workspace, made by the real service. */
+/** A registered and signed-in user who owns a workspace, made by the real service; the password that all share is hashed once a process. */
 export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}): Promise<TestUser> {
   const unique = randomBytes(6).toString('hex');
-  const body = { email: `user-${unique}@example.com`, password: `password-${unique}`, name: 'Ana Lima', ...overrides };
-  const signedIn = await register(rt, body, DEVICE);
+  const body = { email: `user-${unique}@example.com`, password: PASSWORD, name: 'Ana Lima', ...overrides };
+  const { passwords } = rt;
+  const hash = (password: string) =>
+    password === PASSWORD ? (hashed ??= passwords.hash(password)) : passwords.hash(password);
+  const signedIn = await register({ ...rt, passwords: { ...passwords, hash } }, body, DEVICE);
   return {
     ...signedIn,
     email: body.email,

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { Client } from 'pg';
+import { Client, escapeIdentifier, Pool } from 'pg';
 import type { Config } from '#src/config.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -57,18 +57,30 @@ export async function openTestRuntime(env: Record<string, string> = {}): Promise
   };
 }
 
+/** One for all files of a test process, which it keeps alive for none: a new connection costs Postgres as much as the copy of a database. */
+let admin: Pool | undefined;
+function adminOf(server: string): Pool {
+  if (admin) return admin;
+  admin = new Pool({ connectionString: server, max: 2, idleTimeoutMillis: 600_000, allowExitOnIdle: true });
+  admin.on('error', () => undefined);
+  return admin;
+}
+
+/** Found once for all files of a test process. */
+let template: Promise<string> | undefined;
+const templateOf = (server: string): Promise<string> =>
+  (template ??= onServer(server, (client) => ensureTemplate(client, server)));
+
 /** A fresh database, cloned from the migrated template. */
 export async function createTestDatabase(): Promise<{ url: string; drop(): Promise<void> }> {
   const server = needed('DATABASE_URL');
   const name = `wh_test_${randomBytes(6).toString('hex')}`;
-  await onServer(server, async (client) => {
-    const template = process.env['WH_TEMPLATE_DATABASE'] ?? (await ensureTemplate(client, server));
-    // Copied as files: written through the log, as is usual, it takes twice as long.
-    await client.query(`create database ${name} template ${client.escapeIdentifier(template)} strategy file_copy`);
-  });
+  const source = process.env['WH_TEMPLATE_DATABASE'] ?? (await templateOf(server));
+  // Copied as files: written through the log, as is usual, it takes twice as long.
+  await adminOf(server).query(`create database ${name} template ${escapeIdentifier(source)} strategy file_copy`);
   return {
     url: withDatabase(server, name),
-    drop: async () => void (await onServer(server, (client) => client.query(`drop database ${name} with (force)`))),
+    drop: async () => void (await adminOf(server).query(`drop database ${name} with (force)`)),
   };
 }
 

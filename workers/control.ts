@@ -36,7 +36,7 @@ import { purgeImports } from '#src/modules/imports/imports.query.ts';
 import { scheduleOperations } from '#src/modules/bulk/schedule.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
-import { purgeMessages } from '#src/modules/messages/purge.query.ts';
+import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
 import { purgeInbound } from '#src/modules/payments/inbound.query.ts';
 import { createInboundStep } from '#src/modules/payments/inbound.ts';
@@ -101,6 +101,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeContactExports,
   purgeInbound,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
+  (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
 ];
 
 /**

@@ -10,11 +10,6 @@ import { createMetrics } from '#src/lib/metrics.ts';
 import { publishMetrics } from '#src/lib/metrics-relay.ts';
 import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
-import { createAnswer } from '#src/modules/ai/answer.ts';
-import { createAnswerCache } from '#src/modules/ai/answer-cache.ts';
-import { watchModels } from '#src/modules/ai/models.ts';
-import { openRouter } from '#src/modules/ai/router.ts';
-import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { createVault } from '#src/modules/vault/vault.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { type Batches, createBatches } from '#src/modules/jobs/batches.ts';
@@ -51,16 +46,8 @@ export async function openWorkerRuntime(config: Config, role: string) {
   const leaving = new AbortController();
   const egress = createEgress({ allow: config.EGRESS_ALLOW });
 
-  /** What answers AI jobs; processes without an AI pool never load it. */
-  const openAnswer = async () => {
-    const models = watchModels(pool, config.MODEL_CATALOG_FILE, log);
-    const { router, embedder, providers, warm } = openRouter(config, log, streamRedis, metrics);
-    await warm();
-    const { APP_SECRET: appSecret, AI_CACHE_TTL_SECONDS: ttlSeconds } = config;
-    const cache = createAnswerCache({ redis: streamRedis, prefix, appSecret, ttlMs: ttlSeconds * 1000 });
-    const readWorkspaceAi = createWorkspaceAi(pool, vault);
-    return { answer: createAnswer({ router, embedder, providers, metrics, readWorkspaceAi, cache }), models };
-  };
+  const openAnswer = async () =>
+    (await import('#workers/answer.ts')).openAnswer({ config, log, metrics, pool, vault, redis: streamRedis });
   let opening: ReturnType<typeof openAnswer> | undefined;
 
   const onError = (error: unknown) => log.debug({ err: error }, 'Left to the sweep');
@@ -91,6 +78,7 @@ export async function openWorkerRuntime(config: Config, role: string) {
     openSystemPool: () => (systemPool ??= openPool(config, { name: role, role: 'wh_system', max: 2 }, log)),
     /** The only way to URLs that a workspace sets. */
     egress,
+    /** What answers AI jobs; processes without an AI pool never load it. */
     openAnswer: async () => (await (opening ??= openAnswer())).answer,
     /** Lets running jobs end for `DRAIN_MS`, then has them handed over to other workers without using an attempt. */
     async drain(running: () => number): Promise<void> {

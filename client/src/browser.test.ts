@@ -54,7 +54,7 @@ beforeAll(async () => {
     locale: 'pt-BR',
     bypassCSP: true,
   });
-}, 60_000);
+});
 
 afterAll(async () => {
   await context?.close();
@@ -115,7 +115,7 @@ async function ask(panel: Page): Promise<void> {
   await panel.getByRole('button', { name: 'Sugerir resposta' }).click();
 }
 
-describe('in a browser', { timeout: 30_000 }, () => {
+describe('in a browser', () => {
   it.each(['socket', 'sse'])('the built client streams text in a page over %s', async (transport) => {
     backend.script = (job) =>
       job

@@ -200,6 +200,26 @@ describe('requests', () => {
     await expect(client.request('POST', PING, {})).rejects.toMatchObject({ status: 409 });
   });
 
+  it('does not ask again for an answer that is lost', async () => {
+    failFirst(
+      (exchange) => exchange.cut(),
+      (exchange) => exchange.problem(409, 'idempotency_result_unknown'),
+    );
+    const client = await signedIn(backend);
+    await expect(client.request('POST', PING, {})).rejects.toMatchObject({ code: 'idempotency_result_unknown' });
+    expect(backend.count('POST', PING)).toBe(2);
+  });
+
+  it('has a key of its own for each call, and none where nothing could be done twice', async () => {
+    servePing();
+    const client = await signedIn(backend);
+    await client.request('POST', PING, { a: 1 });
+    await client.request('POST', PING, { a: 1 });
+    await client.request('GET', PING);
+    const keys = backend.seen.filter(({ path }) => path === PING).map(({ headers }) => headers['idempotency-key']);
+    expect([new Set(keys.slice(0, 2)).size, keys[2]]).toEqual([2, undefined]);
+  });
+
   it('waits as long as Retry-After says', async () => {
     failFirst((exchange) => exchange.problem(429, 'rate_limited', { 'retry-after': '1' }));
     const client = await signedIn(backend, { backoffCapMs: 5000 });

@@ -23,9 +23,9 @@ describe('EventBus', () => {
 
   it('does not slow down on many wildcards', () => {
     const pattern = `${'**.a.'.repeat(30)}b`;
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     expect(matchesPattern(pattern, 'a.'.repeat(2000) + 'c')).toBe(false);
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000);
   });
 
   it('tells the others when one listener throws or rejects, and reports both', async () => {

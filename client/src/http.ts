@@ -156,8 +156,8 @@ export class Http {
     const jitterMs = fullJitterMs(attempt, backoffBaseMs, backoffCapMs);
     if (error instanceof NetworkError) return jitterMs;
     if (!(error instanceof ApiError)) return undefined;
-    // Our own first try may still be running when the second arrives: its stored answer comes soon.
-    const isOwnTwin = error.status === 409 && attempt > 0 && error.code.startsWith('idempotency');
+    // Our own first try may still be running when the second arrives: its stored answer comes soon. What is lost with it does not.
+    const isOwnTwin = error.status === 409 && attempt > 0 && error.code === 'idempotency_in_progress';
     if (!RETRY_STATUS.has(error.status) && !isOwnTwin) return undefined;
     if (error.retryAfterMs === undefined) return jitterMs;
     return error.retryAfterMs > backoffCapMs

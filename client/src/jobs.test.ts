@@ -240,7 +240,7 @@ it('gets, lists, waits for and cancels jobs', async () => {
 
 type Step = { kind: 'chunk'; text: string } | { kind: 'restart'; reason: string };
 
-it('neither loses nor doubles a character, whatever the network does', { timeout: 60_000 }, async () => {
+it('neither loses nor doubles a character, whatever the network does', async () => {
   const step: fc.Arbitrary<Step> = fc.oneof(
     {
       weight: 8,

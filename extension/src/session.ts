@@ -38,5 +38,6 @@ export function describe(error: unknown): string {
   if (code === 'signed_out' || code === 'unauthenticated') return 'Sua sessão terminou. Entre de novo nas opções.';
   if (code === 'rate_limited') return 'Muitos pedidos em pouco tempo. Aguarde um instante e tente de novo.';
   if (code === 'insufficient_credits') return 'Os créditos do workspace acabaram.';
+  if (code === 'budget_exceeded') return 'O limite de créditos do mês foi atingido.';
   return error instanceof Error ? error.message : String(error);
 }

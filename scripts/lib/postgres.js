@@ -155,7 +155,7 @@ async function endPrevious(dataDir) {
 /**
  * @param {Place} place
  * @param {number} port
- * @returns {Promise<'ready' | 'busy'>} busy: another program took the port first
+ * @returns {Promise<import('node:child_process').ChildProcess | 'busy'>} busy: another program took the port first
  */
 async function launch(place, port) {
   const settings = [
@@ -171,7 +171,7 @@ async function launch(place, port) {
   while (child.exitCode === null && child.signalCode === null) {
     // The eighth line is what pg_ctl waits for, too; the first tells this server's file from the last one's.
     const lines = existsSync(pidFile) ? readFileSync(pidFile, 'utf8').split('\n') : [];
-    if (lines[0] === String(child.pid) && lines[7]?.trim() === 'ready') return 'ready';
+    if (lines[0] === String(child.pid) && lines[7]?.trim() === 'ready') return child;
     if (Date.now() > deadline) break;
     await wait(POLL_MS);
   }
@@ -192,7 +192,7 @@ function packagedPrograms(root) {
  * Starts this installation's own Postgres on loopback, with its data kept in the data folder.
  * @param {{ root: string, lock: Lock, durable: boolean, remembered: Partial<Remembered> | undefined, remember: (what: Remembered) => void }} options
  * `durable` false: fast and lost in a power cut
- * @returns {Promise<string>} its URL
+ * @returns {Promise<{ url: string, own: import('./services.js').Own }>}
  * @throws {StartError}
  */
 export async function startPostgres({ root, lock, durable, remembered, remember }) {
@@ -218,11 +218,19 @@ export async function startPostgres({ root, lock, durable, remembered, remember 
   if (isNew) await createCluster(place, password);
   checkVersion(place);
   await endPrevious(dataDir);
-  for (let tries = 1; (await launch(place, port)) === 'busy'; tries++) {
+  let child = await launch(place, port);
+  for (let tries = 1; child === 'busy'; tries++) {
     if (tries === BIND_TRIES) throw new StartError('Postgres found no free port on 127.0.0.1');
     writeFileSync(logPath, '');
     port = await loopbackPort(undefined);
     remember({ port, password, ...(elsewhere ? { elsewhere } : {}) });
+    child = await launch(place, port);
   }
-  return `postgresql://postgres:${password}@127.0.0.1:${port}/whatshybrid`;
+  const again = async () => {
+    // Killed, it leaves its file, and backends that hold its memory until they notice.
+    await removePidFile(dataDir, join(dataDir, 'postmaster.pid'));
+    return launch(place, port);
+  };
+  const url = `postgresql://postgres:${password}@127.0.0.1:${port}/whatshybrid`;
+  return { url, own: { name: 'postgres', child, again } };
 }

@@ -80,7 +80,7 @@ function configuration({ port, password, folder, durable, inContainer }) {
 
 /**
  * @param {{ lock: Lock, runner: Runner, port: number, password: string, folder: string, logPath: string, durable: boolean }} options
- * @returns {Promise<'ready' | 'busy'>}
+ * @returns {Promise<import('node:child_process').ChildProcess | 'busy'>}
  */
 async function launch({ lock, runner, port, password, folder, logPath, durable }) {
   const log = openSync(logPath, 'w', 0o600);
@@ -95,7 +95,7 @@ async function launch({ lock, runner, port, password, folder, logPath, durable }
       () => undefined,
       (/** @type {Error} */ error) => error.message,
     );
-    if (!problem && child.exitCode === null) return 'ready';
+    if (!problem && child.exitCode === null) return child;
     if (Date.now() > deadline) break;
     await wait(POLL_MS);
   }
@@ -108,7 +108,7 @@ async function launch({ lock, runner, port, password, folder, logPath, durable }
  * Starts this installation's own Redis on loopback, with its data kept in the data folder.
  * @param {{ lock: Lock, durable: boolean, remembered: Partial<Remembered> | undefined, remember: (what: Remembered) => void, say: (line: string) => void }} options
  * `durable` false: in memory only
- * @returns {Promise<string>} its URL
+ * @returns {Promise<{ url: string, own: import('./services.js').Own }>}
  * @throws {StartError}
  */
 export async function startRedis({ lock, durable, remembered, remember, say }) {
@@ -121,9 +121,10 @@ export async function startRedis({ lock, durable, remembered, remember, say }) {
   for (let tries = 1; tries <= BIND_TRIES; tries++) {
     const port = await loopbackPort(tries === 1 ? remembered?.port : undefined);
     remember({ port, password });
-    if ((await launch({ lock, runner, port, password, folder, logPath, durable })) === 'ready') {
-      return `redis://:${password}@127.0.0.1:${port}`;
-    }
+    const again = () => launch({ lock, runner, port, password, folder, logPath, durable });
+    const child = await again();
+    if (child !== 'busy')
+      return { url: `redis://:${password}@127.0.0.1:${port}`, own: { name: 'redis', child, again } };
   }
   throw new StartError('Redis found no free port on 127.0.0.1');
 }

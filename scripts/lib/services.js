@@ -6,6 +6,14 @@ import { pingRedis } from './redis-ping.js';
 import { startRedis } from './redis.js';
 import { StartError } from './start-error.js';
 
+/**
+ * One that was started here.
+ * @typedef {object} Own
+ * @property {string} name
+ * @property {import('node:child_process').ChildProcess} child
+ * @property {() => Promise<import('node:child_process').ChildProcess | 'busy'>} again starts it once more, with the same port and data
+ */
+
 const CONNECT_MS = 5000;
 
 /**
@@ -70,7 +78,7 @@ export async function checkRedis(address) {
  * They end with the lock.
  * @param {{ root: string, lock: import('./lock.js').Lock, env: Record<string, string | undefined>, durable: boolean, say: (line: string) => void }} options
  * `root`: the checkout; `durable` false: for tests, survives nothing
- * @returns {Promise<{ databaseUrl: string, redisUrl: string }>}
+ * @returns {Promise<{ databaseUrl: string, redisUrl: string, own: Own[] }>} `own`: those that were started here
  * @throws {StartError} when one of them cannot be had
  */
 export async function openServices({ root, lock, env, durable, say }) {
@@ -80,19 +88,25 @@ export async function openServices({ root, lock, env, durable, say }) {
     known[name] = what;
     writeJson(path, known);
   };
+  /** @returns {Promise<{ url: string, own?: Own }>} */
   const postgres = async () => {
-    if (env.DATABASE_URL) await checkPostgres(env.DATABASE_URL);
-    return (
-      env.DATABASE_URL ||
-      startPostgres({ root, lock, durable, remembered: known.postgres, remember: remember('postgres') })
-    );
+    if (env.DATABASE_URL) {
+      await checkPostgres(env.DATABASE_URL);
+      return { url: env.DATABASE_URL };
+    }
+    return startPostgres({ root, lock, durable, remembered: known.postgres, remember: remember('postgres') });
   };
+  /** @returns {Promise<{ url: string, own?: Own }>} */
   const redis = async () => {
-    if (env.REDIS_URL) await checkRedis(env.REDIS_URL);
-    return env.REDIS_URL || startRedis({ lock, durable, say, remembered: known.redis, remember: remember('redis') });
+    if (env.REDIS_URL) {
+      await checkRedis(env.REDIS_URL);
+      return { url: env.REDIS_URL };
+    }
+    return startRedis({ lock, durable, say, remembered: known.redis, remember: remember('redis') });
   };
   const [database, queue] = await Promise.allSettled([postgres(), redis()]);
   if (database.status === 'rejected') throw database.reason;
   if (queue.status === 'rejected') throw queue.reason;
-  return { databaseUrl: database.value, redisUrl: queue.value };
+  const own = [database.value, queue.value].flatMap((one) => (one.own ? [one.own] : []));
+  return { databaseUrl: database.value.url, redisUrl: queue.value.url, own };
 }

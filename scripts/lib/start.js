@@ -59,7 +59,7 @@ async function run(settings, env, lock, isStopping) {
   clock.lap('packages');
 
   const secrets = keepSecrets(dataDir, env);
-  const { databaseUrl, redisUrl } = await openServices({ root: ROOT, lock, env, durable: true, say });
+  const { databaseUrl, redisUrl, own } = await openServices({ root: ROOT, lock, env, durable: true, say });
   clock.lap('Postgres and Redis');
 
   const { DEMO_PASSWORD, ...kept } = secrets;
@@ -89,6 +89,7 @@ async function run(settings, env, lock, isStopping) {
   let wasReady = false;
   const running = supervise({
     processes,
+    own,
     node,
     root: ROOT,
     env: config,

@@ -22,7 +22,9 @@ export function prefixes(names, out) {
   };
 }
 
-/** @param {import('node:child_process').ChildProcess} child */
+/** @typedef {import('node:child_process').ChildProcess} Child */
+
+/** @param {Child} child */
 function ending(child) {
   return new Promise((/** @type {(how: string) => void} */ resolve) => {
     child.once('error', (error) => resolve(`could not be started: ${error.message}`));
@@ -32,15 +34,16 @@ function ending(child) {
 
 /**
  * Keeps one process running until `isStopping`.
- * @param {{ name: string, start: () => import('node:child_process').ChildProcess, isStopping: () => boolean, mayRestart: () => boolean, say: (line: string) => void }} options
+ * @param {{ name: string, first?: Child, start: () => Child | Promise<Child>, isStopping: () => boolean, mayRestart: () => boolean, say: (line: string) => void }} options
  * @returns {Promise<void>}
  * @throws {StartError} when it died before it may be restarted, or too often
  */
-async function keepRunning({ name, start, isStopping, mayRestart, say }) {
+async function keepRunning({ name, first, start, isStopping, mayRestart, say }) {
   /** @type {number[]} */
   let restarts = [];
+  let child = first ?? (await start());
   for (;;) {
-    const how = await ending(start());
+    const how = await ending(child);
     if (isStopping()) return;
     if (!mayRestart()) throw new StartError(`${name} ${how} while starting: its last lines stand above`);
     restarts = restarts.filter((at) => Date.now() - at < WINDOW_MS);
@@ -52,19 +55,20 @@ async function keepRunning({ name, start, isStopping, mayRestart, say }) {
     restarts.push(Date.now());
     await wait(delayMs, undefined, { ref: false });
     if (isStopping()) return;
+    child = await start();
   }
 }
 
 /**
- * Runs the Procfile's processes, each line they print after their name.
+ * Runs the Procfile's processes, each line they print after their name, and keeps the services that are our own.
  * @param {{
- *   processes: Map<string, string[]>, node: string, root: string, env: Record<string, string>, watch: boolean,
+ *   processes: Map<string, string[]>, own: import('./services.js').Own[], node: string, root: string, env: Record<string, string>, watch: boolean,
  *   lock: import('./lock.js').Lock, isStopping: () => boolean, mayRestart: () => boolean, say: (line: string) => void,
  * }} options
  * `watch`: a process restarts when a file it imports changes; `mayRestart` is false until everything was ready once
  * @returns {Promise<never>} rejects when one can no longer be kept running
  */
-export async function supervise({ processes, node, root, env, watch, lock, say, ...state }) {
+export async function supervise({ processes, own, node, root, env, watch, lock, say, ...state }) {
   const prefix = prefixes([...processes.keys()], process.stdout);
   const starters = [...processes].map(([name, [command = '', ...words]]) => {
     const isNode = command === 'node';
@@ -87,6 +91,20 @@ export async function supervise({ processes, node, root, env, watch, lock, say, 
       },
     });
   });
-  await Promise.all(starters);
+  const services = own.map(({ name, child, again }) =>
+    keepRunning({
+      name,
+      first: child,
+      say,
+      ...state,
+      async start() {
+        const started = await again();
+        if (started === 'busy') throw new StartError(`${name} cannot be started again: its port is taken`);
+        say(`${name} is back`);
+        return started;
+      },
+    }),
+  );
+  await Promise.all([...starters, ...services]);
   throw new Interrupted();
 }

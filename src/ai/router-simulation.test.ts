@@ -23,9 +23,9 @@ const SICK: (FailureClass | 'hang')[] = [
   'quota_exhausted',
 ];
 
-const SIMULATIONS = Number(process.env['SIMULATIONS'] ?? 4000);
+const SIMULATIONS = Number(process.env['SIMULATIONS'] ?? 1500);
 
-it('10 000 markets: nobody’s request fails while somebody is well, and none makes more than four calls', async () => {
+it('over a thousand markets: nobody’s request fails while somebody is well, and none makes more than four calls', async () => {
   let restarts = 0;
   for (let seed = 1; seed <= SIMULATIONS; seed++) {
     // Two of the four fall ill and recover, over and over; the speed of all changes.
@@ -49,7 +49,7 @@ it('10 000 markets: nobody’s request fails while somebody is well, and none ma
     }
   }
   expect(restarts).toBeGreaterThan(SIMULATIONS / 10);
-}, 60_000);
+});
 
 /** A job as the queue runs it: delayed where all are busy, tried again where a try may help. */
 async function job(market: ReturnType<typeof openMarket>, strategy: (typeof STRATEGIES)[number]): Promise<void> {

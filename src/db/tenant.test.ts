@@ -109,3 +109,19 @@ it('does work again that Postgres ended because it and another waited for each o
   await Promise.all([lockBoth(0, 1), lockBoth(1, 0)]);
   expect(done).toBe(2);
 });
+
+it('does again what Postgres ended because two waited for each other', async () => {
+  const hasOne = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let runs = 0;
+  const work = (at: 0 | 1) =>
+    inWorkspaceTx(test.rt.orm, {}, async (em) => {
+      runs += 1;
+      await em.execute(`select pg_advisory_xact_lock(${at})`);
+      hasOne[at]?.resolve();
+      await hasOne[1 - at]?.promise;
+      await em.execute(`select pg_advisory_xact_lock(${1 - at})`);
+      return at;
+    });
+  expect(await Promise.all([work(0), work(1)])).toEqual([0, 1]);
+  expect(runs).toBe(3);
+});

@@ -1,4 +1,4 @@
-import { DeadlockException, type EntityManager } from '@mikro-orm/postgresql';
+import type { EntityManager } from '@mikro-orm/postgresql';
 import {
   DatabaseError,
   Query,
@@ -8,6 +8,8 @@ import {
   type QueryResult,
   type QueryResultRow,
 } from 'pg';
+import { currentClaim, type Claim } from '#src/db/claim.ts';
+import { enterClaimed, noteClaim } from '#src/db/claim.query.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { isUuid } from '#src/lib/ids.ts';
 
@@ -29,6 +31,8 @@ function checkScope({ workspaceId, userId }: Scope): void {
 }
 
 const DEADLOCK_TRIES = 3;
+/** By Postgres's code: every process loads this file, and one that only needs a pool must not load the ORM for a class. */
+const isDeadlock = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === '40P01';
 
 /** Takes no parameters, so the ids are checked. What is not set in a transaction is empty in it. */
 function scopeSql(scope: Scope): string {
@@ -38,8 +42,14 @@ function scopeSql(scope: Scope): string {
   return userId === undefined ? workspace : `${workspace} set local app.user_id = '${userId}';`;
 }
 
+async function setScope(em: EntityManager, scope: Scope): Promise<void> {
+  const sql = scopeSql(scope);
+  if (sql !== '') await em.execute(sql);
+}
+
 /**
- * Runs work on entities in one transaction that sees one workspace. Outside of it, nothing of any workspace can be seen.
+ * Runs work on entities in one transaction that sees one workspace. Outside of it, nothing of any workspace can be seen. In a request with
+ * an Idempotency-Key (`claim.ts`) the key is written with the change, or neither is.
  * @param work gets the transaction's entity manager; what it changes is flushed at its end. It is done again when Postgres ended it because
  * it and another waited for each other, so it must change nothing but the database
  * @returns what `work` returns; throws what it throws, with everything rolled back
@@ -49,19 +59,51 @@ export async function inWorkspaceTx<Result>(
   scope: Scope,
   work: (em: EntityManager) => Promise<Result>,
 ): Promise<Result> {
+  const claim = currentClaim();
   for (let tries = 1; ; tries += 1) {
     try {
-      return await inOneTx(orm, scope, work);
+      return await (claim ? inClaimedTx(orm, scope, claim, work) : inOneTx(orm, scope, work));
     } catch (error) {
-      if (!(error instanceof DeadlockException) || tries === DEADLOCK_TRIES) throw error;
+      if (!isDeadlock(error) || tries === DEADLOCK_TRIES) throw error;
     }
+  }
+}
+
+async function inClaimedTx<Result>(
+  orm: Orm,
+  scope: Scope,
+  claim: Claim,
+  work: (em: EntityManager) => Promise<Result>,
+): Promise<Result> {
+  checkScope(scope);
+  const isBeside = claim.inside > 0;
+  const entered = Promise.withResolvers<void>();
+  if (!isBeside) claim.entry = entered.promise;
+  entered.promise.catch(() => undefined);
+  claim.inside += 1;
+  try {
+    // Beside another one of the same request it would find the key taken by that, so it goes by what that found.
+    if (isBeside) await claim.entry;
+    return await orm.em.fork().transactional(async (em) => {
+      await (isBeside ? setScope(em, scope) : enterClaimed(em, scope, claim));
+      entered.resolve();
+      em.setFilterParams('workspace', { workspaceId: scope.workspaceId });
+      const result = await work(em);
+      await em.flush();
+      await noteClaim(em, claim);
+      return result;
+    });
+  } catch (error) {
+    entered.reject(error);
+    throw error;
+  } finally {
+    claim.inside -= 1;
   }
 }
 
 function inOneTx<Result>(orm: Orm, scope: Scope, work: (em: EntityManager) => Promise<Result>): Promise<Result> {
   return orm.em.fork().transactional(async (em) => {
-    const sql = scopeSql(scope);
-    if (sql !== '') await em.execute(sql);
+    await setScope(em, scope);
     em.setFilterParams('workspace', { workspaceId: scope.workspaceId });
     return work(em);
   });

@@ -129,10 +129,14 @@ export const EVENTS = {
   'task.due': event('tasks:read', "A task's reminder is due", Task),
   'task.completed': event('tasks:read', 'A task was done', Task),
   'message.received': event('messages:read', 'A contact wrote; read it at /api/messages/{messageId}', Message),
-  'message.sent': event('messages:read', 'A message to a contact was sent', Message),
+  'message.sent': event(
+    'messages:read',
+    'A message to a contact was sent; of campaigns, their own events tell',
+    Message,
+  ),
   'message.status': event(
     'messages:read',
-    'A message was delivered or read, or failed',
+    'A message was delivered or read, or failed; of campaigns, their own events tell',
     Message.extend({ status: z.enum(['sent', 'delivered', 'read', 'failed']) }),
   ),
   'campaign.started': event(

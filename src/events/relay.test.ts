@@ -128,7 +128,7 @@ describe('a consumer', () => {
       for (const text of ['before', 'poison', 'after']) await emit(text);
       await expect.poll(healthy.ids).toEqual([mark('before'), mark('poison'), mark('after')]);
       expect(hanging.seen).toEqual([]);
-      await expect.poll(failing.ids, { timeout: 25_000 }).toEqual([mark('before'), mark('after')]);
+      await expect.poll(failing.ids).toEqual([mark('before'), mark('after')]);
       isPoisoned = false;
       await pool.query(`update event_set_aside set next_attempt_at = now()`);
       await expect.poll(failing.ids).toEqual([mark('before'), mark('after'), mark('poison')]);
@@ -137,7 +137,7 @@ describe('a consumer', () => {
       resolve();
       await stop();
     }
-  }, 60_000);
+  });
 
   it('that cannot reach the database is not taken for one that cannot handle an event', async () => {
     const admin = new Client({ connectionString: test.config.DATABASE_URL });
@@ -160,13 +160,13 @@ describe('a consumer', () => {
     const stop = lead(relayOf(consumer));
     try {
       for (const text of ['one', 'two']) await emit(text);
-      await expect.poll(() => seen.length, { timeout: 40_000 }).toBe(2);
+      await expect.poll(() => seen.length).toBe(2);
       expect(seen).toEqual([mark('one'), mark('two')]);
     } finally {
       await stop();
       await admin.end();
     }
-  }, 60_000);
+  });
 
   it('tries again what was set aside, also behind an event that is gone since', async () => {
     let isPoisoned = true;
@@ -194,7 +194,8 @@ describe('a consumer', () => {
     }
   });
 
-  it('is woken by the commit, not by the timer', async () => {
+  // Again when the machine was busy: what broke would be late each time.
+  it('is woken by the commit, not by the timer', { retry: 3 }, async () => {
     const { consumer, seen } = await aConsumer();
     const stop = lead(relayOf(consumer));
     try {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTimeZone } from '#src/lib/time-zone.ts';
 
 /** Control characters, and those that turn the direction of what comes after them, also outside the name. */
 const UNFIT = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u;
@@ -17,6 +18,14 @@ export const nameText = (maxLength: number) =>
 
 /** An e-mail address as it is stored and compared: trimmed and lower-cased. */
 export const EmailAddress = z.string().trim().toLowerCase().pipe(z.email().max(254));
+
+export const TimeZoneName = z.string().max(60).refine(isTimeZone, 'must be a time zone like America/Sao_Paulo');
+
+/** A moment in ISO 8601 in years that every part of the system can write; `local`: without an offset, by the clocks of its reader. */
+export const momentText = ({ local = false }: { local?: boolean } = {}) =>
+  z.iso
+    .datetime({ offset: true, local })
+    .refine((at) => /^(19[7-9]|20\d|21\d)\d/.test(at), 'must be of the years 1970 to 2199');
 
 /** A language tag (BCP 47). */
 export const LanguageTag = z

@@ -9,6 +9,7 @@ import { OPENAI_PREFIX } from '#src/http/openai-error.ts';
 import '#src/http/problem-view.ts';
 
 const INTRODUCTION = `Every error is an RFC 9457 problem. Every answer carries \`X-Request-Id\`.
+A POST heeds \`Idempotency-Key\`: sent again with it, it is done once and answered alike.
 A signed-in request works in the caller's default workspace, or in the one that \`X-Workspace-Id\` names.`;
 
 const PROBLEM = {

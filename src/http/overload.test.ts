@@ -31,7 +31,7 @@ const asOps = () => ({
 it('sheds load with 503 while the loop is late, and answers again when it is not', async () => {
   const release = holdTheLoop();
   try {
-    await expect.poll(async () => (await ask('/api/auth/me')).statusCode, { timeout: 10_000, interval: 200 }).toBe(503);
+    await expect.poll(async () => (await ask('/api/auth/me')).statusCode, { interval: 200 }).toBe(503);
     const shed = await ask('/api/auth/me');
     expect(shed.json()).toMatchObject({ status: 503, code: 'overloaded', instance: '/api/auth/me' });
     expect(shed.headers).toMatchObject({
@@ -49,5 +49,5 @@ it('sheds load with 503 while the loop is late, and answers again when it is not
   } finally {
     release();
   }
-  await expect.poll(async () => (await ask('/api/auth/me')).statusCode, { timeout: 10_000, interval: 200 }).toBe(401);
-}, 30_000);
+  await expect.poll(async () => (await ask('/api/auth/me')).statusCode, { interval: 200 }).toBe(401);
+});

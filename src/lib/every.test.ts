@@ -10,7 +10,7 @@ it('what is done seldom is soon tried again when it failed, and not once it work
     if (calls === 1) throw new Error('Redis is away');
   };
   const done = every(600_000, 'a task', task, stop.signal, pino({ level: 'silent' }));
-  await expect.poll(() => calls, { timeout: 3000 }).toBe(2);
+  await expect.poll(() => calls).toBe(2);
   await new Promise((resolve) => setTimeout(resolve, 1500));
   expect(calls).toBe(2);
   stop.abort();

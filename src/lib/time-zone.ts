@@ -1,3 +1,16 @@
+/** Short names (`IST`, `CST`) stand for one zone here and for another in Postgres; some long ones are not in its list. */
+const NAME = /^(UTC|(?!SystemV\/|US\/Pacific-New$)[a-z]+(\/[a-z0-9_+-]+)+)$/i;
+
+/** Whether a name is one of the IANA database by which this process and Postgres go by the same clocks. */
+export function isTimeZone(name: string): boolean {
+  if (!NAME.test(name)) return false;
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}
+
 const OFFSET = /GMT([+-])(\d{2}):(\d{2})/;
 
 /** How far a zone's clocks are ahead of UTC at a moment, in milliseconds. */

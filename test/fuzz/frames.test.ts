@@ -151,7 +151,7 @@ it('answers every frame with a reply or closes with a code of the contract', asy
   signedIn.close();
   await expect.poll(() => target.rt.reader.counts().watchers).toBe(0);
   await expect.poll(() => target.rt.events.counts().watchers).toBe(0);
-}, 120_000);
+});
 
 function wrongWith(outcome: Outcome): string | null {
   if ('closed' in outcome) return CLOSE_CODES.has(outcome.closed) ? null : `closed with ${outcome.closed}`;

@@ -19,7 +19,7 @@ beforeAll(async () => {
   const account = { email: 'ana@example.com', password: 'a long enough password', name: 'Ana' };
   const signedIn = await call<{ token: string; workspace: { id: string } }>('POST', 'auth/register', account);
   [token, workspaceId] = [signedIn.token, signedIn.workspace.id];
-}, 120_000);
+});
 afterAll(async () => {
   await all?.close();
   await simulator?.close();
@@ -74,8 +74,8 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
   const credits = await asIs('GET', 'ai/credits');
   const id = await write('5511987654321', 'Que atendimento péssimo', 'Estou muito irritado com vocês');
   await write('5511987654321', 'Quero cancelar tudo, que horror');
-  await expect.poll(() => feelingOf(id), { timeout: 30_000 }).toBe('negative');
-  await expect.poll(async () => (await scoreOf(id)).score, { timeout: 30_000 }).not.toBeNull();
+  await expect.poll(() => feelingOf(id)).toBe('negative');
+  await expect.poll(async () => (await scoreOf(id)).score).not.toBeNull();
   const { score, components, history } = await scoreOf(id);
   expect(components.reduce((sum, { points }) => sum + Math.round(points * 10), 0)).toBe((score ?? 0) * 10);
   expect(components.map(({ feature }) => feature)).toContain('last_message');
@@ -88,13 +88,13 @@ it('a burst of messages is one look at the mood and one score, which cost nothin
     type: 'contact.scored',
     data: { contactId: id, ownerId: null, score, before: null },
   });
-}, 120_000);
+});
 
 it('asks models where the workspace says so, and nobody where it says that', async () => {
   await call('PATCH', 'settings/ai', { 'ai.autoSentiment': 'models', 'ai.autoScore': 'off' });
   simulator.script({ json: { sentiment: 'positive', score: 0.9, confidence: 0.9, emotions: [] } });
   const id = await write('5521912345678', 'Tanto faz');
-  await expect.poll(() => feelingOf(id), { timeout: 30_000 }).toBe('positive');
+  await expect.poll(() => feelingOf(id)).toBe('positive');
   expect(await jobsOf('sentiment')).toEqual([{ provider: 'local' }, { provider: 'openai' }]);
   expect((await scoreOf(id)).score).toBeNull();
   await call('PATCH', 'settings/ai', { 'ai.autoSentiment': 'off' });
@@ -106,25 +106,25 @@ it('asks models where the workspace says so, and nobody where it says that', asy
   await expect
     .poll(async () => (await all.pool.query('select 1 from contact_ai where contact_id = $1', [other])).rows.length)
     .toBe(2);
-  await expect.poll(isSettled, { timeout: 30_000 }).toBe(true);
+  await expect.poll(isSettled).toBe(true);
   expect(await feelingOf(other)).toBeNull();
   expect(await jobsOf('sentiment')).toHaveLength(2);
-}, 120_000);
+});
 
 it('scores a contact that is asked for by id, and nothing of one that is erased meanwhile', async () => {
   const id = await write('5541998765432', 'Quero comprar dez unidades hoje, qual o preço?');
   const score = async (contactId: string) =>
     call<{ jobId: string }>('POST', 'ai/score-lead', { contactId, options: { provider: 'local' } });
   await score(id);
-  await expect.poll(async () => (await scoreOf(id)).score, { timeout: 30_000 }).not.toBeNull();
+  await expect.poll(async () => (await scoreOf(id)).score).not.toBeNull();
   const gone = await write('5551998765432', 'Oi, tudo bem?');
   const { jobId } = await score(gone);
   await all.pool.query('update contact set erased_at = now(), deleted_at = now() where id = $1', [gone]);
-  await expect.poll(async () => (await asIs('GET', `jobs/${jobId}`))['status'], { timeout: 30_000 }).toBe('completed');
+  await expect.poll(async () => (await asIs('GET', `jobs/${jobId}`))['status']).toBe('completed');
   await score(id);
-  await expect.poll(async () => (await jobsOf('score-lead')).length, { timeout: 30_000 }).toBe(4);
+  await expect.poll(async () => (await jobsOf('score-lead')).length).toBe(4);
   const { rows } = await all.pool.query('select lead_score from contact where id = $1', [gone]);
   expect(rows).toEqual([{ lead_score: null }]);
   await expect(score(crypto.randomUUID())).rejects.toThrow('404');
   await expect(call('POST', 'ai/score-lead', { contactId: id, features: { budget: 1e6 } })).rejects.toThrow('400');
-}, 120_000);
+});

@@ -28,7 +28,7 @@ beforeAll(async () => {
   [api] = await Promise.all([all.startApi(), all.startControl(), all.startWorker()]);
   const account = { email: 'dona@example.com', password: 'a long enough password', name: 'Dona' };
   token = (await call<{ token: string }>('POST', 'auth/register', account)).token;
-}, 120_000);
+});
 afterAll(async () => {
   await all?.close();
   await redis?.stop();
@@ -116,7 +116,7 @@ it('of a person that everything knew, nothing is left in any process’s store b
   // What other processes had in hand is over too: events are handed out, AI has looked.
   await expect
     .poll(async () => (await all.pool.query('select from outbox_event where position is null')).rowCount, {
-      timeout: 20_000,
+      timeout: 60_000,
     })
     .toBe(0);
   expect(await grepPostgres(all.pool, NEEDLES)).toEqual([]);

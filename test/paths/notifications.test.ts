@@ -55,7 +55,7 @@ async function aPerson(name: string): Promise<Person> {
 
 /** The mail to an address with this place among all it gets. */
 async function mailTo(email: string, at: number) {
-  await expect.poll(() => smtp.to(email).length, { timeout: 20_000 }).toBeGreaterThan(at);
+  await expect.poll(() => smtp.to(email).length).toBeGreaterThan(at);
   return smtp.mails.filter(({ to }) => to.includes(email))[at];
 }
 
@@ -71,7 +71,7 @@ it('somebody who was invited joins: an admin sees it and gets a mail; a reminder
   await call('PATCH', 'settings/notifications', ana, { 'notifications.member.joined.email': true });
   await call('POST', `workspaces/${ana.workspace.id}/invites`, ana, { email: bia.email, role: 'member' });
   await call('POST', 'invites/accept', bia, { token: inviteIn((await mailTo(bia.email, 1))?.text ?? '') });
-  await expect.poll(async () => (await inbox(ana)).unreadCount, { timeout: 20_000 }).toBe(1);
+  await expect.poll(async () => (await inbox(ana)).unreadCount).toBe(1);
   const [seen] = (await inbox(ana)).data;
   expect(seen).toMatchObject({ kind: 'member.joined', body: 'bia aceitou o convite e agora é membro.' });
   const mail = await mailTo(ana.email, 1);
@@ -90,7 +90,7 @@ it('a mail whose sender is killed on the way is sent by another', async () => {
   const dora = await aPerson('dora');
   isHanging = true;
   await call('POST', 'auth/forgot-password', undefined, { email: dora.email });
-  await expect.poll(() => hanging, { timeout: 20_000 }).toBe(1);
+  await expect.poll(() => hanging).toBe(1);
   isHanging = false;
   await worker.kill('SIGKILL');
   await all.pool.query('update outgoing_mail set next_attempt_at = now() where next_attempt_at is not null');

@@ -231,7 +231,7 @@ it('goes on after a restart where the text is the same, and never takes text bac
 });
 
 it.each([false, true])('a dropped connection cancels the job, down to the provider (stream: %s)', async (stream) => {
-  simulator.script({ text: 'isto demora muito para acabar', chunkMs: 300 });
+  simulator.script({ text: 'isto demora muito para acabar '.repeat(12), chunkMs: 300 });
   const marked = [{ role: 'user' as const, content: `demora ${String(stream)}` }];
   const cancel = new AbortController();
   const asked = openai.chat.completions.create({ model: MODEL, messages: marked, stream }, { signal: cancel.signal });
@@ -241,14 +241,12 @@ it.each([false, true])('a dropped connection cancels the job, down to the provid
   );
   await simulator.waitFor(
     (seen) => seen.contents >= 1 && JSON.stringify(seen.body).includes(`demora ${String(stream)}`),
-    10_000,
   );
   if (stream) await ended;
   cancel.abort();
   const seen = await simulator.waitFor(
     (one) => one.clientGone && JSON.stringify(one.body).includes(`demora ${String(stream)}`),
-    5000,
   );
-  expect(seen.contents).toBeLessThan(6);
-  await expect.poll(async () => (await lastJob()).status, { timeout: 5000 }).toBe('cancelled');
+  expect(seen.contents).toBeLessThan(40);
+  await expect.poll(async () => (await lastJob()).status).toBe('cancelled');
 });

@@ -21,8 +21,8 @@ beforeAll(async () => {
   const [one, two] = await Promise.all([
     installation.startApi(),
     installation.startApi(),
-    installation.startWorker(),
-    installation.startWorker(),
+    installation.startWorker('ai-inference'),
+    installation.startWorker('ai-inference'),
     installation.startControl(),
   ]);
   first = new BackendClient({ baseUrl: one.url });
@@ -164,7 +164,7 @@ describe('a job submitted at one API', () => {
       for (const client of clients) client.close();
     }
     expect(cutter.cuts()).toBeGreaterThanOrEqual(200);
-  }, 60_000);
+  });
 
   it('is one job, however often the same request is sent at once', async () => {
     simulator.script({ text: 'uma vez', chunkMs: 1 });

@@ -60,7 +60,7 @@ it('goes from the change to the receiver through every process, within a moment'
   await expect.poll(statuses).toEqual({ delivered: 1 });
   const tried = await post(`/${webhook.id}/test`, undefined, { prefer: 'wait=20' });
   expect(tried).toMatchObject({ status: 'delivered', type: 'webhook.test', responseSnippet: 'ok', sequence: 0 });
-}, 120_000);
+});
 
 /** One after another, or one lane would take several. */
 async function fillLanes(): Promise<void> {
@@ -83,27 +83,27 @@ it('loses nothing when a worker is killed in the middle of attempts: they are ma
   const cutOff = idsOf(receiver.received);
   expect((await statuses())['delivered']).toBeUndefined();
   released.resolve();
-  await installation.startWorker('webhooks');
   // Their worker is taken for dead after 25 seconds; here it is said to have been silent for so long.
   await installation.pool.query(`update webhook_delivery set next_attempt_at = now() where status = 'sending'`);
-  await expect.poll(statuses, { timeout: 30_000 }).toEqual({ delivered: 12 });
+  await installation.startWorker('webhooks');
+  await expect.poll(statuses).toEqual({ delivered: 12 });
   expect(receiver.received).toHaveLength(16);
   expect(idsOf(receiver.received).size).toBe(12);
   expect(idsOf(receiver.received.slice(4)).intersection(cutOff)).toEqual(cutOff);
   const { rows } = await installation.pool.query('select max(attempts) as most from webhook_delivery');
   expect(rows[0]).toEqual({ most: 2 });
-}, 120_000);
+});
 
 it('gives back at once what a worker that is told to go has under way, and no try is lost by it', async () => {
-  receiver.answers(() => (receiver.received.length <= 4 ? { delayMs: 10_000 } : {}));
+  receiver.answers(() => (receiver.received.length <= 4 ? { delayMs: 60_000 } : {}));
   const leaving = await installation.startWorker('webhooks');
   await fillLanes();
   await rename(2);
   const askedAt = performance.now();
   await leaving.kill('SIGTERM');
-  expect(performance.now() - askedAt).toBeLessThan(5000);
+  expect(performance.now() - askedAt).toBeLessThan(30_000);
   await installation.startWorker('webhooks');
-  await expect.poll(statuses, { timeout: 30_000 }).toEqual({ delivered: 6 });
+  await expect.poll(statuses).toEqual({ delivered: 6 });
   const { rows } = await installation.pool.query('select max(attempts) as most from webhook_delivery');
   expect(rows[0]).toEqual({ most: 1 });
-}, 120_000);
+});

@@ -53,7 +53,7 @@ function startDemo(root: string) {
   return { child, ended, output: () => output };
 }
 
-it('starts an instance in the DATA_DIR of .env, talks to it and stops it', { timeout: 180_000 }, async () => {
+it('starts an instance in the DATA_DIR of .env, talks to it and stops it', async () => {
   const root = checkout('DATA_DIR=elsewhere\n');
   const { ended, output } = startDemo(root);
   expect(await ended).toBe(0);
@@ -73,7 +73,7 @@ it('stops the instance it has started when it is told more than once', async () 
   const root = checkout('');
   const lock = join(root, '.data/lock.json');
   const { child, ended } = startDemo(root);
-  await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: 20_000, interval: 20 });
+  await vi.waitFor(() => expect(existsSync(lock)).toBe(true), { timeout: 120_000, interval: 20 });
   // To the group, as a terminal sends it, and so often that some arrive while the first is dealt with.
   const until = Date.now() + 100;
   while (Date.now() < until) process.kill(-(child.pid ?? 0), 'SIGINT');

@@ -106,6 +106,7 @@ describe('the supervisor', () => {
     const running = supervise({
       ...options,
       lock,
+      own: [],
       processes: new Map([['flaky', ['node', '-e', program]]]),
       isStopping: () => isStopping,
       mayRestart: () => true,
@@ -128,6 +129,7 @@ describe('the supervisor', () => {
     const running = supervise({
       ...options,
       lock,
+      own: [],
       processes: new Map([['broken', ['node', '-e', 'process.exit(3)']]]),
       isStopping: () => false,
       mayRestart: () => false,

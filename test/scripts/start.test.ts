@@ -55,57 +55,66 @@ it('says which PORT is in use, before it starts anything', async () => {
   server.close();
 });
 
-it(
-  'runs the whole platform, answers the demo login, refuses a second start and stops cleanly',
-  { timeout: 180_000 },
-  async () => {
-    const dataDir = dataFolder();
-    const first = startPlatform({ PORT: '0', DATA_DIR: dataDir });
-    await first.started;
-    const runtimePath = join(dataDir, 'runtime.json');
-    expect(first.output()).toContain('WhatsHybrid is ready');
-    expect(statSync(runtimePath).mode & 0o777).toBe(0o600);
-    const { api, ops, demo } = JSON.parse(readFileSync(runtimePath, 'utf8'));
+it('runs the whole platform, answers the demo login, refuses a second start and stops cleanly', async () => {
+  const dataDir = dataFolder();
+  const first = startPlatform({ PORT: '0', DATA_DIR: dataDir });
+  await first.started;
+  const runtimePath = join(dataDir, 'runtime.json');
+  expect(first.output()).toContain('WhatsHybrid is ready');
+  expect(statSync(runtimePath).mode & 0o777).toBe(0o600);
+  const { api, ops, demo } = JSON.parse(readFileSync(runtimePath, 'utf8'));
 
-    const json = { 'content-type': 'application/json' };
-    const credentials = JSON.stringify({ email: demo.email, password: demo.password });
-    const login = await fetch(`${api}/api/auth/login`, { method: 'POST', headers: json, body: credentials });
-    const { token, workspace } = z
-      .object({ token: z.string(), workspace: z.object({ id: z.string() }) })
-      .parse(await login.json());
-    expect(workspace.id).toBe(demo.workspaceId);
-    const answer = await fetch(`${api}/api/ai/copilot`, {
-      method: 'POST',
-      headers: { ...json, accept: 'text/event-stream', authorization: `Bearer ${token}` },
-      body: JSON.stringify({ conversationHistory: [{ role: 'user', content: 'Oi! Quanto custa?' }] }),
-    });
-    expect(await answer.text()).toContain('event: job.completed');
-    const basic = Buffer.from(`${ops.user}:${ops.password}`).toString('base64');
-    const board = await fetch(`${api}/ops/queues`, { headers: { authorization: `Basic ${basic}` } });
-    expect(board.status).toBe(200);
+  const json = { 'content-type': 'application/json' };
+  const credentials = JSON.stringify({ email: demo.email, password: demo.password });
+  const login = await fetch(`${api}/api/auth/login`, { method: 'POST', headers: json, body: credentials });
+  const { token, workspace } = z
+    .object({ token: z.string(), workspace: z.object({ id: z.string() }) })
+    .parse(await login.json());
+  expect(workspace.id).toBe(demo.workspaceId);
+  const answer = await fetch(`${api}/api/ai/copilot`, {
+    method: 'POST',
+    headers: { ...json, accept: 'text/event-stream', authorization: `Bearer ${token}` },
+    body: JSON.stringify({ conversationHistory: [{ role: 'user', content: 'Oi! Quanto custa?' }] }),
+  });
+  expect(await answer.text()).toContain('event: job.completed');
+  const basic = Buffer.from(`${ops.user}:${ops.password}`).toString('base64');
+  const board = await fetch(`${api}/ops/queues`, { headers: { authorization: `Basic ${basic}` } });
+  expect(board.status).toBe(200);
 
-    const second = startPlatform({ PORT: '0', DATA_DIR: dataDir });
-    expect(await second.ended).toBe(1);
-    expect(second.output()).toMatch(/\S+ is in use by a running start \(process \d+\): [^\n]+\n$/);
+  const second = startPlatform({ PORT: '0', DATA_DIR: dataDir });
+  expect(await second.ended).toBe(1);
+  expect(second.output()).toMatch(/\S+ is in use by a running start \(process \d+\): [^\n]+\n$/);
 
-    expect(first.output()).toContain(demo.apiKey);
-    expect(statSync(join(dataDir, 'secrets.json')).mode & 0o777).toBe(0o600);
-    const byKey = (key: string, url = api) =>
-      fetch(`${url}/api/jobs`, { headers: { authorization: `Bearer ${key}` } }).then(({ status }) => status);
-    expect(await byKey(demo.apiKey)).toBe(200);
+  expect(first.output()).toContain(demo.apiKey);
+  expect(statSync(join(dataDir, 'secrets.json')).mode & 0o777).toBe(0o600);
+  const byKey = (key: string, url = api) =>
+    fetch(`${url}/api/jobs`, { headers: { authorization: `Bearer ${key}` } }).then(({ status }) => status);
+  expect(await byKey(demo.apiKey)).toBe(200);
 
-    first.child.kill('SIGTERM');
-    expect(await first.ended).toBe(0);
-    expect(existsSync(runtimePath)).toBe(false);
-    await expect(fetch(`${api}/api/health/live`)).rejects.toThrow('fetch failed');
+  for (const { name, pid } of JSON.parse(readFileSync(join(dataDir, 'lock.json'), 'utf8')).children)
+    if (name === 'redis' || name === 'postgres') process.kill(pid, 'SIGKILL');
+  await expect
+    .poll(first.output, { timeout: 60_000 })
+    .toMatch(/redis is back[^]*postgres is back|postgres is back[^]*redis is back/);
+  await expect.poll(() => byKey(demo.apiKey).catch(() => 0), { timeout: 60_000 }).toBe(200);
+  const ready = () =>
+    fetch(`${api}/api/health/ready`).then(
+      ({ status }) => status,
+      () => 0,
+    );
+  await expect.poll(ready, { timeout: 60_000 }).toBe(200);
 
-    // The database knows only its hash: it is the data folder that keeps it.
-    const again = startPlatform({ PORT: '0', DATA_DIR: dataDir });
-    await again.started;
-    const kept = JSON.parse(readFileSync(runtimePath, 'utf8'));
-    expect(kept.demo).toEqual(demo);
-    expect(await byKey(demo.apiKey, kept.api)).toBe(200);
-    again.child.kill('SIGTERM');
-    expect(await again.ended).toBe(0);
-  },
-);
+  first.child.kill('SIGTERM');
+  expect(await first.ended).toBe(0);
+  expect(existsSync(runtimePath)).toBe(false);
+  await expect(fetch(`${api}/api/health/live`)).rejects.toThrow('fetch failed');
+
+  // The database knows only its hash: it is the data folder that keeps it.
+  const again = startPlatform({ PORT: '0', DATA_DIR: dataDir });
+  await again.started;
+  const kept = JSON.parse(readFileSync(runtimePath, 'utf8'));
+  expect(kept.demo).toEqual(demo);
+  expect(await byKey(demo.apiKey, kept.api)).toBe(200);
+  again.child.kill('SIGTERM');
+  expect(await again.ended).toBe(0);
+});

@@ -43,7 +43,7 @@ it('has the weights that its training messages give', () => {
   // Exponentials may differ in their last bit from one processor to the next.
   const other = again.filter((byte, at) => byte !== kept[at]).length;
   expect(other / kept.length).toBeLessThan(0.01);
-}, 60_000);
+});
 
 it('knows every label of its messages', () => {
   for (const { sentiment, intent, language } of [...trainingMessages(), ...trainingReviews()]) {

@@ -216,7 +216,7 @@ describe('on the wire', () => {
     expect((await gather('cohere', provider().stream(asked({ headersMs: 60 }), signal))).text).not.toBe('');
     const before = timers();
     await expect(provider().complete(asked({ fault: 'server_error' }), signal)).rejects.toThrow('cohere');
-    await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), 15_000);
+    await vi.waitFor(() => expect(timers()).toBeLessThanOrEqual(before), 60_000);
   });
 
   test('thoughts are in no text', async () => {

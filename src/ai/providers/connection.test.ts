@@ -36,7 +36,8 @@ function asked(model: string, script: Script): { request: ChatRequest; mark: str
 const seenOf = (mark: string, holds: (gone: boolean) => boolean = () => true) =>
   simulator.waitFor((seen) => JSON.stringify(seen.body).includes(mark) && holds(seen.clientGone));
 
-describe.each(SIMULATED)('$name closes its upstream', ({ make, model }) => {
+// Again when the machine was busy: what does not close would be late each time.
+describe.each(SIMULATED)('$name closes its upstream', { retry: 3 }, ({ make, model }) => {
   const open = () => make(simulator.url, KEYS);
   const { signal: never } = new AbortController();
   const dripping = { chunks: 500, chunkMs: 10 };

@@ -18,8 +18,6 @@ import { readPolicies, type Policy, type PolicyName } from '#src/http/rate-limit
 import { networkOf } from '#src/lib/network.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 
-/** A Redis that does not answer in this time is taken for away: a limit must not be what makes a request slow. */
-const PATIENCE_MS = 250;
 /** For so long after it failed, Redis is not asked. */
 const PAUSE_MS = 1000;
 const MAX_NETWORKS = 10_000;
@@ -81,7 +79,15 @@ function headersOf(counted: readonly Counted[], { buckets }: Verdict): LimitHead
 
 /** @returns the limiter of this process; all processes with the same Redis and prefix count together. @throws ConfigError */
 export function createLimiter(
-  config: Pick<Config, 'APP_SECRET' | 'REDIS_PREFIX' | 'RATE_LIMITS' | 'RATE_LIMIT_SCALE' | 'RATE_LIMIT_INSTANCES'>,
+  config: Pick<
+    Config,
+    | 'APP_SECRET'
+    | 'REDIS_PREFIX'
+    | 'RATE_LIMITS'
+    | 'RATE_LIMIT_SCALE'
+    | 'RATE_LIMIT_INSTANCES'
+    | 'RATE_LIMIT_PATIENCE_MS'
+  >,
   redis: Redis,
 ): Limiter {
   redis.defineCommand('rateLimit', { lua: GCRA_LUA });
@@ -131,7 +137,7 @@ export function createLimiter(
       const { promise: late, reject } = Promise.withResolvers<never>();
       // A process that was busy for so long finds the timer first and the answer after it: it reads what has come before it gives up.
       const giveUp = () => setImmediate(reject, new Error('Redis did not answer in time'));
-      const timer = setTimeout(giveUp, PATIENCE_MS);
+      const timer = setTimeout(giveUp, config.RATE_LIMIT_PATIENCE_MS);
       try {
         const answer = await Promise.race([limited.rateLimit(...scriptArguments(requests)), late]);
         return readAnswers(requests, answer).map((value) => ({ value }));

@@ -10,9 +10,12 @@ import { createLimiter } from '#src/http/rate-limit/limiter.ts';
 import { createLog } from '#src/lib/log.ts';
 import { openRedis, isRedisReady } from '#src/lib/redis.ts';
 
+/** What is counted here is counted in Redis, however slow the machine is. */
+const ONE_COUNT = { RATE_LIMIT_SCALE: '1', RATE_LIMIT_PATIENCE_MS: '60000' };
+
 let test: TestApp;
 beforeAll(async () => {
-  test = await openTestApp({ RATE_LIMIT_SCALE: '1' });
+  test = await openTestApp(ONE_COUNT);
 });
 afterAll(() => test.close());
 
@@ -22,7 +25,7 @@ const ask = (headers: Record<string, string>, app = test.app) =>
 it('admits exactly twenty of five hundred that come at once through two processes', async () => {
   // One of twenty comes back every five minutes: none while the requests run, however slow the machine is.
   const limits = JSON.stringify({ ai: { windowSeconds: 6000, quota: 20 } });
-  const installation = await createInstallation({ RATE_LIMIT_SCALE: '1', RATE_LIMITS: limits });
+  const installation = await createInstallation({ ...ONE_COUNT, RATE_LIMITS: limits });
   try {
     const apis = [await installation.startApi(), await installation.startApi()];
     const post = (at: number, path: string, body: object, headers: Record<string, string> = {}) =>
@@ -73,7 +76,7 @@ it('counts as the operator has configured, by name and by route', async () => {
     login: { windowSeconds: 10, quota: 3 },
     'GET /api/jobs/:id': { quota: { free: 2, pro: 5 }, windowSeconds: 60 },
   };
-  const configured = await openTestApp({ RATE_LIMIT_SCALE: '1', RATE_LIMITS: JSON.stringify(limits) });
+  const configured = await openTestApp({ ...ONE_COUNT, RATE_LIMITS: JSON.stringify(limits) });
   const { app } = configured;
   const { headers } = await aUser(configured.rt);
   const job = await ask(headers, app);
@@ -126,7 +129,7 @@ it('refuses a submit over a socket with the same problem, out of the same bucket
   expect(requests.map(({ statusCode }) => statusCode)).toEqual(requests.map(() => 202));
   const ids = Array.from({ length: 30 }, (_, at) => at);
   for (const id of ids) send({ type: 'submit', id, engine: 'sentiment', input: { text: 'Adorei!' } });
-  await expect.poll(() => ids.every((id) => replies.has(id)), { timeout: 8000 }).toBe(true);
+  await expect.poll(() => ids.every((id) => replies.has(id))).toBe(true);
   const refused = ids.map((id) => replies.get(id)).filter((reply) => reply?.['ok'] !== true);
   const admitted = 15 + 30 - refused.length;
   expect(admitted).toBeGreaterThanOrEqual(20);
@@ -155,6 +158,7 @@ it('refuses a submit over a socket with the same problem, out of the same bucket
 });
 
 it('lets nobody guess tokens, and believes no header about who asks', async () => {
+  const startedAt = performance.now();
   const statuses = await Promise.all(
     Array.from({ length: 200 }, async (_, at) => {
       const headers = { authorization: `Bearer guess-${at}`, 'x-forwarded-for': `10.0.${at}.1` };
@@ -163,8 +167,8 @@ it('lets nobody guess tokens, and believes no header about who asks', async () =
   );
   const count = (status: number) => statuses.filter((one) => one === status).length;
   expect(count(401)).toBeGreaterThanOrEqual(120);
-  // A token of the bucket may come back while the requests run.
-  expect(count(401)).toBeLessThanOrEqual(130);
+  // Two tokens of the bucket come back every second while the requests run.
+  expect(count(401)).toBeLessThanOrEqual(121 + (performance.now() - startedAt) / 500);
   expect(count(401) + count(429)).toBe(200);
 });
 
@@ -236,7 +240,7 @@ const left = async ({ app }: TestApp, remoteAddress: string, forwarded: string) 
 };
 
 it('takes the address that the last proxy names when one is trusted, and no named address when none is', async () => {
-  const behindOne = await openTestApp({ RATE_LIMIT_SCALE: '1', TRUST_PROXY: '1' });
+  const behindOne = await openTestApp({ ...ONE_COUNT, TRUST_PROXY: '1' });
   expect(await left(behindOne, '192.0.2.10', '198.51.100.20')).toBe('4');
   expect(await left(behindOne, '192.0.2.10', '10.0.0.1, 198.51.100.20')).toBe('3');
   expect(await left(behindOne, '192.0.2.11', '10.0.0.2, 10.0.0.3, 198.51.100.20')).toBe('2');

@@ -5,9 +5,10 @@ import type { Engine } from '#src/ai/engines/define.ts';
 import type { App } from '#src/http/app-type.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { authOf } from '#src/http/auth.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import { may } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
-import { idempotencyKeyOf, waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
+import { waitSecondsOf, wantsEvents } from '#src/modules/ai/preferences.ts';
 import type { Accepted } from '#src/modules/jobs/accept.query.ts';
 import { JobAccepted, JobOptions, JobView } from '#src/modules/jobs/job.schemas.ts';
 import { jobLinks } from '#src/modules/jobs/jobs.routes.ts';
@@ -102,7 +103,7 @@ export function aiRoutes(rt: Runtime) {
       app.post(
         `/api/ai/${engine.name}`,
         {
-          config: { access: 'ai:run', limits: ['ai'] },
+          config: { access: 'ai:run', limits: ['ai'], idempotency: 'own' },
           schema: {
             tags: ['ai'],
             description:

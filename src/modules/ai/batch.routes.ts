@@ -1,8 +1,9 @@
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import { acceptAndWait } from '#src/modules/ai/ai.routes.ts';
 import { BatchBody } from '#src/modules/ai/batch.schemas.ts';
-import { idempotencyKeyOf, waitSecondsOf } from '#src/modules/ai/preferences.ts';
+import { waitSecondsOf } from '#src/modules/ai/preferences.ts';
 import { engineNamed } from '#src/modules/ai/engine-named.ts';
 import { badRequest } from '#src/errors.ts';
 import { JobAccepted, JobView } from '#src/modules/jobs/job.schemas.ts';
@@ -15,7 +16,7 @@ export function batchRoutes(rt: Runtime) {
   return async (app: App): Promise<void> => {
     app.post('/api/ai/batch', {
       bodyLimit: BODY_LIMIT_BYTES,
-      config: { access: 'ai:run', limits: ['ai'] },
+      config: { access: 'ai:run', limits: ['ai'], idempotency: 'own' },
       schema: {
         tags: ['ai'],
         description:

@@ -61,7 +61,7 @@ it('is asked for once a second, whoever asks, and sees a change within two', asy
   expect(connect).toHaveBeenCalledTimes(1);
   connect.mockRestore();
   await set({ 'ai.tone': 'neutral' });
-  await vi.waitFor(async () => expect((await read(owner.workspace.id)).tone).toBe('neutral'), 15_000);
+  await vi.waitFor(async () => expect((await read(owner.workspace.id)).tone).toBe('neutral'), 60_000);
 });
 
 it('limits what a job may cost to the lower of what it and the workspace say, when it is priced', async () => {
@@ -73,7 +73,7 @@ it('limits what a job may cost to the lower of what it and the workspace say, wh
     const payload = { text: 'Adorei!', options: { provider: 'openai' } };
     const answer = await test.app.inject({ method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload });
     expect(answer.json()).toMatchObject({ status: 422, code: 'max_cost_too_low' });
-  }, 15_000);
+  }, 60_000);
 });
 
 it('has what was chosen about personal data and safety, and jobs are refused by it', async () => {
@@ -90,5 +90,5 @@ it('has what was chosen about personal data and safety, and jobs are refused by 
     const payload = { text: 'Meu CPF é 529.982.247-25' };
     const answer = await test.app.inject({ method: 'POST', url: '/api/ai/sentiment', headers: owner.headers, payload });
     expect(answer.json()).toMatchObject({ status: 422, code: 'pii_blocked' });
-  }, 15_000);
+  }, 60_000);
 });

@@ -8,6 +8,7 @@ import { latencyQuantile, LATENCY_ENDS_MS } from '#src/modules/analytics/sources
 import { book, type Fact } from '#test/analytics.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
+import { untilDayLasts } from '#test/day.ts';
 
 let test: TestApp;
 let owner: TestUser;
@@ -67,6 +68,7 @@ const file = async (id: string, user = owner) => (await ask('GET', `exports/${id
 
 describe('the dashboard', () => {
   it('shows today, 7 and 30 days beside what was before, and says how new it is', async () => {
+    await untilDayLasts('America/Sao_Paulo');
     const facts = [0, 0, 1, 3, 8, 20, 40].map((days) => fact({ startedAt: ago(days) }));
     facts.push(fact({ startedAt: ago(0), userId: member.user.id, outcome: 'failed', latencyMs: 3000 }));
     await book(test.rt.systemPool, owner.workspace.id, facts);

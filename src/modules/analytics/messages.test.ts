@@ -197,4 +197,25 @@ describe('the figures of messages', () => {
       responseSeconds: 9000,
     });
   });
+
+  it('pass over what a campaign sends, also where it is known only later', async () => {
+    const chat = { waId: '5511955553333' };
+    const one = (providerId: string, direction: string, hour: number) => ({
+      providerId,
+      chat,
+      direction,
+      body: 'Oi',
+      sentAt: new Date(Date.parse('2026-09-12T10:00:00Z') + hour * HOUR_MS).toISOString(),
+    });
+    const ofDay = async () => {
+      await count();
+      return keyed((await figures()).days, 'day').get('2026-09-12');
+    };
+    await sync([one('asked', 'inbound', 0), one('advertised', 'outbound', 1), one('answered', 'outbound', 3)]);
+    expect(await ofDay()).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3600 });
+    await query(
+      `select campaign_link(k.workspace_id, k.channel_id, k.value, uuidv7()) from message_key k where k.value = 'advertised'`,
+    );
+    expect(await ofDay()).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3 * 3600 });
+  });
 });

@@ -5,12 +5,15 @@ import { changePartition } from '#src/modules/analytics/partitions.query.ts';
 import { retentions, tendPartitions, watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { migrateDown, migrateUp } from '#src/migrate.ts';
 import { book } from '#test/analytics.ts';
+import { untilDayLasts } from '#test/day.ts';
 import { aUser } from '#test/factories.ts';
 import { createTestDatabase, openTestRuntime, type TestRuntime } from '#test/harness.ts';
 
 let test: TestRuntime;
 let owner: Client;
 beforeAll(async () => {
+  // Months end with a day.
+  await untilDayLasts('UTC');
   test = await openTestRuntime();
   owner = new Client({ connectionString: test.config.DATABASE_URL });
   await owner.connect();

@@ -150,7 +150,7 @@ describe('figures', () => {
       { numRuns: RUNS },
     );
     expect(facts).toBeGreaterThan(RUNS);
-  }, 120_000);
+  });
 
   it('do not change when the same is counted again, and are put right where somebody spoiled them', async () => {
     const { id } = await aWorkspace();

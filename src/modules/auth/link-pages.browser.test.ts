@@ -15,7 +15,7 @@ function chromiumPath(): string {
   return found;
 }
 
-const PATIENCE = { timeout: 20_000 };
+const PATIENCE = { timeout: 60_000 };
 let smtp: SmtpServer;
 let test: TestApp;
 let url: string;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   test.app.server.on('request', ({ method, url: path }) => requestLines.push(`${method} ${path}`));
   url = await test.app.listen({ host: '127.0.0.1', port: 0 });
   browser = await chromium.launch({ executablePath: chromiumPath(), args: ['--no-sandbox'] });
-}, 120_000);
+});
 afterAll(async () => {
   await browser?.close();
   await test.close();
@@ -61,7 +61,7 @@ async function open(link: string, locale: string): Promise<{ page: Page; complai
 const login = (email: string, password: string) =>
   test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password } });
 
-it('lets somebody who forgot a password choose a new one', { timeout: 90_000 }, async () => {
+it('lets somebody who forgot a password choose a new one', async () => {
   const { email } = (await aUser(test.rt)).user;
   await test.app.inject({ method: 'POST', url: '/api/auth/forgot-password', payload: { email } });
   const { link, token } = await linkTo(email);
@@ -85,7 +85,7 @@ it('lets somebody who forgot a password choose a new one', { timeout: 90_000 }, 
   expect(requestLines.filter((line) => line.includes(token))).toEqual([]);
 });
 
-it('confirms an address when the button is pressed, and not before', { timeout: 90_000 }, async () => {
+it('confirms an address when the button is pressed, and not before', async () => {
   const user = await test.app.inject({
     method: 'POST',
     url: '/api/auth/register',

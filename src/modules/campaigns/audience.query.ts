@@ -14,9 +14,13 @@ interface Condition {
 /** Everybody it could be; a campaign beyond is refused, not cut. */
 export const MAX_RECIPIENTS = 1_000_000;
 const SAMPLE = 10;
+const MOST_ERRORS = 20;
 
+// Whoever went into another contact is meant by that one.
 const byIds = (ids: readonly string[]): Condition => ({
-  sql: 'c.id in (select v::uuid from json_array_elements_text(?::json) v)',
+  sql: `c.id in (with recursive meant as (select v::uuid as id from json_array_elements_text(?::json) v
+    union select m.merged_into from contact m join meant on m.id = meant.id where m.workspace_id = current_workspace() and m.merged_into is not null)
+    select id from meant)`,
   params: [JSON.stringify(ids)],
 });
 const byLabels = (labels: readonly string[]): Condition => ({
@@ -46,15 +50,50 @@ async function pinLabels(em: EntityManager, labels: readonly string[], path: str
   return { ids: rows.flatMap(({ id }) => (id === null ? [] : [id])), errors };
 }
 
-/** Whom a campaign is for, as it is kept: of labels and segments that there are. @throws AppError 400 */
-export async function pinPeople(em: EntityManager, { audience, exclude, requireConsent }: People): Promise<People> {
+/** The first of some contacts that are not there, or not for those to write to who see only their own. */
+async function missingContacts(
+  em: EntityManager,
+  ids: readonly string[] | undefined,
+  path: string,
+  only: OnlyOf | null,
+) {
+  if (!ids || !only) return [];
+  const rows = await em.execute<{ at: number }[]>(
+    `select (n.at - 1)::int as at from json_array_elements_text(?::json) with ordinality n (v, at)
+      where not exists (select from contact c where c.workspace_id = current_workspace() and c.id = n.v::uuid
+        and (?::uuid is null or c.owner_id = ?::uuid)) order by at limit ${MOST_ERRORS}`,
+    [JSON.stringify(ids), only.ownerId, only.ownerId],
+  );
+  return rows.map(({ at }) => missing(`${path}.${at}`, 'contact'));
+}
+
+/**
+ * Whom a campaign is for, as it is kept: of contacts, labels and segments that there are.
+ * @param only of who names contacts; null: those are not looked at, since one that is gone changes nothing
+ * @throws AppError 400
+ */
+export async function pinPeople(
+  em: EntityManager,
+  { audience, exclude, requireConsent }: People,
+  only: OnlyOf | null,
+): Promise<People> {
   const within = 'labels' in audience ? await pinLabels(em, audience.labels, 'audience.labels') : undefined;
   const without = exclude.labels && (await pinLabels(em, exclude.labels, 'exclude.labels'));
   const segments: [string, string | undefined][] = [
     ['audience.segmentId', 'segmentId' in audience ? audience.segmentId : undefined],
     ['exclude.segmentId', exclude.segmentId],
   ];
-  const errors = [...(within?.errors ?? []), ...(without?.errors ?? [])];
+  const errors = [
+    ...(await missingContacts(
+      em,
+      'contactIds' in audience ? audience.contactIds : undefined,
+      'audience.contactIds',
+      only,
+    )),
+    ...(await missingContacts(em, exclude.contactIds, 'exclude.contactIds', only)),
+    ...(within?.errors ?? []),
+    ...(without?.errors ?? []),
+  ];
   for (const [path, id] of segments)
     if (id !== undefined && !(await em.findOne(Segment, { id }))) errors.push(missing(path, 'segment'));
   mustBeThere(errors);

@@ -9,11 +9,18 @@ import {
   noteStart,
   resolveItems,
   retryFailed,
+  settleCampaign,
   updateDraft,
   type CampaignRow,
   type Move,
 } from '#src/modules/campaigns/campaigns.query.ts';
-import { audited, mustBeOwn, mustFindCampaign, wrongStatus } from '#src/modules/campaigns/campaigns.service.ts';
+import {
+  audited,
+  checkTime,
+  mustBeOwn,
+  mustFindCampaign,
+  wrongStatus,
+} from '#src/modules/campaigns/campaigns.service.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'producer' | 'log'>;
@@ -40,8 +47,7 @@ export async function startCampaign(
     const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
     mustBeOwn(by.auth, row);
-    const isForLater =
-      row.status === 'draft' && row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
+    const isForLater = row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
     await noteStart(em, id, key, by.auth.userId);
     const moved = await mustFindCampaign(em, id);
@@ -87,12 +93,7 @@ export function scheduleCampaign(
   id: string,
   body: { scheduledAt: string; timeZone?: string | undefined; windows?: CampaignRow['windows'] | undefined },
 ): Promise<CampaignRow> {
-  if (new Date(body.scheduledAt).getTime() <= Date.now()) {
-    const message = 'must be in the future';
-    throw badRequest('validation_failed', `scheduledAt: ${message}`, [
-      { path: 'scheduledAt', code: 'too_early', message },
-    ]);
-  }
+  checkTime(body.scheduledAt);
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
     mustBeOwn(by.auth, row);
@@ -150,6 +151,7 @@ export function resolveUnknown(
     if (resolved === 0 && key.itemId !== null)
       throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
     if (as === 'resend' && resolved > 0) await moveCampaign(em, key.campaignId, 'reopen');
+    else await settleCampaign(em, key.campaignId);
     await audited(em, by, 'items_resolved', row, { itemId: key.itemId, as, items: resolved });
     return resolved;
   });

@@ -121,7 +121,7 @@ export async function insertCampaign(em: EntityManager, row: NewCampaign): Promi
   );
 }
 
-/** Rewrites a campaign that has not begun. @returns whether it had not */
+/** Rewrites a campaign that has not begun; one that has no time any more waits for none. @returns whether it had not */
 export async function updateDraft(
   em: EntityManager,
   id: string,
@@ -129,6 +129,7 @@ export async function updateDraft(
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `update campaign set name = ?, channel_id = ?::uuid, variants = ?::jsonb, holdout_percent = ?, audience = ?::jsonb, scheduled_at = ?::timestamptz,
+        status = case when status = 'scheduled' and ?::timestamptz is null then 'draft' else status end,
         max_lateness_minutes = ?, time_zone = ?, windows = ?::jsonb, on_unknown = ?, ai = ?::jsonb, version = version + 1, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid and status in ('draft', 'scheduled', 'missed') returning id`,
     [
@@ -137,6 +138,7 @@ export async function updateDraft(
       JSON.stringify(row.variants),
       row.holdoutPercent,
       JSON.stringify(row.people),
+      row.scheduledAt,
       row.scheduledAt,
       row.maxLatenessMinutes,
       row.timeZone,
@@ -228,6 +230,11 @@ export async function resolveItems(
     [as === 'resend' ? 'pending' : as, as === 'resend', as === 'sent', key.campaignId, key.itemId, key.itemId],
   );
   return rows.length;
+}
+
+/** Has a campaign end, where nothing is left of it. */
+export async function settleCampaign(em: EntityManager, id: string): Promise<void> {
+  await em.execute('select campaign_settle(current_workspace(), ?::uuid)', [id]);
 }
 
 /** Ends the choosing of recipients; in the transaction that wrote them. */

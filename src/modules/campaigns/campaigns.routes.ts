@@ -3,7 +3,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { ifMatchOf } from '#src/http/etag.ts';
 import { DeletedView, IdParams } from '#src/http/fields.ts';
-import { idempotencyKeyOf } from '#src/modules/ai/preferences.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import { byOf } from '#src/modules/campaigns/by.ts';
 import {
   CampaignBody,
@@ -146,7 +146,7 @@ export function campaignRoutes(rt: Runtime) {
     });
 
     app.post('/api/campaigns/:id/start', {
-      config: run,
+      config: { ...run, idempotency: 'own' },
       schema: {
         ...schema,
         summary: 'Start it, or have it wait for its scheduledAt; takes an Idempotency-Key',

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { IdText, nameText } from '#src/http/fields.ts';
+import { IdText, momentText, nameText, TimeZoneName } from '#src/http/fields.ts';
 import { pageOf, PageQuery } from '#src/http/page.ts';
-import { TimeZone, Windows } from '#src/modules/channels/channels.schemas.ts';
+import { Windows } from '#src/modules/channels/channels.schemas.ts';
 import { CloudTemplate } from '#src/modules/cloud-api/message.ts';
 
 /** Said where a campaign is made: what WhatsApp's own rules say, plainly. */
@@ -105,9 +105,9 @@ const fields = {
   /** So many of a hundred get nothing, to compare with. */
   holdoutPercent: z.int().min(0).max(50).default(0),
   /** For `start`: not before. */
-  scheduledAt: z.iso.datetime({ offset: true }).optional(),
+  scheduledAt: momentText().optional(),
   maxLatenessMinutes: z.int().min(1).max(10_080).default(60),
-  timeZone: TimeZone.optional(),
+  timeZone: TimeZoneName.optional(),
   /** When it sends, within its channel's own windows. */
   windows: Windows.default([]),
   onUnknown: OnUnknown.default('hold'),
@@ -129,9 +129,9 @@ export const CampaignPatch = z
     content: fields.content,
     variants: z.array(Variant).min(2).max(5),
     holdoutPercent: z.int().min(0).max(50),
-    scheduledAt: z.iso.datetime({ offset: true }).nullable(),
+    scheduledAt: momentText().nullable(),
     maxLatenessMinutes: z.int().min(1).max(10_080),
-    timeZone: TimeZone,
+    timeZone: TimeZoneName,
     windows: Windows,
     onUnknown: OnUnknown,
     ai: Ai.nullable(),
@@ -144,8 +144,8 @@ export const CampaignPatch = z
   .refine(({ content, variants }) => content === undefined || variants === undefined, ONE_CONTENT);
 export type CampaignPatch = z.infer<typeof CampaignPatch>;
 export const ScheduleBody = z.strictObject({
-  scheduledAt: z.iso.datetime({ offset: true }),
-  timeZone: TimeZone.optional(),
+  scheduledAt: momentText(),
+  timeZone: TimeZoneName.optional(),
   windows: Windows.optional(),
 });
 

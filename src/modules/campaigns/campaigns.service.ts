@@ -76,10 +76,10 @@ export async function mustFindCampaign(em: EntityManager, id: string, lock = fal
 export const wrongStatus = ({ status }: Pick<CampaignRow, 'status'>, verb: string) =>
   conflict('campaign_status', `A campaign that is ${status} cannot be ${verb}.`);
 
-async function checkChannel(em: EntityManager, channelId: string, variants: readonly VariantView[]): Promise<void> {
+async function checkChannel(em: EntityManager, channelId: string, variants: readonly VariantView[]) {
   const channel = await findChannel(em, channelId);
   const isFit = channel?.kind === 'cloud_api' || variants.every(({ cloudTemplate }) => !cloudTemplate);
-  if (channel && isFit) return;
+  if (channel && isFit) return channel;
   const message = channel ? 'is no number of the Cloud API, which cloudTemplate is for' : 'there is no such channel';
   const code = channel ? 'wrong_kind' : 'not_found';
   throw badRequest('validation_failed', `channelId: ${message}`, [{ path: 'channelId', code, message }]);
@@ -118,6 +118,15 @@ export const audited = (em: EntityManager, { actor }: By, verb: string, row: Cam
     after: { ...noted(row), ...more },
   });
 
+/** @throws AppError 400 for a time that is past: it would be missed at once */
+export function checkTime(scheduledAt: string | null | undefined): void {
+  if (!scheduledAt || new Date(scheduledAt).getTime() > Date.now()) return;
+  const message = 'must be in the future';
+  throw badRequest('validation_failed', `scheduledAt: ${message}`, [
+    { path: 'scheduledAt', code: 'too_early', message },
+  ]);
+}
+
 /** Makes a draft. A member who sees only their own contacts makes campaigns for those alone. @throws AppError 400 */
 export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Promise<CampaignRow> {
   const { auth } = by;
@@ -125,6 +134,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
     const variants = await pinContent(em, body);
     await checkChannel(em, body.channelId, variants);
     checkAi(body.ai, variants);
+    checkTime(body.scheduledAt);
     const id = newId();
     await insertCampaign(em, {
       id,
@@ -132,7 +142,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
       channelId: body.channelId,
       variants,
       holdoutPercent: body.holdoutPercent,
-      people: await pinPeople(em, body),
+      people: await pinPeople(em, body, onlyOf(auth)),
       only: onlyOf(auth),
       scheduledAt: body.scheduledAt ?? null,
       maxLatenessMinutes: body.maxLatenessMinutes,
@@ -175,6 +185,7 @@ export function changeCampaign(
     const row = await mustFindCampaign(em, id, true);
     mustBeOwn(by.auth, row);
     mustMatch(ifMatch, tagOf(row));
+    checkTime(patch.scheduledAt);
     const isNewText = patch.content !== undefined || patch.variants !== undefined;
     const variants = isNewText ? await pinContent(em, patch) : row.variants;
     if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
@@ -186,7 +197,7 @@ export function changeCampaign(
       channelId: patch.channelId ?? row.channel_id,
       variants,
       holdoutPercent: patch.holdoutPercent ?? row.holdout_percent,
-      people: patch.audience || patch.exclude ? await pinPeople(em, people) : people,
+      people: patch.audience || patch.exclude ? await pinPeople(em, people, onlyOf(by.auth)) : people,
       scheduledAt: patch.scheduledAt === undefined ? row.scheduled_at : patch.scheduledAt,
       maxLatenessMinutes: patch.maxLatenessMinutes ?? row.max_lateness_minutes,
       timeZone: patch.timeZone ?? row.time_zone,
@@ -241,8 +252,8 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
 /** @throws AppError 400 */
 export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
   return inWorkspaceTx(orm, auth, async (em) => {
-    const channel = people.channelId === undefined ? undefined : await findChannel(em, people.channelId);
-    return previewAudience(em, await pinPeople(em, people), {
+    const channel = people.channelId === undefined ? undefined : await checkChannel(em, people.channelId, []);
+    return previewAudience(em, await pinPeople(em, people, onlyOf(auth)), {
       only: onlyOf(auth),
       pads: suppressionPads(config.APP_SECRET, auth.workspaceId),
       pacing: channel?.pacing ?? null,

@@ -53,6 +53,7 @@ describe('a campaign through a gateway', () => {
   it.each([
     ['422', { status: 422 }, 'failed'],
     ['a 2xx that names no message', { text: 'ok' }, 'unknown'],
+    ['an id that no table can hold', { text: '{"messageId":"a\\u0000\\ud800"}' }, 'sent'],
     ['a 500', { status: 500 }, 'unknown'],
     ['a 302', { status: 302, headers: { location: '/x' } }, 'unknown'],
     ['a 503 that says nothing happened', { status: 503, text: '{"effect":"none"}' }, 'pending'],

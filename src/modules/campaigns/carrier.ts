@@ -9,6 +9,8 @@ export type Carried = Outcome | ({ result: 'deferred' } & Pick<Deferral, 'waitMs
 
 /** A message that may be sent once it is begun. */
 export interface Ready extends ClaimedItem {
+  /** As its recipient reads it. */
+  text: string;
   /** @param signal aborts when the process must go */
   carry(signal: AbortSignal): Promise<Carried>;
 }
@@ -39,7 +41,8 @@ export const createGateway = (egress: Pick<Egress, 'request'>, channel: { url: s
     for (const item of claimed) {
       const { text, unresolved } = renderTemplate({ body: item.template }, item.contact);
       if (unresolved.length > 0 || text.trim() === '') sorted.skipped.push({ ...item, reason: 'unresolved_variables' });
-      else sorted.ready.push({ ...item, carry: (signal) => postItem(egress, channel, { ...item, text }, signal) });
+      else
+        sorted.ready.push({ ...item, text, carry: (signal) => postItem(egress, channel, { ...item, text }, signal) });
     }
     return sorted;
   },

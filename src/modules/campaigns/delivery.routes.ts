@@ -1,13 +1,16 @@
 import { z } from 'zod';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, unauthenticated } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
+import { makeSafe } from '#src/http/json.ts';
 import { AckBody, AckView, AttemptBody, ClaimBody, ClaimView, Done } from '#src/modules/campaigns/delivery.schemas.ts';
 import { createDelivery } from '#src/modules/campaigns/delivery.ts';
 import { createItems } from '#src/modules/campaigns/items.query.ts';
 import { isSigned, openKey } from '#src/modules/channels/channel-keys.ts';
 import { findAnyTarget } from '#src/modules/channels/channels.query.ts';
+import { raiseKnown } from '#src/modules/messages/raise.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const MAX_CALLBACK_BYTES = 65_536;
@@ -122,13 +125,24 @@ export function deliveryRoutes(rt: Runtime) {
           if (channel?.kind !== 'webhook' || !channel.secrets) throw refused;
           const key = await openKey(vault, channel.workspaceId, id, channel.secrets);
           if (!isSigned(key, request.headers, text, Date.now() / 1000)) throw refused;
-          const said = CallbackBody.safeParse(parse(text));
+          const body = parse(text);
+          makeSafe(body);
+          const said = CallbackBody.safeParse(body);
           if (!said.success) throw new AppError(400, 'validation_failed', 'The body is no campaign.item.status.');
           const { data } = said.data;
           const itemId = 'itemId' in data ? data.itemId : null;
           const one = { itemId, messageId: data.messageId ?? null, status: data.status };
           const changed = await items.status(channel.workspaceId, id, [one]);
-          return { changed: changed.size > 0 };
+          if (changed.size > 0) return { changed: true };
+          // A message that tried a campaign out is no item's.
+          const code = data.status === 'failed' ? 'channel' : null;
+          const keys = [
+            ...(itemId === null ? [] : [{ kind: 'client' as const, value: itemId }]),
+            ...(one.messageId === null ? [] : [{ kind: 'provider' as const, value: one.messageId }]),
+          ];
+          const told = keys.map((key) => ({ key, status: data.status, errorCode: code }));
+          const risen = await inWorkspaceTx(rt.orm, channel, (em) => raiseKnown(em, id, told));
+          return { changed: risen > 0 };
         },
       });
     });

@@ -145,6 +145,7 @@ it('a gateway says later what became of a message, signed; nobody else does', as
   expect((await post(read, (await me.channel()).secret)).statusCode).toBe(401);
   expect((await post(read, channel.secret, Date.now() - 600_000)).statusCode).toBe(401);
   expect((await post({ status: 'read' })).statusCode).toBe(400);
+  for (const messageId of ['a\0', '\ud800']) expect((await post({ messageId, status: 'read' })).statusCode).toBe(400);
   expect((await post(read)).json()).toEqual({ changed: true });
   expect((await post({ ...read, status: 'delivered' })).json()).toEqual({ changed: false });
   const counters = { sent: 0, delivered: 0, read: 1 };

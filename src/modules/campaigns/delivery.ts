@@ -74,7 +74,7 @@ export function createDelivery({ pool, config }: Pick<Runtime, 'pool' | 'config'
     },
     /** Notes how it ended. @throws AppError 404, 409 */
     async ack({ workspaceId }: Who, itemId: string, body: AckBody) {
-      const [acked] = await items.ack(workspaceId, [ackOf(itemId, body)]);
+      const [acked] = await items.ack(workspaceId, [ackOf(itemId, body)], 'phone_ack');
       if (!acked) throw notFound('The item');
       const { verdict, status } = acked;
       if (verdict === 'refused') throw conflict('not_begun', 'That attempt was never begun.');

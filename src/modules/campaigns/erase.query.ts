@@ -12,7 +12,7 @@ export async function eraseItems(
 ): Promise<{ count: number; place: string | null }> {
   const rows = await em.execute<unknown[]>(
     `update campaign_item i set address_hash = sha256(convert_to(i.id::text, 'UTF8')), provider_message_id = null,
-        text = null, awaits_text = false, text_job_id = null, updated_at = now(), status = case when i.status in ('pending', 'claimed') then 'skipped' else i.status end,
+        text = null, rendered = null, own_message_id = null, awaits_text = false, text_job_id = null, updated_at = now(), status = case when i.status in ('pending', 'claimed') then 'skipped' else i.status end,
         skip_reason = case when i.status in ('pending', 'claimed') then 'contact_gone' else i.skip_reason end,
         lease_expires_at = case when i.status in ('pending', 'claimed') then null else i.lease_expires_at end
       where i.workspace_id = current_workspace() and i.id in (select o.id from campaign_item o where o.workspace_id = current_workspace()

@@ -35,7 +35,7 @@ function mortal(worker: SendResources, random: Random, deaths: Record<Point, num
     async (...args: Args): Promise<Result> => {
       if (isDead) return never;
       const result = await work(...args);
-      if (!isDead && random.chance({ claim: 0.15, begin: 0.15, call: 0.01, ack: 0.03 }[point])) {
+      if (!isDead && random.chance({ claim: 0.15, begin: 0.15, call: 0.02, ack: 0.1 }[point])) {
         isDead = true;
         deaths[point] += 1;
         death.resolve();
@@ -92,6 +92,12 @@ it('writes to nobody twice and loses nobody, wherever four workers end', async (
   expect(rows).toHaveLength(ITEMS);
   expect(booksOf(rows, gateway.journal)).toEqual([]);
   expect(await checkCounters(test.systemPool)).toEqual([]);
+  // What was sent stands in one message, and what was not in none.
+  const written = await test.systemPool.query<{ id: string; status: string; messages: number }>(
+    `select i.id, i.status, (select count(*)::int from message m where m.campaign_item_id = i.id) as messages from campaign_item i`,
+  );
+  const wrong = written.rows.filter(({ status: of, messages }) => messages !== (of === 'sent' ? 1 : 0));
+  expect(wrong).toEqual([]);
   // Otherwise it would have proved little.
   for (const [point, count] of Object.entries(deaths)) expect(`${point} ${count > 0}`).toBe(`${point} true`);
 }, 120_000);

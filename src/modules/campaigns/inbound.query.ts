@@ -7,6 +7,8 @@ export interface Inbound {
   contactId: string;
   channelId: string;
   body: string | null;
+  /** As Postgres writes it. */
+  sentAt: string;
   /** What the workspace takes for a no besides; of whatever shape. */
   words: unknown;
 }
@@ -21,7 +23,7 @@ export async function findInbound(
   const { rows } = await tx.query<Inbound>({
     name: 'campaign-inbound',
     text: `select m.workspace_id as "workspaceId", m.id as "messageId", m.contact_id as "contactId", m.channel_id as "channelId",
-        case when m.type = 'text' then left(m.body, 200) end as body,
+        case when m.type = 'text' then left(m.body, 200) end as body, m.sent_at::text as "sentAt",
         (select s.value from workspace_setting s where s.workspace_id = m.workspace_id and s.key = 'campaigns.optOutWords') as words
       from unnest($1::uuid[], $2::uuid[]) as e (workspace_id, id) join message m on m.workspace_id = e.workspace_id and m.id = e.id`,
     values: [events.map(({ workspaceId }) => workspaceId), events.map(({ messageId }) => messageId)],
@@ -71,19 +73,26 @@ export interface Leaving {
   known: { kind: string; value: string }[];
 }
 
-/** Locks contacts until the transaction ends; those who said no before, or are gone, are passed over. */
+/** Locks contacts until the transaction ends; those who said no before, or yes since, or are gone, are passed over. */
 export async function lockLeaving(
   tx: PoolClient,
-  contacts: readonly { workspaceId: string; contactId: string }[],
+  contacts: readonly { workspaceId: string; contactId: string; sentAt: string }[],
 ): Promise<Leaving[]> {
   const { rows } = await tx.query<Leaving>({
     name: 'campaign-leaving',
     text: `select c.workspace_id as "workspaceId", c.id as "contactId", c.phone,
         (select coalesce(json_agg(json_build_object('kind', i.kind, 'value', i.value)), '[]') from contact_identity i
           where i.workspace_id = c.workspace_id and i.contact_id = c.id) as known
-      from contact c where (c.workspace_id, c.id) in (select * from unnest($1::uuid[], $2::uuid[])) and c.erased_at is null and c.consent <> 'denied'
+      from contact c where exists (select from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) n (workspace_id, id, sent_at)
+          where n.workspace_id = c.workspace_id and n.id = c.id and not exists (select from consent_event e where e.workspace_id = c.workspace_id
+            and e.contact_id = c.id and e.decision = 'granted' and e.created_at > n.sent_at))
+        and c.id = any ($2::uuid[]) and c.erased_at is null and c.consent <> 'denied'
       order by c.workspace_id, c.id for no key update of c`,
-    values: [contacts.map(({ workspaceId }) => workspaceId), contacts.map(({ contactId }) => contactId)],
+    values: [
+      contacts.map(({ workspaceId }) => workspaceId),
+      contacts.map(({ contactId }) => contactId),
+      contacts.map(({ sentAt }) => sentAt),
+    ],
   });
   return rows;
 }

@@ -102,17 +102,20 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       );
       return row?.claimed ?? { items: [], againAt: null };
     },
-    /** Notes that attempts are about to have an effect. @returns the items that may be sent now; the others must not be */
-    begin: (workspaceId: string, attempts: readonly Attempt[]): Promise<Set<string>> =>
+    /**
+     * Notes that attempts are about to have an effect. What has a `text` stands in its contact's conversation once it is sent.
+     * @returns the items that may be sent now; the others must not be
+     */
+    begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> =>
       ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
     /**
      * Notes how attempts ended; each item once in a call. May be repeated, and come late.
-     * @param by `cloud_ack` where a refusal may have overtaken the acceptance
+     * @param by `cloud_ack` where a refusal may have overtaken the acceptance, `phone_ack` where the messages themselves come by a sync
      */
     async ack(
       workspaceId: string,
       acks: readonly Ack[],
-      by: 'campaign_ack' | 'cloud_ack' = 'campaign_ack',
+      by: 'campaign_ack' | 'cloud_ack' | 'phone_ack' = 'campaign_ack',
     ): Promise<Acked[]> {
       const asked = acks.map(
         ({ messageId: message_id, retryAfterMs: retry_after_ms, isChannels: is_channels, ...ack }) => ({
@@ -209,11 +212,13 @@ export async function settleUnknown(systemPool: Pool): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-/** As the system: ends campaigns that have nothing left, and pauses those in trouble. */
+/** As the system: ends campaigns that have nothing left, also of what was unknown, and pauses those in trouble. */
 export async function settleCampaigns(systemPool: Pool): Promise<void> {
   // In the order in which all who lock several campaigns do.
-  await systemPool.query(`select campaign_settle(o.workspace_id, o.id) from (select c.workspace_id, c.id from campaign c where c.status = 'running'
-    and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
+  await systemPool.query(`select campaign_settle(o.workspace_id, o.id) from (select c.workspace_id, c.id from campaign c where
+    (c.status = 'completed_with_unknown' and c.finished_at > now() - interval '30 days' and not exists (select from campaign_item i
+        where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'unknown'))
+    or c.status = 'running' and (not exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id
         and i.status in ('pending', 'claimed', 'dispatching'))
       or campaign_trouble(c.workspace_id, c.id, coalesce(c.resumed_at, c.started_at)) is not null)
     order by c.workspace_id, c.id offset 0) o`);

@@ -137,7 +137,7 @@ export function itemRoutes(app: App, rt: Runtime): void {
     handler: (request) =>
       inWorkspaceTx(orm, authOf(request), async (em) => {
         const row = await mustFindCampaign(em, request.params.id);
-        const pace = await readPace(em, row.channel_id);
+        const pace = await readPace(em, row.channel_id, row.id);
         const eta = pace ? etaSeconds(row, pace) : null;
         return { status: row.status, pauseReason: row.pause_reason, counters: countersOf(row), etaSeconds: eta };
       }),

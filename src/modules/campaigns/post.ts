@@ -9,7 +9,11 @@ const TIMEOUT_MS = 30_000;
 const MAX_ANSWER_BYTES = 20_000;
 const USER_AGENT = 'WhatsHybrid-Campaigns/1 (+https://www.standardwebhooks.com)';
 
-const Sent = z.object({ messageId: z.union([z.string().min(1).max(255), z.number().transform(String)]) });
+// Postgres stores neither U+0000 nor half a surrogate pair, and an end that cannot be stored is tried again until the item is unknown.
+const MessageId = z
+  .union([z.string(), z.number().transform(String)])
+  .transform((id) => id.replaceAll('\0', '').toWellFormed());
+const Sent = z.object({ messageId: MessageId.pipe(z.string().min(1).max(255)) });
 const NoEffect = z.object({ effect: z.literal('none') });
 
 /** Refusals that are the gateway's affair, and say nothing of the number that was to be written to. */

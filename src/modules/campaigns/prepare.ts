@@ -2,7 +2,7 @@ import { AppError } from '#src/errors.ts';
 import type { Config } from '#src/config.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { freezeAudience, MAX_RECIPIENTS } from '#src/modules/campaigns/audience.query.ts';
+import { freezeAudience, MAX_RECIPIENTS, pinPeople } from '#src/modules/campaigns/audience.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 import { beginRunning, failPreparing, findCampaign } from '#src/modules/campaigns/campaigns.query.ts';
 
@@ -19,6 +19,11 @@ export async function prepareCampaign(
     await inWorkspaceTx(orm, { workspaceId }, async (em) => {
       const row = await findCampaign(em, id, true);
       if (row?.status !== 'preparing') return;
+      // A label that is gone would let those through that it kept out.
+      await pinPeople(em, row.people, null).catch((error: unknown) => {
+        if (!(error instanceof AppError)) throw error;
+        throw new AppError(422, 'audience_gone', 'A label or segment that the campaign names is gone.');
+      });
       const frozen = await freezeAudience(em, row.people, {
         only: { ownerId: row.owner_id, dealOwnerId: row.deal_owner_id },
         pads: suppressionPads(config.APP_SECRET, workspaceId),

@@ -14,6 +14,7 @@ beforeEach(async () => {
 });
 
 const [ANA, BIA] = ['+5511980000000', '+5511980000001'];
+const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
 const sentTo = () => test.receiver.received.map(({ body }) => Object(body['data']).to);
 const preview = async () =>
   (await me.call('POST', '/api/campaigns/preview-audience', { audience: { all: true } })).body;
@@ -73,6 +74,18 @@ describe('somebody who got a campaign', () => {
     await sendToAll();
     expect(sentTo()).toHaveLength(2);
     expect(new Set(sentTo())).toEqual(new Set([ANA, BIA]));
+  });
+
+  it('and said no days ago, on a telephone without a connection, gets no more; who agreed since does', async () => {
+    const [ana, bia] = await me.contacts(somePeople(2));
+    expect(await me.call('POST', `/api/contacts/${bia}/opt-in`, { proof: 'Na loja' })).toMatchObject({ status: 200 });
+    for (const phone of [ANA, BIA]) await me.receives(phone, 'Sair', daysAgo(3));
+    await me.receives(ANA, 'quanto custa?', daysAgo(3));
+    expect(await eventsOf('message.received')).toBe(2);
+    expect((await me.call('GET', `/api/contacts/${ana}`)).body).toMatchObject({ consent: 'denied' });
+    expect((await me.call('GET', `/api/contacts/${bia}`)).body).toMatchObject({ consent: 'granted' });
+    await sendToAll();
+    expect(sentTo()).toEqual([BIA]);
   });
 
   it('and says more than no is left to people', async () => {

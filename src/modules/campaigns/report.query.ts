@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { ItemView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import type { Pace } from '#src/modules/campaigns/report.ts';
 
 const at = (column: string, name: string) =>
   `to_char(i.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
@@ -73,20 +74,36 @@ export async function readReport(em: EntityManager, campaignId: string): Promise
 }
 
 /** How fast a campaign's channel may send, for the time that is left. */
-export async function readPace(
-  em: EntityManager,
-  channelId: string,
-): Promise<{ meanDelayMs: number; perHour: number | null; perDay: number | null; recent: number } | undefined> {
-  const [row] = await em.execute<
-    { meanDelayMs: number; perHour: number | null; perDay: number | null; recent: number }[]
-  >(
-    `select ((h.pacing->>'minDelayMs')::float + (h.pacing->>'maxDelayMs')::float) / 2
-        + coalesce(((h.pacing->>'pauseMinMs')::float + (h.pacing->>'pauseMaxMs')::float) / 2 / (h.pacing->>'pauseEvery')::float, 0) as "meanDelayMs",
-        (h.pacing->>'perHour')::int as "perHour", (h.pacing->>'perDay')::int as "perDay",
-        (select coalesce(sum(n.sends), 0)::int from channel_counter n where n.workspace_id = h.workspace_id and n.channel_id = h.id
-          and n.bucket > now() - interval '10 minutes') as recent
-      from channel h where h.workspace_id = current_workspace() and h.id = ?::uuid`,
-    [channelId],
+export async function readPace(em: EntityManager, channelId: string, campaignId: string): Promise<Pace | undefined> {
+  const [row] = await em.execute<Pace[]>(
+    `with here as materialized (
+        select h.*, now() at time zone h.time_zone as wall, date_trunc('day', now(), h.time_zone) as midnight,
+          (now() at time zone h.time_zone)::date - coalesce(f.warm_up_from, (now() at time zone h.time_zone)::date) + 1 as day
+        from channel h left join channel_flow f on f.workspace_id = h.workspace_id and f.channel_id = h.id
+        where h.workspace_id = current_workspace() and h.id = ?::uuid),
+      slots as materialized (
+        select w.one->'days' as days, (w.one->>'from')::time as opens, (w.one->>'to')::time as closes from here h, jsonb_array_elements(h.pacing->'windows') w (one)),
+      sends as materialized (
+        select n.bucket, n.sends from channel_counter n join here h on n.workspace_id = h.workspace_id and n.channel_id = h.id
+          where n.bucket >= least(h.midnight, now() - interval '10 minutes')),
+      late as materialized (
+        select coalesce(sum(s.sends), 0)::int as sent, greatest(min(s.bucket), max(coalesce(c.resumed_at, c.started_at))) as since
+          from sends s, campaign c where c.workspace_id = current_workspace() and c.id = ?::uuid and s.bucket > now() - interval '10 minutes')
+      select ((h.pacing->>'minDelayMs')::float + (h.pacing->>'maxDelayMs')::float) / 2
+          + coalesce(((h.pacing->>'pauseMinMs')::float + (h.pacing->>'pauseMaxMs')::float) / 2 / (h.pacing->>'pauseEvery')::float, 0) as "meanDelayMs",
+        (h.pacing->>'perHour')::int as "perHour", channel_per_day(h.pacing, h.day) as "perDay",
+        (select coalesce(sum(s.sends) filter (where s.bucket >= h.midnight), 0)::int from sends s) as "sentToday",
+        coalesce(greatest(0, extract(epoch from window_opens(h.pacing->'windows', h.time_zone, now()) - now())), 0)::float as "opensIn",
+        (select case when count(*) = 0 then extract(epoch from h.midnight + interval '1 day' - now())
+            else coalesce(sum(extract(epoch from w.closes - greatest(w.opens, h.wall::time))) filter (where w.closes > h.wall::time
+              and w.days @> to_jsonb(extract(isodow from h.wall)::int)), 0) end from slots w)::float as "openToday",
+        (select case when count(*) = 0 then 86400 else least(86400, sum(jsonb_array_length(w.days) * extract(epoch from w.closes - w.opens)) / 7) end
+          from slots w)::float as "openPerDay",
+        extract(epoch from h.midnight + interval '1 day' - now())::float as "restOfDay",
+        (select count(*)::int from campaign c where c.workspace_id = h.workspace_id and c.channel_id = h.id and c.status = 'running') as campaigns,
+        l.sent as recent, coalesce(extract(epoch from now() - l.since), 0)::float as "recentSeconds"
+      from here h, late l`,
+    [channelId, campaignId],
   );
   return row;
 }

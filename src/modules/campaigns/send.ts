@@ -95,7 +95,10 @@ async function beginAll(
     await items.release(workspaceId, ready.map(attemptOf));
     return [];
   }
-  const begun = await items.begin(workspaceId, ready.map(attemptOf));
+  const begun = await items.begin(
+    workspaceId,
+    ready.map((item) => ({ ...attemptOf(item), text: item.text })),
+  );
   const refused = ready.filter(({ itemId }) => !begun.has(itemId));
   // As by a pause: whoever has it go on need not wait for leases to end.
   if (refused.length > 0) await items.release(workspaceId, refused.map(attemptOf));

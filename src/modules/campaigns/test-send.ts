@@ -6,6 +6,7 @@ import { appendAudit } from '#src/modules/audit/audit.ts';
 import type { By } from '#src/modules/campaigns/by.ts';
 import { mustFindCampaign } from '#src/modules/campaigns/campaigns.service.ts';
 import type { TestView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import { writeTried, type Tried } from '#src/modules/campaigns/test-messages.ts';
 import { postItem } from '#src/modules/campaigns/post.ts';
 import { openKey } from '#src/modules/channels/channel-keys.ts';
 import { countSends, readTarget, type ChannelTarget } from '#src/modules/channels/channels.query.ts';
@@ -13,6 +14,7 @@ import { sendMessage } from '#src/modules/cloud-api/client.ts';
 import { carriedBy, toMessage } from '#src/modules/cloud-api/cloud-carrier.ts';
 import { openCredentials } from '#src/modules/cloud-api/credentials.ts';
 import { payloadOf } from '#src/modules/cloud-api/message.ts';
+import { OF_TEST } from '#src/modules/cloud-api/webhook.ts';
 import { findContacts } from '#src/modules/contacts/identify.query.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
 import { canonicalPhone, parsePhone } from '#src/modules/contacts/phone.ts';
@@ -21,10 +23,10 @@ import type { TemplateContact } from '#src/modules/templates/template.ts';
 import { findTemplateContacts } from '#src/modules/templates/templates.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
-type Needs = Pick<Runtime, 'orm' | 'pool' | 'vault' | 'egress' | 'config'>;
+type Needs = Pick<Runtime, 'orm' | 'pool' | 'vault' | 'egress' | 'config' | 'settings'>;
 type Result = TestView['results'][number];
-/** With the message as the Cloud API takes it. */
-type Prepared = Result & { body: object };
+/** With the message as the Cloud API takes it, as its recipient reads it, and whether that is a contact. */
+type Prepared = Result & { id: string; body: object; shown: string; isContact: boolean };
 const resultOf = ({ to, variant, text, outcome, code, messageId }: Prepared): Result => ({
   to,
   variant,
@@ -79,8 +81,10 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
       const contactId = found[at];
       const contact = (typeof contactId === 'string' ? contacts.get(contactId) : undefined) ?? nobody(to);
       return row.variants.map((variant): Prepared => {
-        const { text, unresolved, body } = payloadOf(variant.text, variant.cloudTemplate, { ...contact, phone: to });
-        const one = { to, variant: variant.key, text, messageId: null, body };
+        const { unresolved, ...payload } = payloadOf(variant.text, variant.cloudTemplate, { ...contact, phone: to });
+        const { text } = payload;
+        const isContact = typeof contactId === 'string';
+        const one = { id: newId(), to, variant: variant.key, messageId: null, isContact, ...payload };
         if (suppressed.has(to)) return { ...one, outcome: 'skipped', code: 'suppressed' };
         if (unresolved.length > 0 || text.trim() === '')
           return { ...one, outcome: 'skipped', code: 'unresolved_variables' };
@@ -111,10 +115,35 @@ export async function testCampaign(rt: Needs, by: By, id: string, to: readonly s
   if (carry === null) return { results: results.map(resultOf) };
   if (channel.state !== 'active') throw conflict('channel_paused', 'The channel is paused.');
   if (sends > 0) await countSends(rt.pool, workspaceId, { channelId: row.channel_id, sends });
-  const send = async ({ body, ...one }: Prepared): Promise<Result> =>
-    one.outcome === 'rendered' ? { ...one, ...(await carry({ ...one, body })) } : one;
-  return { results: await Promise.all(results.map(send)) };
+  const sentAt = new Date();
+  const write = (all: readonly Prepared[]) =>
+    writeTried(
+      rt,
+      by,
+      row.channel_id,
+      all.filter(({ isContact }) => isContact).map((one) => triedOf(one, sentAt)),
+    );
+  const begun = results.filter(({ outcome }) => outcome === 'rendered');
+  await write(begun);
+  const ended = new Map(
+    await Promise.all(
+      begun.map(async (one): Promise<[string, Prepared]> => [one.id, { ...one, ...(await carry(one)) }]),
+    ),
+  );
+  await write([...ended.values()]);
+  return { results: results.map((one) => resultOf(ended.get(one.id) ?? one)) };
 }
+
+/** What nobody knows the end of stays pending until its channel tells of it. */
+const triedOf = ({ id, to, shown, outcome, code, messageId }: Prepared, sentAt: Date): Tried => ({
+  id,
+  to,
+  text: shown,
+  sentAt,
+  status: outcome === 'sent' || outcome === 'failed' ? outcome : 'pending',
+  code,
+  messageId,
+});
 
 const NEVER = new AbortController().signal;
 
@@ -129,16 +158,17 @@ async function openCarrier(
   if (kind === 'cloud_api' && secrets !== null) {
     const credentials = await openCredentials(vault, workspaceId, id, secrets);
     const cloud = { egress, baseUrl: config.WHATSAPP_CLOUD_BASE_URL };
-    return async ({ to, body }) => {
-      const end = carriedBy(await sendMessage(cloud, credentials, toMessage(to, body), NEVER), 1);
+    return async ({ id: tryId, to, body }) => {
+      const message = { ...toMessage(to, body), biz_opaque_callback_data: `${OF_TEST}.${tryId}` };
+      const end = carriedBy(await sendMessage(cloud, credentials, message, NEVER), 1);
       if (end.result === 'deferred') return { outcome: 'failed', code: end.code, messageId: null };
       return { outcome: end.result, code: end.code, messageId: end.messageId };
     };
   }
   if (url === null || secrets === null) return null;
   const key = await openKey(vault, workspaceId, id, secrets);
-  return async ({ to, text }) => {
-    const item = { itemId: newId(), attemptId: newId(), to, text };
+  return async ({ id: itemId, to, text }) => {
+    const item = { itemId, attemptId: newId(), to, text };
     const { result: outcome, code, messageId } = await postItem(egress, { url, key }, item, NEVER);
     return { outcome, code, messageId };
   };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nameText } from '#src/http/fields.ts';
+import { nameText, TimeZoneName } from '#src/http/fields.ts';
 import { pageOf } from '#src/http/page.ts';
 import { CloudCredentials, CloudCredentialsPatch } from '#src/modules/cloud-api/credentials.ts';
 
@@ -13,14 +13,6 @@ export const Window = z
   })
   .refine(({ from, to }) => from < to, { path: ['to'], message: 'must be later than from' });
 export const Windows = z.array(Window).max(21);
-
-export const TimeZone = z.string().refine((name) => {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '' && !/^[+-]/.test(name);
-  } catch {
-    return false;
-  }
-}, 'must be a time zone like America/Sao_Paulo');
 
 const ms = z.int().min(0).max(3_600_000);
 const limit = (most: number) => z.int().min(1).max(most).nullable();
@@ -83,7 +75,7 @@ const fields = {
   name: nameText(120),
   phone: z.string().trim().min(5).max(40),
   url: z.string().trim().min(1).max(2048),
-  timeZone: TimeZone,
+  timeZone: TimeZoneName,
   pacing: PacingPatch,
 };
 

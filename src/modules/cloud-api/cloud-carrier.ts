@@ -99,7 +99,7 @@ export function createCloudCarrier(
       for (const item of claimed) {
         const state = states.get(item.itemId);
         const template = state?.cloudTemplate ?? null;
-        const { text, unresolved, body } = payloadOf(
+        const { text, shown, unresolved, body } = payloadOf(
           state && template ? state.approved : item.template,
           template,
           item.contact,
@@ -109,7 +109,7 @@ export function createCloudCarrier(
         else if (template === null && !state?.isOpen) sorted.skipped.push({ ...item, reason: 'needs_template' });
         else if (state && state.pairWaitMs > 0)
           sorted.deferred.push({ ...item, waitMs: state.pairWaitMs, code: 'pair_limit' });
-        else sorted.ready.push({ ...item, carry: (signal) => carry(item, body, signal) });
+        else sorted.ready.push({ ...item, text: shown, carry: (signal) => carry(item, body, signal) });
       }
       return sorted;
     },

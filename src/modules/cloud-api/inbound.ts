@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { isOptOut } from '#src/modules/campaigns/opt-out-words.ts';
+import { Seconds } from '#src/modules/cloud-api/seconds.ts';
 
 /** A message as `messages/sync` takes it. */
 export interface InboundMessage {
@@ -14,14 +16,11 @@ export interface InboundMessage {
 
 const text = z.string().max(65_536);
 const Media = z.object({ id: z.string().max(400), caption: text.optional(), filename: text.optional() });
-const Reply = z.object({ title: text });
+const Reply = z.object({ title: text, id: text.optional() });
 const Message = z.object({
   from: z.string(),
   id: z.string(),
-  timestamp: z
-    .union([z.string(), z.number()])
-    .transform((at) => new Date(Number(at) * 1000))
-    .refine((at) => !Number.isNaN(at.getTime())),
+  timestamp: Seconds,
   type: z.string(),
   text: z.object({ body: text }).optional(),
   image: Media.optional(),
@@ -33,7 +32,7 @@ const Message = z.object({
     .object({ latitude: z.number(), longitude: z.number(), name: text.optional(), address: text.optional() })
     .optional(),
   reaction: z.object({ emoji: text.optional() }).optional(),
-  button: z.object({ text }).optional(),
+  button: z.object({ text, payload: text.optional() }).optional(),
   interactive: z.object({ button_reply: Reply.optional(), list_reply: Reply.optional() }).optional(),
   system: z.object({ body: text.optional() }).optional(),
 });
@@ -63,6 +62,14 @@ function contentOf(message: z.output<typeof Message>): Pick<InboundMessage, 'typ
     message.system?.body;
   const isText = ['text', 'button', 'interactive'].includes(message.type);
   return { type: isText ? 'text' : 'other', ...(said !== undefined && { body: said }) };
+}
+
+/** Whom a tapped button takes off campaigns by what its maker had it say, whatever stands on it. @returns their WhatsApp id, or null */
+export function readTappedNo(value: unknown): string | null {
+  const { data } = Message.safeParse(value);
+  const { button, interactive } = data ?? {};
+  const said = button?.payload ?? interactive?.button_reply?.id ?? interactive?.list_reply?.id;
+  return data && said !== undefined && isOptOut(said) ? data.from : null;
 }
 
 /**

@@ -30,6 +30,8 @@ const textOf = (text: string) => ({ type: 'text', text: flat(text) });
 /** One message, without whom it is to. */
 export interface Payload {
   text: string;
+  /** As its recipient reads it: the text, below its header. */
+  shown: string;
   body: object;
   /** Variables without a value, with nothing to stand in for them: it must not be sent. */
   unresolved: string[];
@@ -59,7 +61,12 @@ function parametersOf(body: string, contact: TemplateContact): string[] {
 export function payloadOf(body: string, template: CloudTemplate | null, contact: TemplateContact): Payload {
   const { text, unresolved } = renderTemplate({ body }, contact);
   if (template === null)
-    return { text, unresolved, body: { type: 'text', text: { preview_url: /https?:\/\//.test(text), body: text } } };
+    return {
+      text,
+      shown: text,
+      unresolved,
+      body: { type: 'text', text: { preview_url: /https?:\/\//.test(text), body: text } },
+    };
   const parameters = parametersOf(body, contact);
   const components: object[] = [];
   const missing = new Set(unresolved);
@@ -68,7 +75,8 @@ export function payloadOf(body: string, template: CloudTemplate | null, contact:
     for (const name of filled.unresolved) missing.add(name);
     return filled.text;
   };
-  if (template.header !== undefined) components.push({ type: 'header', parameters: [textOf(fill(template.header))] });
+  const header = template.header === undefined ? null : textOf(fill(template.header));
+  if (header) components.push({ type: 'header', parameters: [header] });
   if (parameters.length > 0) components.push({ type: 'body', parameters: parameters.map(textOf) });
   for (const { index, type, text: own } of template.buttons ?? []) {
     const value = flat(fill(own));
@@ -82,6 +90,7 @@ export function payloadOf(body: string, template: CloudTemplate | null, contact:
   const { name, language } = template;
   return {
     text,
+    shown: header ? `${header.text}\n\n${text}` : text,
     unresolved: [...missing],
     body: {
       type: 'template',

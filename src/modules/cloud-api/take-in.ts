@@ -11,8 +11,12 @@ import {
 import { follow, optOut } from '#src/modules/cloud-api/consequences.ts';
 import { meaningOf } from '#src/modules/cloud-api/errors.ts';
 import type { Told } from '#src/modules/cloud-api/webhook.ts';
+import { phoneOfWaId } from '#src/modules/contacts/phone.ts';
 import { MAX_BATCH } from '#src/modules/messages/messages.schemas.ts';
+import { raiseKnown } from '#src/modules/messages/raise.ts';
 import { storeMessages } from '#src/modules/messages/sync.ts';
+import { addressHash } from '#src/modules/privacy/suppression.ts';
+import { insertSuppressions } from '#src/modules/privacy/suppression.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'settings' | 'config' | 'log'>;
@@ -47,6 +51,18 @@ export async function takeIn(rt: Needs, channel: Channel, told: Told): Promise<v
 async function takeStatuses(em: EntityManager, rt: Needs, channel: Channel, said: Told['statuses']): Promise<void> {
   const { workspaceId, id: channelId } = channel;
   const changed = await noteStatuses(em, channelId, said);
+  // What is no item's is known by an id of its own; an item raises its message itself.
+  const told = said
+    .filter(({ item_id: itemId }) => itemId === null)
+    .map(({ tryId, message_id: messageId, status, code: errorCode }) => ({
+      key:
+        tryId === null
+          ? ({ kind: 'provider', value: messageId } as const)
+          : ({ kind: 'client', value: tryId } as const),
+      status,
+      errorCode,
+    }));
+  await raiseKnown(em, channelId, told);
   const failed = new Map(said.flatMap((one) => (one.errorCode === null ? [] : [[one.item_id ?? one.message_id, one]])));
   for (const { item_id: itemId, campaign_id: campaignId, contact_id: contactId, message_id, status } of changed) {
     const code = status === 'failed' ? (failed.get(itemId) ?? failed.get(message_id))?.errorCode : undefined;
@@ -63,6 +79,10 @@ async function takeOptOuts(em: EntityManager, rt: Needs, workspaceId: string, wa
     waIds.map((waId) => ({ waId })),
   );
   for (const contactId of new Set(found)) if (contactId !== null) await optOut(em, key, contactId, 'user_preferences');
+  // Nobody's number yet: whoever is made with it is kept out all the same.
+  const strangers = waIds.filter((_, at) => found[at] === null).map((waId) => phoneOfWaId(waId));
+  const hashes = strangers.flatMap((phone) => (phone === null ? [] : [addressHash(key.appSecret, workspaceId, phone)]));
+  await insertSuppressions(em, hashes, { reason: 'opt_out', source: 'contact', createdBy: null });
 }
 
 async function takeUpdates(em: EntityManager, channelId: string, { numbers, templates }: Told): Promise<void> {

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import { isUuid } from '#src/lib/ids.ts';
 import type { StatusRow } from '#src/modules/cloud-api/cloud.query.ts';
 import { codeText } from '#src/modules/cloud-api/errors.ts';
-import { readMessage, type InboundMessage } from '#src/modules/cloud-api/inbound.ts';
+import { readMessage, readTappedNo, type InboundMessage } from '#src/modules/cloud-api/inbound.ts';
+import { Seconds } from '#src/modules/cloud-api/seconds.ts';
 
 /** Whether a webhook's bytes were signed with the app's secret: `X-Hub-Signature-256` (Meta, "Validating payloads"). */
 export function isSignedBy(appSecret: string, header: string | string[] | undefined, body: Uint8Array): boolean {
@@ -24,12 +25,11 @@ const Value = z.object({
   user_preferences: list,
   contacts: list,
 });
-const seconds = z.union([z.string(), z.number()]).transform((at) => new Date(Number(at) * 1000));
 const Status = z.object({
   id: z.string().min(1).max(255),
   // A voice message that was played was also read.
   status: z.enum(['sent', 'delivered', 'read', 'played', 'failed']),
-  timestamp: seconds.refine((at) => !Number.isNaN(at.getTime())),
+  timestamp: Seconds,
   biz_opaque_callback_data: z.string().max(512).optional(),
   errors: z.array(z.object({ code: z.int() })).optional(),
 });
@@ -47,8 +47,11 @@ const TemplateUpdate = z.object({
   message_template_language: z.string(),
 });
 
-/** A status, and Meta's error code where it says that a message failed. */
-export type Said = StatusRow & { errorCode: number | null };
+/** What stands before the id of a message that tries a campaign out, in what comes back with its statuses. */
+export const OF_TEST = 'test';
+
+/** A status, and Meta's error code where it says that a message failed; `tryId` of a message that tried a campaign out. */
+export type Said = StatusRow & { errorCode: number | null; tryId: string | null };
 
 /** What a webhook tells of one number. */
 export interface Told {
@@ -81,6 +84,7 @@ function readStatus(value: unknown): Said | null {
     code: data.status === 'failed' ? (errorCode === null ? 'cloud' : codeText(errorCode)) : null,
     at: data.timestamp.toISOString(),
     errorCode,
+    tryId: itemId === OF_TEST && isUuid(attemptId) ? attemptId : null,
   };
 }
 
@@ -115,6 +119,7 @@ function readValue(value: z.output<typeof Value>, told: Told): void {
   };
   take(value.statuses, readStatus, told.statuses);
   take(value.messages, (one) => readMessage(one, names), told.messages);
+  told.optOuts.push(...value.messages.map(readTappedNo).filter((waId) => waId !== null));
   for (const one of value.user_preferences) {
     const { data } = Preference.safeParse(one);
     // Whoever takes a stop back in WhatsApp has not said to this workspace that they agree.

@@ -76,7 +76,7 @@ export function importRoutes(rt: Pick<Runtime, 'orm' | 'pool'>) {
     app.addContentTypeParser(TYPES, (_request, payload, done) => done(null, payload));
 
     app.post('/api/imports', {
-      config: writing,
+      config: { ...writing, idempotency: 'none' },
       // The file is counted as it is read; this is what a form around it may add.
       bodyLimit: MAX_BYTES + 65_536,
       schema: {

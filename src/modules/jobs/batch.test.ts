@@ -14,7 +14,7 @@ let user: TestUser;
 beforeAll(async () => {
   test = await openTestApp({ OPENAI_API_KEY: 'sk-none' });
   user = await aUser(test.rt);
-}, 120_000);
+});
 afterAll(() => test.close(), 120_000);
 
 const send = (url: string, payload?: object, headers: Record<string, string> = {}) =>
@@ -133,7 +133,7 @@ it('is cancelled with its items, and gives their holds back', async () => {
   const problem = cancelledOnRequest();
   await createFinish(test.rt.pool)({ ...running, leaseToken, status: 'cancelled', problem, ...rest });
   batches().itemEnded({ workspaceId: user.workspace.id, id: jobId });
-  await vi.waitFor(async () => expect((await job(jobId)).status).toBe('cancelled'), 10_000);
+  await vi.waitFor(async () => expect((await job(jobId)).status).toBe('cancelled'), 60_000);
   expect((await job(jobId)).result).toHaveLength(2);
   expect(await credits()).toMatchObject({ held: 0 });
 });

@@ -93,7 +93,7 @@ export async function findEpoch(pool: Pool): Promise<string> {
   return rows[0].redis_epoch;
 }
 
-/** Drops what is past its time: texts of ended jobs, and idempotency keys after a day. @returns rows touched; call again while > 0. */
+/** Drops what is past its time: texts of ended jobs, and idempotency keys after a day, with what they were answered. @returns rows touched; call again while > 0. */
 export async function purge(pool: Pool, resultTtlSeconds: number): Promise<number> {
   const texts = await pool.query(
     `update job set input = null, result = null, streamed_text = null
@@ -105,7 +105,12 @@ export async function purge(pool: Pool, resultTtlSeconds: number): Promise<numbe
     `delete from idempotency where (workspace_id, route, key) in
      (select workspace_id, route, key from idempotency where created_at < now() - interval '24 hours' order by created_at limit 1000)`,
   );
-  return (texts.rowCount ?? 0) + (keys.rowCount ?? 0);
+  const answers = await pool.query(
+    `delete from idempotent_request where (workspace_id, user_id, route, key) in
+     (select workspace_id, user_id, route, key from idempotent_request where created_at < now() - interval '24 hours'
+       order by created_at limit 1000)`,
+  );
+  return (texts.rowCount ?? 0) + (keys.rowCount ?? 0) + (answers.rowCount ?? 0);
 }
 
 /** Waiting and running work by queue, with the age of the oldest that could have begun in milliseconds. */

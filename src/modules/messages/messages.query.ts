@@ -15,12 +15,17 @@ export interface MessageRow {
   error_code: string | null;
   client_id: string | null;
   provider_id: string | null;
+  campaign_item_id: string | null;
+  campaign_id: string | null;
   sent_at: Date;
   created_at: Date;
 }
 
 const COLUMNS = `m.id, m.conversation_id, m.contact_id, m.channel_id, m.direction, m.type, m.body, m.media_ref, m.status, m.error_code,
-  m.client_id, m.provider_id, m.sent_at, m.created_at`;
+  m.client_id, m.provider_id, m.campaign_item_id, m.sent_at, m.created_at`;
+/** With the campaign it was sent for. */
+const WITH_CAMPAIGN = `${COLUMNS}, (select i.campaign_id from campaign_item i where i.workspace_id = current_workspace()
+  and i.id = m.campaign_item_id) as campaign_id`;
 
 export const toMessageView = (row: MessageRow): MessageView => ({
   id: row.id,
@@ -35,6 +40,8 @@ export const toMessageView = (row: MessageRow): MessageView => ({
   errorCode: row.error_code,
   clientId: row.client_id,
   providerId: row.provider_id,
+  campaignId: row.campaign_id,
+  campaignItemId: row.campaign_item_id,
   sentAt: new Date(row.sent_at).toISOString(),
   createdAt: new Date(row.created_at).toISOString(),
 });
@@ -50,7 +57,7 @@ export interface MessagesAsked {
 /** The newest first: ids are in the order in which messages were sent. */
 export async function listMessages(em: EntityManager, { of, id, before, limit }: MessagesAsked): Promise<MessageRow[]> {
   return em.execute<MessageRow[]>(
-    `select ${COLUMNS} from message m where m.workspace_id = current_workspace() and m.${of}_id = ?::uuid
+    `select ${WITH_CAMPAIGN} from message m where m.workspace_id = current_workspace() and m.${of}_id = ?::uuid
       ${before === null ? '' : 'and m.id < ?::uuid'} order by m.id desc limit ${limit}`,
     before === null ? [id] : [id, before],
   );
@@ -63,7 +70,7 @@ export async function findMessage(
   ownerId: string | undefined,
 ): Promise<(MessageRow & { owner_id: string | null }) | undefined> {
   const rows = await em.execute<(MessageRow & { owner_id: string | null })[]>(
-    `select ${COLUMNS}, c.owner_id from message m
+    `select ${WITH_CAMPAIGN}, c.owner_id from message m
       join conversation c on c.workspace_id = current_workspace() and c.id = m.conversation_id
       join contact p on p.workspace_id = current_workspace() and p.id = c.contact_id and p.deleted_at is null
       where m.workspace_id = current_workspace() and m.id = ?::uuid ${ownerId === undefined ? '' : 'and c.owner_id = ?::uuid'}`,
@@ -135,7 +142,7 @@ async function searchSpan(
   ].filter((one) => one !== null);
   // Without `offset 0` the newest messages would be read one by one until enough have the words, which for rare ones is all of them.
   return em.execute<MessageRow[]>(
-    `select ${COLUMNS} from (select * from (
+    `select ${WITH_CAMPAIGN} from (select * from (
         select ${COLUMNS} from message m where m.workspace_id = current_workspace()
           and m.id >= first_id_at(?::timestamptz) and m.id < first_id_at(?::timestamptz)
           and m.words @@ (select to_tsquery('simple', string_agg(w[1] || ':*', ' & '))

@@ -111,6 +111,9 @@ export const MessageView = z
     errorCode: z.string().nullable(),
     clientId: z.string().nullable(),
     providerId: z.string().nullable(),
+    /** The campaign it was sent for, and which of its recipients it was for. */
+    campaignId: z.uuid().nullable(),
+    campaignItemId: z.uuid().nullable(),
     sentAt: z.iso.datetime(),
     createdAt: z.iso.datetime(),
   })

@@ -50,7 +50,7 @@ beforeAll(async () => {
   await owner.connect();
   await owner.query('analyze contact, conversation, message');
   await owner.end();
-}, 120_000);
+});
 afterAll(() => test.close());
 
 interface Explained {

@@ -22,3 +22,18 @@ export async function purgeMessages(systemPool: Pool, byDefault: number): Promis
   });
   return rowCount ?? 0;
 }
+
+/** As `purgeMessages`: drops what was kept of campaigns' messages of which nobody knows that they arrived. */
+export async function purgeUnsent(systemPool: Pool, byDefault: number): Promise<number> {
+  const { rowCount } = await systemPool.query({
+    name: 'messages-purge-unsent',
+    text: `with old as materialized (
+        select i.workspace_id, i.id from campaign_item i left join workspace_setting s on s.workspace_id = i.workspace_id and s.key = 'privacy.retentionDays'
+          where i.rendered is not null and i.status in ('failed', 'unknown')
+            and i.dispatch_started_at < now() - coalesce((s.value::text)::int, $1) * interval '1 day'
+          limit ${BATCH} for update of i skip locked)
+      update campaign_item i set rendered = null from old o where i.workspace_id = o.workspace_id and i.id = o.id`,
+    values: [byDefault],
+  });
+  return rowCount ?? 0;
+}

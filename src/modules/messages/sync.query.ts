@@ -90,15 +90,19 @@ export interface NewMessage {
   sent_at: Date;
 }
 
+/** Writes messages; one that a phone sent for a campaign is that item's, if its end was noted before. */
 export async function insertMessages(em: EntityManager, channelId: string, rows: readonly NewMessage[]): Promise<void> {
   await em.execute(
     `insert into message (workspace_id, id, conversation_id, contact_id, channel_id, direction, type, body, media_ref, status,
-        error_code, client_id, provider_id, actor_id, sent_at)
-      select current_workspace(), r.id, r.conversation_id, r.contact_id, ?::uuid, r.direction, r.type, r.body, r.media_ref, r.status,
-        r.error_code, r.client_id, r.provider_id, r.actor_id, r.sent_at
+        error_code, client_id, provider_id, actor_id, sent_at, campaign_item_id)
+      select current_workspace(), r.id, r.conversation_id, r.contact_id, a.channel_id, r.direction, r.type, r.body, r.media_ref, r.status,
+        r.error_code, r.client_id, r.provider_id, r.actor_id, r.sent_at,
+        (select i.id from campaign_item i where i.workspace_id = current_workspace() and i.channel_id = a.channel_id
+          and i.provider_message_id = r.provider_id and r.direction = 'outbound' order by i.id limit 1)
       from json_to_recordset(?::json) as r (id uuid, conversation_id uuid, contact_id uuid, direction text, type text, body text,
-        media_ref text, status text, error_code text, client_id text, provider_id text, actor_id uuid, sent_at timestamptz)`,
-    [channelId, JSON.stringify(rows)],
+        media_ref text, status text, error_code text, client_id text, provider_id text, actor_id uuid, sent_at timestamptz)
+        cross join (select ?::uuid as channel_id) a`,
+    [JSON.stringify(rows), channelId],
   );
 }
 
@@ -145,6 +149,9 @@ export async function raiseMessages(em: EntityManager, rises: readonly Rise[]): 
           where m.workspace_id = current_workspace() and m.id = any (array(select id from r)) order by m.id for no key update),
       risen as (
         update message m set updated_at = now(), client_id = coalesce(m.client_id, r.client_id), provider_id = coalesce(m.provider_id, r.provider_id),
+          campaign_item_id = coalesce(m.campaign_item_id, case when m.provider_id is null and m.direction = 'outbound' then (
+            select i.id from campaign_item i where i.workspace_id = current_workspace() and i.channel_id = m.channel_id
+              and i.provider_message_id = r.provider_id order by i.id limit 1) end),
           status = case when message_rank(r.status) > message_rank(b.status) then r.status else m.status end,
           error_code = case when message_rank(r.status) > message_rank(b.status) then case when r.status = 'failed' then r.error_code end
             else m.error_code end

@@ -31,10 +31,13 @@ import {
   type StoredKey,
   type Touch,
 } from '#src/modules/messages/sync.query.ts';
+import { isOptOut } from '#src/modules/campaigns/opt-out-words.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 /** What is older when it comes is history: nobody is told of it, and it is not unread. */
 const FRESH_MS = 86_400_000;
+/** A no that is older than this has been passed over by people, or been followed by other words. */
+const LATE_MS = 30 * FRESH_MS;
 
 /** What came of one message of a batch. */
 interface Settled {
@@ -96,13 +99,14 @@ export async function storeMessages(
   openChannel: (em: EntityManager) => Promise<string>,
   messages: readonly unknown[],
 ): Promise<z.input<typeof SyncView>> {
-  const keepDays = (await settings.readWorkspace(workspaceId))['privacy.retentionDays'];
+  const { 'privacy.retentionDays': keepDays, 'campaigns.optOutWords': words } =
+    await settings.readWorkspace(workspaceId);
   const now = new Date();
   const items = messages.map((value) => readItem(value, now.getTime(), keepDays));
   const groups = groupItems(items);
   return inWorkspaceTx(orm, { workspaceId, userId: actorId ?? undefined }, async (em) => {
     const channelId = await openChannel(em);
-    const settled = groups.length === 0 ? [] : await settle(em, { channelId, actorId, onlyOf, now }, groups);
+    const settled = groups.length === 0 ? [] : await settle(em, { channelId, actorId, onlyOf, now, words }, groups);
     const results = items.map((item): SyncOutcome => ({ outcome: 'invalid', messageId: null, why: faultOf(item) }));
     for (const { group, outcome, messageId, why } of settled) {
       for (const [at, place] of group.places.entries()) {
@@ -124,6 +128,8 @@ interface Batch {
   /** Whose contacts alone may be written to. */
   onlyOf: string | undefined;
   now: Date;
+  /** What the workspace takes for a no besides. */
+  words: readonly string[];
 }
 
 async function settle(em: EntityManager, batch: Batch, groups: readonly Group[]): Promise<Settled[]> {
@@ -203,8 +209,7 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
     rows.flatMap(({ group, row }) => [...group.keys.values()].map((key) => ({ ...key, messageId: row.id }))),
   );
   await touchConversations(em, touchesOf(batch, rows));
-  const isFresh = (row: NewMessage) => row.sent_at.getTime() > batch.now.getTime() - FRESH_MS;
-  const told = rows.filter(({ row }) => isFresh(row));
+  const told = rows.filter(({ row }) => isTold(batch, row));
   await emitEvents(
     em,
     told.flatMap(({ row, conversation }) => {
@@ -226,6 +231,13 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
     })),
   );
   return rows.map(({ group, row }) => ({ group, outcome: 'created', messageId: row.id }));
+}
+
+/** A no counts also when it comes late, as after a weekend without a connection: who said it must not be written to. */
+function isTold({ now, words }: Batch, { sent_at: sentAt, direction, type, body }: NewMessage): boolean {
+  const ageMs = now.getTime() - sentAt.getTime();
+  if (ageMs < FRESH_MS) return true;
+  return ageMs < LATE_MS && direction === 'inbound' && type === 'text' && isOptOut(body ?? '', words);
 }
 
 const firstOf = (group: Group, kind: 'client' | 'provider'): string | null =>

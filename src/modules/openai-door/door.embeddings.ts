@@ -4,7 +4,7 @@ import type { App } from '#src/http/app-type.ts';
 import { AppError, badRequest } from '#src/errors.ts';
 import { fieldErrors } from '#src/http/validation.ts';
 import { EmbeddingsInput, EmbeddingsResult } from '#src/modules/ai/embeddings.ts';
-import { idempotencyKeyOf } from '#src/modules/ai/preferences.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import { acceptAndFollow } from '#src/modules/openai-door/door.follow.ts';
 import { jobError } from '#src/modules/openai-door/door.stream.ts';
 import { unknownModel } from '#src/modules/openai-door/door.translate.ts';
@@ -70,7 +70,7 @@ export function embeddingsRoute(rt: Runtime, app: App): void {
   app.post(
     '/v1/embeddings',
     {
-      config: { access: 'ai:run', limits: ['ai'] },
+      config: { access: 'ai:run', limits: ['ai'], idempotency: 'own' },
       schema: {
         tags: ['openai'],
         description:

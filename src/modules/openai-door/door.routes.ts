@@ -8,7 +8,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { toOpenaiError } from '#src/http/openai-error.ts';
 import { toAppError } from '#src/http/problem.ts';
-import { idempotencyKeyOf } from '#src/modules/ai/preferences.ts';
+import { idempotencyKeyOf } from '#src/http/idempotency.ts';
 import type { Submission } from '#src/modules/jobs/jobs.service.ts';
 import { acceptAndFollow, type Followed } from '#src/modules/openai-door/door.follow.ts';
 import { embeddingsRoute } from '#src/modules/openai-door/door.embeddings.ts';
@@ -95,7 +95,7 @@ export function openaiDoor(rt: Runtime) {
     app.post(
       '/v1/chat/completions',
       {
-        config: { access: 'ai:run', limits: ['ai'] },
+        config: { access: 'ai:run', limits: ['ai'], idempotency: 'own' },
         schema: {
           tags: ['openai'],
           description:

@@ -38,7 +38,8 @@ import type { Runtime } from '#src/runtime.ts';
 const schema = { tags: ['billing'], security: [{ bearer: [] }] };
 const InvoiceCursor = z.tuple([z.uuid()]);
 const read = { access: 'billing:read' } as const;
-const manage = { access: 'billing:manage' } as const;
+// Asked again they do nothing again, and after a 503 they may be asked again: what the provider is asked has keys of its own.
+const manage = { access: 'billing:manage', idempotency: 'own' } as const;
 
 /** What a workspace pays for its plan: its subscription, and the invoices. */
 export function paymentRoutes(rt: Runtime) {

@@ -229,6 +229,19 @@ export async function emptyImports(em: EntityManager, subject: Subject, place: s
   return { count: row.count, place: row.last };
 }
 
+/**
+ * Takes what requests with an Idempotency-Key were answered, of the whole workspace: it is sealed, so nobody can look whom it names. The keys
+ * stay, and keep what they came with from being done twice; requests that are being answered keep nothing.
+ */
+export async function forgetAnswers(em: EntityManager): Promise<Erased> {
+  const rows = await em.execute<unknown[]>(
+    `update idempotent_request set answer = null, is_over = true where ${OWN} and (user_id, route, key) in
+      (select user_id, route, key from idempotent_request where ${OWN} and (answer is not null or not is_over) limit ${BATCH})
+      returning 1 as one`,
+  );
+  return { count: rows.length, place: rows.length < BATCH ? null : 'more' };
+}
+
 /** Drops files of contacts that were made; they expire in days, and can be made again. */
 export async function dropExports(em: EntityManager): Promise<Erased> {
   const rows = await em.execute<unknown[]>(`delete from contact_export where ${OWN} returning 1 as one`);

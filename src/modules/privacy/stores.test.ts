@@ -63,6 +63,7 @@ it('somebody who is forgotten is looked for in every table that could hold them'
           'campaign_item_attempt',
           'idempotency',
           'suppression',
+          'topup_code',
           'privacy_request',
           'message_key',
         ],

@@ -14,6 +14,7 @@ import {
   emptyContacts,
   emptyImports,
   emptyJobs,
+  forgetAnswers,
   lockSubject,
   type Erased,
   type Texts,
@@ -167,4 +168,6 @@ export const STORES: readonly Store[] = [
       return { count: late + count + contacts, place: null };
     },
   },
+  // Behind all that an answer could be made of.
+  { name: 'idempotent_request', table: 'idempotent_request', erase: forgetAnswers },
 ];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { IdText, nameText } from '#src/http/fields.ts';
+import { IdText, momentText, nameText } from '#src/http/fields.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 
 const SUBJECTS = ['contact', 'deal', 'task'] as const;
@@ -7,7 +7,7 @@ const SUBJECTS = ['contact', 'deal', 'task'] as const;
 const Note = z.string().trim().min(1).max(2000);
 
 /** `2026-12-01T09:00` is nine o'clock by the caller's `ui.timeZone`; with `Z` or an offset it is that moment anywhere. */
-const When = z.iso.datetime({ offset: true, local: true });
+const When = momentText({ local: true });
 
 export const ReminderBody = z.strictObject({
   title: nameText(200),

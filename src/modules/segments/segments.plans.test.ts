@@ -33,7 +33,7 @@ beforeAll(async () => {
       from (values ('plan', 'text'), ('seats', 'number'), ('since', 'date'), ('vip', 'boolean')) f (key, kind)`,
     [ana.workspace.id],
   );
-}, 120_000);
+});
 afterAll(() => test.close());
 
 /** Runs work with what `em.execute` is asked for, and how Postgres would run it. */

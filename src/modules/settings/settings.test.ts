@@ -315,7 +315,7 @@ describe('reading in code', () => {
     expect((await elsewhere.readWorkspace(id))['ai.tone']).toBe('friendly');
     await patch('/api/settings/ai', { 'ai.tone': 'formal' });
     expect((await test.rt.settings.readWorkspace(id))['ai.tone']).toBe('formal');
-    await expect.poll(async () => (await elsewhere.readWorkspace(id))['ai.tone'], { timeout: 5000 }).toBe('formal');
+    await expect.poll(async () => (await elsewhere.readWorkspace(id))['ai.tone']).toBe('formal');
   });
 
   it('takes a stored value that no longer fits its schema as not set', async () => {

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
+import { unclaimed } from '#src/db/claim.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx, type Scope } from '#src/db/tenant.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
@@ -95,7 +96,7 @@ export function createSettings({
     const now = performance.now();
     if (known && known.goodUntil > now) return known.rows;
     kept.delete(name);
-    const rows = inWorkspaceTx(orm, place.tx, (em) => findSettings(em, place.owner));
+    const rows = unclaimed(() => inWorkspaceTx(orm, place.tx, (em) => findSettings(em, place.owner)));
     rows.catch(() => kept.delete(name));
     if (kept.size >= MAX_KEPT) for (const oldest of kept.keys()) if (kept.delete(oldest)) break;
     kept.set(name, { rows, goodUntil: now + FRESH_MS });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { IdText, nameText } from '#src/http/fields.ts';
+import { IdText, momentText, nameText } from '#src/http/fields.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 import { ruleProblem } from '#src/modules/tasks/recurrence.ts';
 
@@ -7,9 +7,7 @@ const Priority = z.enum(['low', 'normal', 'high', 'urgent']);
 const Status = z.enum(['open', 'completed']);
 
 /** `2026-12-01T09:00` is nine o'clock by the caller's `ui.timeZone`; with `Z` or an offset it is that moment anywhere. */
-const When = z.iso
-  .datetime({ offset: true, local: true })
-  .refine((at) => /^(19[7-9]|20\d|21\d)\d/.test(at), 'must be of the years 1970 to 2199');
+const When = momentText({ local: true });
 
 const Rule = z
   .string()

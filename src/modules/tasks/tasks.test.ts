@@ -5,6 +5,7 @@ import { listTasksSql } from '#src/modules/tasks/tasks.query.ts';
 import { SORTS } from '#src/modules/tasks/tasks.schemas.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
+import { untilDayLasts } from '#test/day.ts';
 
 let test: TestApp;
 let ana: TestUser;
@@ -215,6 +216,7 @@ describe('/api/tasks', () => {
   it('knows today and what comes by the clock of who asks', async () => {
     // Kiritimati is a day ahead of Pago Pago: what is today for one is tomorrow, or later, for the other.
     const zone = 'Pacific/Kiritimati';
+    await untilDayLasts(zone);
     await send('PATCH', 'settings/user', { 'ui.timeZone': zone });
     const day = (ahead: number) => wallTimeIn(new Date(Date.now() + ahead * DAY_MS), zone).slice(0, 10);
     await add({ title: 'atrasada', dueAt: `${day(-3)}T10:00` });

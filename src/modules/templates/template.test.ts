@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseTemplate, renderTemplate, variablesOf, type TemplateContact } from '#src/modules/templates/template.ts';
+import { cpuMs } from '#test/cpu-ms.ts';
 
 const bia: TemplateContact = {
   name: 'Bia de Souza',
@@ -95,9 +96,7 @@ describe('whatever is in it', () => {
       { numRuns: 5000 },
     );
     for (const body of ['{{'.repeat(50_000), `{{contact.name|"${'\\"'.repeat(50_000)}`, `{{${' '.repeat(100_000)}`]) {
-      const began = performance.now();
-      parseTemplate(body);
-      expect(performance.now() - began).toBeLessThan(200);
+      expect(cpuMs(() => parseTemplate(body))).toBeLessThan(200);
     }
   });
 });

@@ -9,5 +9,6 @@ export interface SealedColumn {
 export const SEALED_COLUMNS: readonly SealedColumn[] = [
   { table: 'workspace_setting', column: 'sealed', id: 'key' },
   { table: 'webhook', column: 'secrets', id: 'id' },
+  { table: 'idempotent_request', column: 'answer', id: 'id' },
   { table: 'channel', column: 'secrets', id: 'id' },
 ];

@@ -147,17 +147,21 @@ it('a lease begins when a delivery is taken, however long the endpoint was locke
   const id = await create();
   await happen(1);
   await test.consume();
+  const isLocked = Promise.withResolvers<void>();
   const locked = inTransaction(test.pool, async (tx) => {
     await tx.query('select from webhook_flow where webhook_id = $1 for update', [id]);
+    isLocked.resolve();
     await sleep(1500);
+    const { rows } = await tx.query<{ now: Date }>('select clock_timestamp() as now');
+    return rows[0]?.now;
   });
-  await sleep(200);
+  await isLocked.promise;
   const taken = await take();
-  await locked;
+  const unlockedAt = await locked;
   expect(taken).toHaveLength(1);
   const { rows } = await test.pool.query<{ left: number }>(
-    'select extract(epoch from next_attempt_at - clock_timestamp())::float8 * 1000 as left from webhook_delivery where webhook_id = $1',
-    [id],
+    'select extract(epoch from next_attempt_at - $2)::float8 * 1000 as left from webhook_delivery where webhook_id = $1',
+    [id, unlockedAt],
   );
   expect(rows[0]?.left).toBeGreaterThan(LEASE_MS - 500);
 });

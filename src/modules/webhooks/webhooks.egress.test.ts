@@ -36,15 +36,35 @@ beforeEach(async () => {
 const send = (method: 'GET' | 'POST' | 'PATCH', path: string, payload?: object) =>
   test.app.inject({ method, url: `/api/webhooks${path}`, headers: owner.headers, ...(payload && { payload }) });
 
-/** Puts an address where the check at the door would have refused it, as if it had been stored before there was one. */
-async function smuggle(url: string): Promise<void> {
-  await test.pool.query('update webhook set url = $2, revision = revision + 1 where id = $1', [id, url]);
-  await test.pool.query('update webhook_flow set failures = 0, open_until = null where webhook_id = $1', [id]);
+/** So many addresses are looked at together: what a workspace of the largest plan may have. */
+const AT_ONCE = 100;
+
+/**
+ * Puts addresses where the check at the door would have refused them, as if they had been stored before there was one.
+ * @param work gets the webhooks that have them
+ */
+async function smuggle(work: (ids: string[]) => Promise<void>): Promise<void> {
+  await test.pool.query(`update workspace set plan = 'business' where id = $1`, [owner.workspace.id]);
+  const ids = [id];
+  while (ids.length < AT_ONCE) {
+    ids.push((await send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] })).json().id);
+  }
+  for (let at = 0; at < urls.length; at += AT_ONCE) {
+    const some = urls.slice(at, at + AT_ONCE);
+    const { rowCount } = await test.pool.query(
+      `update webhook set url = to_store.url, revision = revision + 1
+        from unnest($1::uuid[], $2::text[]) as to_store (id, url) where webhook.id = to_store.id`,
+      [ids.slice(0, some.length), some],
+    );
+    expect(rowCount).toBe(some.length);
+    await test.pool.query('update webhook_flow set failures = 0, open_until = null');
+    await work(ids.slice(0, some.length));
+  }
 }
 async function errorsOf(cause: string): Promise<(string | null)[]> {
   const { rows } = await test.pool.query<{ error: string | null }>(
-    `select error from webhook_delivery where webhook_id = $1 and (cause = 'test') = $2 and status <> 'delivered' order by id`,
-    [id, cause === 'test'],
+    `select error from webhook_delivery where workspace_id = $1 and (cause = 'test') = $2 and status <> 'delivered' order by id`,
+    [owner.workspace.id, cause === 'test'],
   );
   return rows.map(({ error }) => error);
 }
@@ -70,36 +90,38 @@ describe('a webhook to an address inside', () => {
     expect((await send('GET', `/${id}`)).json().url).toBe(test.receiver.url);
     expect((await send('GET', '')).json().data).toHaveLength(1);
     expect(canary.count() - before).toBe(0);
-  }, 120_000);
+  });
 
   it('is delivered to by none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    for (const url of urls) {
-      await smuggle(url);
+    await smuggle(async (ids) => {
+      await test.pool.query('delete from webhook where workspace_id = $1 and id <> all ($2)', [
+        owner.workspace.id,
+        ids,
+      ]);
       await test.happen(owner.workspace.id, 'inside');
       await test.flow();
-    }
+    });
     const errors = await errorsOf('event');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
     expect(canary.count() - before).toBe(0);
     expect(test.receiver.received).toEqual([]);
-  }, 240_000);
+  });
 
   it('is tested with none of 150 spellings, should it ever be stored', async () => {
     const before = canary.count();
-    for (const url of urls) {
-      await smuggle(url);
-      await send('POST', `/${id}/test`);
+    await smuggle(async (ids) => {
+      for (const one of ids) await send('POST', `/${one}/test`);
       await test.flow();
       await test.sweep();
-    }
+    });
     const errors = await errorsOf('test');
     expect(errors).toHaveLength(urls.length);
     expect(errors.filter((error) => !error?.startsWith('refused_'))).toEqual([]);
     expect(canary.count() - before).toBe(0);
     expect(test.receiver.received).toEqual([]);
-  }, 240_000);
+  });
 
   it('is not reached by a redirect of an address outside', async () => {
     const before = canary.count();

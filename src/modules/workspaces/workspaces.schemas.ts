@@ -1,17 +1,13 @@
 import { z } from 'zod';
 import { Plan, Role } from '#src/http/access-token.ts';
-import { EmailAddress, nameText } from '#src/http/fields.ts';
+import { EmailAddress, nameText, TimeZoneName } from '#src/http/fields.ts';
 import { pageOf } from '#src/http/page.ts';
 import { PERMISSIONS } from '#src/http/permissions.ts';
 
-const zones = new Set(Intl.supportedValuesOf('timeZone'));
 const currencies = new Set(Intl.supportedValuesOf('currency'));
 
 const place = {
-  timeZone: z
-    .string()
-    .max(64)
-    .refine((zone) => zone === 'UTC' || zones.has(zone), 'must be a time zone like America/Sao_Paulo'),
+  timeZone: TimeZoneName,
   currency: z
     .string()
     .length(3)

@@ -6,7 +6,7 @@ const outbound = (statuses: string): string => some(`m.direction = 'outbound' an
 /**
  * Messages, by the moment they were sent, which is in their ids; `user` is who looks after the contact now, or nobody. A first response is an
  * outbound message whose conversation's last one was inbound; its time runs from the first inbound message that was not answered yet, looked
- * for among the last 20.
+ * for among the last 20. What a campaign sends answers nobody.
  */
 export const messages = defineSource({
   name: 'messages',
@@ -21,8 +21,9 @@ export const messages = defineSource({
         select b.sent_at, b.direction, bool_and(b.direction = 'inbound') over (order by b.id desc) as is_waiting from (
           select b.id, b.sent_at, b.direction from message b
             where b.workspace_id = $1 and b.conversation_id = m.conversation_id and b.id < m.id
+              and b.campaign_item_id is null
             order by b.id desc limit 20) b) t
-        where t.is_waiting) r on m.direction = 'outbound' and m.status <> 'failed'
+        where t.is_waiting) r on m.direction = 'outbound' and m.status <> 'failed' and m.campaign_item_id is null
     where m.workspace_id = $1 and m.id >= first_id_at(bucket.starts) and m.id < first_id_at(bucket.ends)
     group by c.owner_id`,
 });
