@@ -8,7 +8,9 @@ export class Plans extends Migration {
   override up(): void {
     this.addSql('alter table workspace drop constraint workspace_plan_check');
     this.renamePlan('business', 'enterprise');
-    this.addSql(`alter table workspace add constraint workspace_plan_check check (plan in ${PLANS}), add column plan_override jsonb`);
+    this.addSql(
+      `alter table workspace add constraint workspace_plan_check check (plan in ${PLANS}), add column plan_override jsonb`,
+    );
     this.addSql(`create table plan_claim (
       workspace_id uuid not null constraint plan_claim_workspace_id_foreign references workspace (id) on delete cascade,
       source text not null constraint plan_claim_source_check check (source in ('license', 'subscription')),
@@ -34,7 +36,9 @@ export class Plans extends Migration {
     this.addSql('alter table workspace drop constraint workspace_plan_check, drop column plan_override');
     this.renamePlan('enterprise', 'business');
     this.renamePlan('starter', 'free');
-    this.addSql(`alter table workspace add constraint workspace_plan_check check (plan in ('free', 'pro', 'business'))`);
+    this.addSql(
+      `alter table workspace add constraint workspace_plan_check check (plan in ('free', 'pro', 'business'))`,
+    );
   }
 
   private renamePlan(from: string, to: string): void {

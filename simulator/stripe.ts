@@ -208,7 +208,9 @@ export class StripeApi extends StripeAccount {
       this.pay(id);
       return void res.writeHead(303, { location: session.successUrl }).end();
     }
-    res.writeHead(session ? 410 : 200, { 'content-type': 'text/plain; charset=utf-8' }).end(`Stripe, simulated: ${path}\n`);
+    res
+      .writeHead(session ? 410 : 200, { 'content-type': 'text/plain; charset=utf-8' })
+      .end(`Stripe, simulated: ${path}\n`);
   }
 
   /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`. @returns what there is */

@@ -20,6 +20,7 @@ import { batchRoutes } from '#src/modules/ai/batch.routes.ts';
 import { routingRoutes } from '#src/modules/ai/routing.routes.ts';
 import { usageRoutes } from '#src/modules/ai/usage.routes.ts';
 import { billingRoutes } from '#src/modules/billing/billing.routes.ts';
+import { licenseRoutes } from '#src/modules/billing/licenses.routes.ts';
 import { analyticsRoutes } from '#src/modules/analytics/analytics.routes.ts';
 import { exportRoutes } from '#src/modules/analytics/exports.routes.ts';
 import { apiKeyRoutes } from '#src/modules/api-keys/api-keys.routes.ts';
@@ -160,6 +161,7 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(billingRoutes(rt));
   await app.register(paymentRoutes(rt));
   await app.register(paymentHookRoutes(rt));
+  await app.register(licenseRoutes(rt));
   await app.register(analyticsRoutes(rt));
   await app.register(exportRoutes(rt));
   await app.register(jobRoutes(rt));

@@ -51,7 +51,9 @@ const RateLimit = z.strictObject({
   by: z.enum(['ip', 'user', 'workspace']).optional(),
   windowSeconds: z.int().min(1).max(86_400).optional(),
   /** For all plans alike, or by plan. */
-  quota: z.union([amount, z.strictObject({ free: amount, starter: amount, pro: amount, enterprise: amount }).partial()]).optional(),
+  quota: z
+    .union([amount, z.strictObject({ free: amount, starter: amount, pro: amount, enterprise: amount }).partial()])
+    .optional(),
 });
 const rateLimits = z
   .string()
@@ -94,6 +96,8 @@ const Env = z.object({
   OPS_USER: z.string().min(1).default('ops'),
   OPS_PASSWORD: z.string().min(12, 'must have at least 12 characters'),
   STARTING_CREDITS: z.coerce.number().int().min(0).max(1_000_000).default(1000),
+  /** How long a licence that has expired goes on. */
+  LICENSE_GRACE_DAYS: z.coerce.number().int().min(0).max(365).default(7),
   /** The account `migrate up --seed` makes; both or neither. */
   DEMO_EMAIL: z.string().trim().toLowerCase().pipe(z.email()).optional(),
   DEMO_PASSWORD: z.string().min(8, 'must have at least 8 characters').max(128).optional(),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Auth, Role } from '#src/http/access-token.ts';
+import type { Auth, Plan, Role } from '#src/http/access-token.ts';
 import type { RegisterBody, SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -35,6 +35,11 @@ export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}):
     headers: { authorization: `Bearer ${signedIn.token}` },
     auth: await rt.accessTokens.verify(signedIn.token),
   };
+}
+
+/** Gives a workspace a plan, as a licence or a subscription would. */
+export async function onPlan(rt: Pick<Runtime, 'systemPool'>, workspaceId: string, plan: Plan): Promise<void> {
+  await rt.systemPool.query('update workspace set plan = $2 where id = $1', [workspaceId, plan]);
 }
 
 /** A new member of a workspace whom some permissions are denied, as requests of that workspace name them. */

@@ -28,8 +28,7 @@ export async function openPaymentTest(env: Record<string, string> = {}) {
   if (!payments) throw new Error('There is no payment provider');
   const step = createInboundStep({ systemPool, orm, provider: payments, config, log });
   const care = createSubscriptionCare({ systemPool, orm, provider: payments, config, log });
-  const hold = (script: object = {}) =>
-    stripe.setScript({ apiKey: 'sk_test_key', tell: { isHeld: true }, ...script });
+  const hold = (script: object = {}) => stripe.setScript({ apiKey: 'sk_test_key', tell: { isHeld: true }, ...script });
   hold();
   const send = (event: StripeEvent, { secret = SECRET, body = JSON.stringify(event), seconds = nowSeconds() } = {}) =>
     post(`${base}/hooks/stripe`, body, signatureOf(secret, JSON.stringify(event), seconds));
@@ -88,7 +87,11 @@ export async function ask(
 }
 
 /** What an operator sends. */
-export async function askOps(test: Asked & { config: { OPS_USER: string; OPS_PASSWORD: string } }, url: string, payload?: object) {
+export async function askOps(
+  test: Asked & { config: { OPS_USER: string; OPS_PASSWORD: string } },
+  url: string,
+  payload?: object,
+) {
   const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
   return ask(test, { headers: { authorization: `Basic ${basic}` } }, 'POST', url, payload);
 }

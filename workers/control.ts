@@ -19,6 +19,7 @@ import { purgeExports } from '#src/modules/analytics/exports.query.ts';
 import { watchPartitions } from '#src/modules/analytics/partitions.ts';
 import { scheduleAnalytics, schedulePartitions } from '#src/modules/analytics/schedule.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
+import { createPlanCare } from '#src/modules/billing/plan-care.ts';
 import { createLedgerCare } from '#src/modules/billing/reconcile.ts';
 import { createInboundConsumer } from '#src/modules/campaigns/inbound.ts';
 import { createTextsConsumer, startTexts } from '#src/modules/campaigns/texts.ts';
@@ -71,6 +72,8 @@ const LEDGER_EVERY_MS = 60_000;
 /** Somebody who has just paid looks at their plan. */
 const PAYMENTS_EVERY_MS = 500;
 const SUBSCRIPTIONS_EVERY_MS = 30_000;
+const PLANS_LOCK = 7_203_012;
+const PLANS_EVERY_MS = 60_000;
 const PURGE_EVERY_MS = 60_000;
 /** Batches end with their last item; this is for those whose worker died between. */
 const BATCH_EVERY_MS = 2000;
@@ -218,9 +221,18 @@ async function main(): Promise<void> {
     stopping.signal,
     log,
   );
+  const tendPlans = createPlanCare({ systemPool: pool, orm, log, graceDays: config.LICENSE_GRACE_DAYS });
+  const plans = leadWhenFree(
+    config.DATABASE_URL,
+    PLANS_LOCK,
+    (signal) => every(PLANS_EVERY_MS, 'tending plans', tendPlans, signal, log),
+    stopping.signal,
+    log,
+  );
   const chores = [
     ledger,
     billing,
+    plans,
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(WEBHOOKS_EVERY_MS, 'turning webhooks off', turnOff, stopping.signal, log),
     every(BATCH_EVERY_MS, 'ending batches', () => batches.sweep(), stopping.signal, log),

@@ -6,6 +6,7 @@ import { addContacts } from './commands/contacts.ts';
 import { addJobs } from './commands/jobs.ts';
 import { addLogin } from './commands/login.ts';
 import { addOperations } from './commands/operations.ts';
+import { addOps } from './commands/ops.ts';
 import type { Act, Context, GlobalOptions } from './context.ts';
 import { EXIT, Interrupted, STOP_SIGNALS, verdictOf } from './exit.ts';
 import { Output } from './output.ts';
@@ -24,6 +25,7 @@ function createProgram(act: Act): Command {
   addCampaigns(program, act);
   addJobs(program, act);
   addOperations(program, act);
+  addOps(program, act);
   program.addHelpText(
     'after',
     '\nEnds with 0 done, 1 failed, 2 wrong usage, 3 not authorised, 4 paused or not all of it, 5 no answer. docs/cli.md tells more.',

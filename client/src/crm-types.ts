@@ -137,6 +137,8 @@ export interface Campaign {
   requireConsent: boolean;
   status: CampaignStatus;
   pauseReason: string | null;
+  /** Why a campaign that runs sends nothing for now: `plan_limit` until the workspace's next day. */
+  waitReason: string | null;
   scheduledAt: string | null;
   maxLatenessMinutes: number;
   timeZone: string;
@@ -161,6 +163,7 @@ export type NewCampaign = Campaign & { notice: string };
 export interface CampaignProgress {
   status: CampaignStatus;
   pauseReason: string | null;
+  waitReason: string | null;
   counters: CampaignCounters;
   /** Null where nothing says. */
   etaSeconds: number | null;

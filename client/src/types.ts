@@ -205,6 +205,13 @@ export interface WorkspaceEvents {
     source: 'license' | 'subscription' | null;
     reason: string;
   };
+  'license.expiring': {
+    licenseId: string;
+    plan: Plan;
+    phase: 'soon' | 'grace';
+    expiresAt: string;
+    graceUntil: string;
+  };
   'credits.low': { remaining: number; lowAt: number };
   'credits.exhausted': { remaining: number };
   'credits.unbalanced': { invariant: string };

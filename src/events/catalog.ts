@@ -201,6 +201,17 @@ export const EVENTS = {
       reason: z.string(),
     }),
   ),
+  'license.expiring': event(
+    'billing:read',
+    "The workspace's licence ends within a week (soon), or has ended and goes on until graceUntil (grace)",
+    z.object({
+      licenseId: z.uuid(),
+      plan: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      phase: z.enum(['soon', 'grace']),
+      expiresAt: z.iso.datetime(),
+      graceUntil: z.iso.datetime(),
+    }),
+  ),
   'credits.low': event(
     'credits:read',
     'The credits fell below the mark of the setting credits.lowAt; once, until they have been above it',

@@ -10,6 +10,7 @@ const GLOBAL = [
   'event_set_aside',
   'inbound_event',
   'installation',
+  'license',
   'mikro_orm_migrations',
   'model_override',
   'outbox_head',

@@ -10,9 +10,10 @@ const STUCK = new Set<CampaignStatus>(['paused', 'missed']);
 
 export const pathOf = (id: string) => `/api/campaigns/${encodeURIComponent(id)}`;
 
-function lineOf({ status, pauseReason, counters, etaSeconds }: CampaignProgress): string {
+function lineOf({ status, pauseReason, waitReason, counters, etaSeconds }: CampaignProgress): string {
   const { total, pending, claimed, dispatching, ...ended } = counters;
-  const why = pauseReason === null ? '' : ` (${plain(pauseReason)})`;
+  const reason = pauseReason ?? waitReason;
+  const why = reason === null ? '' : ` (${plain(reason)})`;
   const left = etaSeconds === null || etaSeconds === 0 ? '' : `  ~${duration(etaSeconds)} left`;
   const isBegun = total > 0 || OVER.has(status);
   const progress = isBegun ? `  ${bar(total - pending - claimed - dispatching, total)}  ${tally(ended)}` : '';

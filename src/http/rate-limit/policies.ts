@@ -37,6 +37,9 @@ export const POLICIES = {
   /** Codes of credits, right or wrong: by person and by network. */
   topup: { by: 'user', windowSeconds: 900, quota: always(5), isGuarded: true },
   'topup-network': { by: 'ip', windowSeconds: 900, quota: always(5), isGuarded: true },
+  /** Keys of licences, likewise. */
+  license: { by: 'user', windowSeconds: 900, quota: always(5), isGuarded: true },
+  'license-network': { by: 'ip', windowSeconds: 900, quota: always(5), isGuarded: true },
   ticket: { by: 'user', windowSeconds: 60, quota: always(60) },
   unknown: { by: 'ip', windowSeconds: 60, quota: always(120), isGuarded: true },
 } as const satisfies Record<string, Policy>;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { aUser, type TestUser } from '#test/factories.ts';
+import { aUser, onPlan, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { createWorkspaceAi, withMaxCost } from '#src/modules/ai/workspace-ai.ts';
 
@@ -8,6 +8,7 @@ let owner: TestUser;
 beforeAll(async () => {
   test = await openTestApp({ OPENAI_API_KEY: 'sk-installation' });
   owner = await aUser(test.rt);
+  await onPlan(test.rt, owner.workspace.id, 'pro');
 });
 afterAll(() => test.close());
 

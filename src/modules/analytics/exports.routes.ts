@@ -11,6 +11,7 @@ import { ProblemView } from '#src/http/problem-view.ts';
 import { newId } from '#src/lib/ids.ts';
 import { PeriodQuery } from '#src/modules/analytics/analytics.schemas.ts';
 import { periodOf, whoseOf } from '#src/modules/analytics/analytics.service.ts';
+import { mustHaveFeature } from '#src/modules/billing/room.ts';
 import { findExport, insertExport, readChunk, type ExportRow } from '#src/modules/analytics/exports.query.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -111,6 +112,7 @@ export function exportRoutes(rt: Pick<Runtime, 'pool' | 'orm'>) {
         const onlyUserId = whoseOf(auth).userId ?? null;
         const made = { id, userId: auth.userId, onlyUserId, report, format, starts, ends, keepMs: KEEP_MS };
         const row = await inWorkspaceTx(rt.orm, { workspaceId: auth.workspaceId }, async (em) => {
+          await mustHaveFeature(em, 'analyticsExport');
           const row = await insertExport(em, made, MAX_KEPT);
           if (!row)
             throw conflict(

@@ -11,12 +11,22 @@ const claim = (source: PlanSource, plan: Plan, endsAt: string | null = null): Pl
 });
 
 describe('of a licence and a subscription counts', () => {
-  const cases: [what: string, license: [Plan, string | null] | null, subscription: [Plan, string | null] | null, PlanSource | null][] = [
+  const cases: [
+    what: string,
+    license: [Plan, string | null] | null,
+    subscription: [Plan, string | null] | null,
+    PlanSource | null,
+  ][] = [
     ['nothing, when there is none', null, null, null],
     ['the licence, alone', ['starter', null], null, 'license'],
     ['the subscription, alone', null, ['starter', '2027-01-01'], 'subscription'],
     ['the better plan of the licence, though it ends sooner', ['pro', '2026-12-01'], ['starter', null], 'license'],
-    ['the better plan of the subscription, though it ends sooner', ['starter', null], ['pro', '2026-12-01'], 'subscription'],
+    [
+      'the better plan of the subscription, though it ends sooner',
+      ['starter', null],
+      ['pro', '2026-12-01'],
+      'subscription',
+    ],
     ['of equal plans the licence that lasts longer', ['pro', '2027-02-01'], ['pro', '2027-01-01'], 'license'],
     ['of equal plans the subscription that lasts longer', ['pro', '2027-01-01'], ['pro', '2027-02-01'], 'subscription'],
     ['of equal plans the subscription without an end', ['pro', '2027-01-01'], ['pro', null], 'subscription'],

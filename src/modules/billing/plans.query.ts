@@ -39,6 +39,14 @@ export async function sendRoom(em: EntityManager, wanted: number): Promise<numbe
   return row?.room ?? Infinity;
 }
 
+/** Channels that waited for a day with room for more messages wait no longer. */
+export async function liftSendLimit(em: EntityManager): Promise<void> {
+  await em.execute(
+    `update channel_flow set blocked_until = '-infinity', block_reason = null
+      where workspace_id = current_workspace() and block_reason = 'plan_limit'`,
+  );
+}
+
 /** What gives the transaction's workspace a plan. */
 export async function findClaims(em: EntityManager): Promise<PlanClaim[]> {
   const rows = await em.execute<(Omit<PlanClaim, 'endsAt'> & { endsAt: string | null })[]>(

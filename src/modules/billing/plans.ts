@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { AppError } from '#src/errors.ts';
 import { PLANS, type Plan } from '#src/http/access-token.ts';
 
-/** What a plan has a number of; `workspaces` counts those a user owns, `messagesPerDay` by the workspace's own day. */
+/**
+ * What a plan has a number of; `workspaces` counts those a user owns, `messagesPerDay` by the workspace's own day, `campaignsRunning` also those
+ * that are scheduled. */
 export const LIMITS = [
   'members',
   'invites',
@@ -45,10 +47,10 @@ export const CATALOGUE = {
       apiKeys: 20,
       workspaces: 3,
       webhooks: 5,
-      channels: 10,
-      contacts: 100_000,
-      messagesPerDay: 50_000,
-      campaignsRunning: 10,
+      channels: 50,
+      contacts: 250_000,
+      messagesPerDay: 100_000,
+      campaignsRunning: 50,
     },
   },
   starter: {
@@ -61,10 +63,10 @@ export const CATALOGUE = {
       apiKeys: 30,
       workspaces: 5,
       webhooks: 10,
-      channels: 20,
-      contacts: 250_000,
-      messagesPerDay: 100_000,
-      campaignsRunning: 20,
+      channels: 100,
+      contacts: 500_000,
+      messagesPerDay: 250_000,
+      campaignsRunning: 100,
     },
   },
   pro: {
@@ -77,10 +79,10 @@ export const CATALOGUE = {
       apiKeys: 50,
       workspaces: 10,
       webhooks: 20,
-      channels: 50,
-      contacts: 1_000_000,
-      messagesPerDay: 500_000,
-      campaignsRunning: 100,
+      channels: 200,
+      contacts: 2_000_000,
+      messagesPerDay: 1_000_000,
+      campaignsRunning: 500,
     },
   },
   enterprise: {

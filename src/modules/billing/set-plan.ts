@@ -12,6 +12,7 @@ import {
   deleteClaim,
   findClaims,
   findPeriod,
+  liftSendLimit,
   saveClaim,
   savePeriod,
 } from '#src/modules/billing/plans.query.ts';
@@ -49,6 +50,7 @@ export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan
   await em.flush();
   if (claim) await giveCredits(em, workspaceId, claim);
   if (isDeepStrictEqual(before, after)) return after.plan;
+  await liftSendLimit(em);
   const { actor, reason } = change;
   await emitEvent(em, {
     type: 'billing.plan_changed',
@@ -76,6 +78,11 @@ export async function giveCredits(em: EntityManager, workspaceId: string, claim:
   const due = toMicroCredits(termsOf({ plan: claim.plan }).creditsPerMonth);
   if (due <= granted && period === was) return;
   if (due > granted)
-    await grantCredits(em, { workspaceId, microCredits: due - granted, referenceId: newId(), expiresAt: period.endsAt });
+    await grantCredits(em, {
+      workspaceId,
+      microCredits: due - granted,
+      referenceId: newId(),
+      expiresAt: period.endsAt,
+    });
   await savePeriod(em, { ...period, granted: Math.max(due, granted) });
 }

@@ -1,10 +1,13 @@
-import { UniqueConstraintViolationException } from '@mikro-orm/postgresql';
+import { UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql';
 import { campaigns as queue } from '#queues/campaigns.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, badRequest, conflict } from '#src/errors.ts';
 import type { By } from '#src/modules/campaigns/by.ts';
+import { checkFeature, checkLimit } from '#src/modules/billing/plans.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import {
   cancelItems,
+  countOpen,
   moveCampaign,
   noteStart,
   resolveItems,
@@ -34,7 +37,7 @@ async function wake({ producer, log }: Needs, workspaceId: string, ids: readonly
 /**
  * Starts a campaign, or has it wait for its time where that is still to come. However often and at how many processes it is asked for, it
  * begins once; the same key is answered alike.
- * @throws AppError 400 without a key; 404; 409 where it has begun; 422 for a key of another campaign
+ * @throws AppError 400 without a key; 403 `plan_limit` or `plan_feature`; 404; 409 where it has begun; 422 for a key of another campaign
  */
 export async function startCampaign(
   rt: Needs,
@@ -48,6 +51,7 @@ export async function startCampaign(
     if (row.start_key === key) return { row, isReplayed: true };
     mustBeOwn(by.auth, row);
     const isForLater = row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
+    await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
     await noteStart(em, id, key, by.auth.userId);
     const moved = await mustFindCampaign(em, id);
@@ -69,6 +73,16 @@ function neededKey(key: string | null): string {
   ]);
 }
 
+const OPEN = new Set<CampaignRow['status']>(['scheduled', 'preparing', 'running']);
+
+/** @throws AppError 403 `plan_feature`, or `plan_limit` when one campaign more would be too many at once */
+async function checkRoom(em: EntityManager, { auth }: By, { status }: CampaignRow): Promise<void> {
+  if (OPEN.has(status)) return;
+  const workspace = await lockWorkspace(em, auth.workspaceId);
+  checkFeature(workspace, 'campaigns');
+  checkLimit(workspace, 'campaignsRunning', await countOpen(em));
+}
+
 const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as const;
 
 /** @throws AppError 404, 409 */
@@ -76,6 +90,7 @@ export async function turnCampaign(rt: Needs, by: By, id: string, move: 'pause' 
   const row = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const before = await mustFindCampaign(em, id, true);
     mustBeOwn(by.auth, before);
+    if (move === 'resume') await checkRoom(em, by, before);
     if (!(await moveCampaign(em, id, move satisfies Move))) throw wrongStatus(before, VERBS[move]);
     if (move === 'cancel') await cancelItems(em, id);
     const after = await mustFindCampaign(em, id);
@@ -97,6 +112,7 @@ export function scheduleCampaign(
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustFindCampaign(em, id, true);
     mustBeOwn(by.auth, row);
+    await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
     await updateDraft(em, id, {
       name: row.name,
@@ -117,6 +133,11 @@ export function scheduleCampaign(
   });
 }
 
+async function reopen(em: EntityManager, by: By, row: CampaignRow): Promise<void> {
+  if (row.status !== 'paused') await checkRoom(em, by, row);
+  await moveCampaign(em, row.id, 'reopen');
+}
+
 /** Tries what failed without an effect once more. @throws AppError 404, 409 */
 export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ retried: number }> {
   const { retried, row } = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
@@ -125,7 +146,7 @@ export async function retryCampaign(rt: Needs, by: By, id: string): Promise<{ re
     if (!['running', 'paused', 'completed', 'completed_with_unknown'].includes(before.status))
       throw wrongStatus(before, 'tried again');
     const count = await retryFailed(em, id);
-    if (count > 0) await moveCampaign(em, id, 'reopen');
+    if (count > 0) await reopen(em, by, before);
     await audited(em, by, 'retried', before, { items: count });
     return { retried: count, row: before };
   });
@@ -150,7 +171,7 @@ export function resolveUnknown(
     const resolved = await resolveItems(em, key, as);
     if (resolved === 0 && key.itemId !== null)
       throw conflict('item_status', 'The item is not unknown, or not of this campaign.');
-    if (as === 'resend' && resolved > 0) await moveCampaign(em, key.campaignId, 'reopen');
+    if (as === 'resend' && resolved > 0) await reopen(em, by, row);
     else await settleCampaign(em, key.campaignId);
     await audited(em, by, 'items_resolved', row, { itemId: key.itemId, as, items: resolved });
     return resolved;

@@ -20,6 +20,7 @@ export interface CampaignRow {
   deal_owner_id: string | null;
   status: CampaignStatus;
   pause_reason: string | null;
+  wait_reason: string | null;
   scheduled_at: string | null;
   max_lateness_minutes: number;
   time_zone: string;
@@ -56,6 +57,8 @@ const COUNTED = [
 export const COUNTERS = `(select json_build_object(${COUNTED.map((name) => `'${name}', coalesce(sum(n.${name}), 0)`).join(', ')})
   from campaign_counter n where n.workspace_id = c.workspace_id and n.campaign_id = c.id)`;
 const SELECT = `select c.id, c.name, c.channel_id, c.variants, c.holdout_percent, c.audience as people, c.owner_id, c.deal_owner_id, c.status, c.pause_reason,
+    case when c.status = 'running' then (select f.block_reason from channel_flow f where f.workspace_id = c.workspace_id
+      and f.channel_id = c.channel_id and f.blocked_until > now()) end as wait_reason,
     c.max_lateness_minutes, c.time_zone, c.windows, c.on_unknown, c.ai, c.ai_spent_nano::float8 / 1e9 as ai_spent_usd, c.start_key, c.total, ${COUNTERS} as counters, c.excluded, c.created_by, c.version,
     ${['scheduled_at', 'started_at', 'finished_at', 'created_at', 'updated_at'].map(at).join(', ')}
   from campaign c where c.workspace_id = current_workspace()`;
@@ -175,6 +178,15 @@ const MOVES = {
       resumed_at = case when status in ('running', 'paused') then resumed_at else clock_timestamp() end`,
   },
 } as const;
+/** How many campaigns of the transaction's workspace run, or will by themselves. */
+export async function countOpen(em: EntityManager): Promise<number> {
+  const [row] = await em.execute<{ n: number }[]>(
+    `select count(*)::int as n from campaign where workspace_id = current_workspace()
+      and status in ('scheduled', 'preparing', 'running')`,
+  );
+  return row?.n ?? 0;
+}
+
 export type Move = keyof typeof MOVES;
 
 /** @returns whether it was where it can be moved from */

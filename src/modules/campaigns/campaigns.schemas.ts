@@ -195,6 +195,8 @@ export const CampaignView = z
     requireConsent: z.boolean(),
     status: z.enum(STATUSES),
     pauseReason: z.string().nullable(),
+    /** Why a campaign that runs sends nothing for now: `plan_limit` until the workspace's next day. */
+    waitReason: z.string().nullable(),
     scheduledAt: z.iso.datetime().nullable(),
     maxLatenessMinutes: z.int(),
     timeZone: z.string(),
@@ -281,6 +283,7 @@ export type TestView = z.infer<typeof TestView>;
 export const ProgressView = z.object({
   status: z.enum(STATUSES),
   pauseReason: z.string().nullable(),
+  waitReason: z.string().nullable(),
   counters: Counters,
   /** By what its channel may still send; null where nothing says. */
   etaSeconds: z.int().nullable(),

@@ -28,6 +28,7 @@ import {
   type VariantView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { pinContent } from '#src/modules/campaigns/content.ts';
+import { mustHaveFeature } from '#src/modules/billing/room.ts';
 import { findChannel } from '#src/modules/channels/channels.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -48,6 +49,7 @@ export const viewOf = (row: CampaignRow): CampaignView => ({
   requireConsent: row.people.requireConsent,
   status: row.status,
   pauseReason: row.pause_reason,
+  waitReason: row.wait_reason,
   scheduledAt: row.scheduled_at,
   maxLatenessMinutes: row.max_lateness_minutes,
   timeZone: row.time_zone,
@@ -131,6 +133,7 @@ export function checkTime(scheduledAt: string | null | undefined): void {
 export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Promise<CampaignRow> {
   const { auth } = by;
   return inWorkspaceTx(orm, auth, async (em) => {
+    await mustHaveFeature(em, 'campaigns');
     const variants = await pinContent(em, body);
     await checkChannel(em, body.channelId, variants);
     checkAi(body.ai, variants);

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
+import { limitByPlan } from '#src/modules/billing/plans.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
 
 /** The right to send one item once: what `begin` and `ack` must say. */
@@ -73,6 +74,8 @@ export interface MessageStatus {
 export const MAX_ATTEMPTS = 3;
 export const BACKOFF_MS = 60_000;
 
+const SENDS = limitByPlan('messagesPerDay');
+
 /** What is done with items, each in one statement, for one workspace. */
 export type Items = ReturnType<typeof createItems>;
 
@@ -93,11 +96,11 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
       asked: { channelId: string; max: number; holder: string; horizonMs: number },
     ): Promise<Claimed> {
       const { inner, outer } = suppressionPads(appSecret, workspaceId);
-      const values = [asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs, inner, outer];
+      const values = [SENDS, asked.channelId, asked.max, asked.holder, leaseMs, asked.horizonMs, inner, outer];
       const [row] = await ask<{ claimed: Claimed }>(
         workspaceId,
         'claim',
-        'campaign_claim($1::uuid, $2, $3, $4, $5, $6, $7) as claimed',
+        'campaign_claim($1::jsonb, $2::uuid, $3, $4, $5, $6, $7, $8) as claimed',
         values,
       );
       return row?.claimed ?? { items: [], againAt: null };
@@ -107,7 +110,11 @@ export function createItems(pool: Pool, { leaseMs, appSecret }: { leaseMs: numbe
      * @returns the items that may be sent now; the others must not be
      */
     begin: (workspaceId: string, attempts: readonly (Attempt & { text?: string })[]): Promise<Set<string>> =>
-      ids(workspaceId, 'begin', 'campaign_begin($1::json, $2) as id', [JSON.stringify(attempts), leaseMs]),
+      ids(workspaceId, 'begin', 'campaign_begin($1::jsonb, $2::json, $3) as id', [
+        SENDS,
+        JSON.stringify(attempts),
+        leaseMs,
+      ]),
     /**
      * Notes how attempts ended; each item once in a call. May be repeated, and come late.
      * @param by `cloud_ack` where a refusal may have overtaken the acceptance, `phone_ack` where the messages themselves come by a sync

@@ -139,7 +139,8 @@ export function itemRoutes(app: App, rt: Runtime): void {
         const row = await mustFindCampaign(em, request.params.id);
         const pace = await readPace(em, row.channel_id, row.id);
         const eta = pace ? etaSeconds(row, pace) : null;
-        return { status: row.status, pauseReason: row.pause_reason, counters: countersOf(row), etaSeconds: eta };
+        const { status, pause_reason: pauseReason, wait_reason: waitReason } = row;
+        return { status, pauseReason, waitReason, counters: countersOf(row), etaSeconds: eta };
       }),
   });
 

@@ -14,6 +14,7 @@ import { sendMessage } from '#src/modules/cloud-api/client.ts';
 import { carriedBy, toMessage } from '#src/modules/cloud-api/cloud-carrier.ts';
 import { openCredentials } from '#src/modules/cloud-api/credentials.ts';
 import { payloadOf } from '#src/modules/cloud-api/message.ts';
+import { checkSendRoom } from '#src/modules/billing/room.ts';
 import { OF_TEST } from '#src/modules/cloud-api/webhook.ts';
 import { findContacts } from '#src/modules/contacts/identify.query.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
@@ -104,7 +105,7 @@ function prepareTest({ orm, config }: Needs, by: By, id: string, phones: readonl
 /**
  * Sends each text of a campaign to a few numbers, now, whatever its audience, windows and pace; it counts for the channel's hour and day. Nothing
  * is sent again by itself. What goes through a phone is only rendered: the phone is the caller's.
- * @throws AppError 400, 404; 409 where the channel is paused
+ * @throws AppError 400, 403 `plan_limit`, 404; 409 where the channel is paused
  */
 export async function testCampaign(rt: Needs, by: By, id: string, to: readonly string[]): Promise<TestView> {
   const { workspaceId } = by.auth;
@@ -114,7 +115,11 @@ export async function testCampaign(rt: Needs, by: By, id: string, to: readonly s
   const carry = await openCarrier(rt, { workspaceId, id: row.channel_id }, channel);
   if (carry === null) return { results: results.map(resultOf) };
   if (channel.state !== 'active') throw conflict('channel_paused', 'The channel is paused.');
-  if (sends > 0) await countSends(rt.pool, workspaceId, { channelId: row.channel_id, sends });
+  if (sends > 0)
+    await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
+      await checkSendRoom(em, sends);
+      await countSends(em, { channelId: row.channel_id, sends });
+    });
   const sentAt = new Date();
   const write = (all: readonly Prepared[]) =>
     writeTried(

@@ -232,20 +232,19 @@ export async function stopChannel(
 }
 
 /** Counts messages that no item stands for towards a channel's hour and day. */
-export async function countSends(
-  pool: Pool,
-  workspaceId: string,
-  sent: { channelId: string; sends: number },
-): Promise<void> {
-  await queryAs(
-    pool,
-    { workspaceId },
-    {
-      name: 'channel-count',
-      text: `insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
-        values (current_workspace(), $1, date_bin('5 minutes', now(), 'epoch'), $2)
-        on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends`,
-      values: [sent.channelId, sent.sends],
-    },
+export async function countSends(em: EntityManager, sent: { channelId: string; sends: number }): Promise<void> {
+  await em.execute(
+    `insert into channel_counter as n (workspace_id, channel_id, bucket, sends)
+      values (current_workspace(), ?::uuid, date_bin('5 minutes', now(), 'epoch'), ?)
+      on conflict (workspace_id, channel_id, bucket) do update set sends = n.sends + excluded.sends`,
+    [sent.channelId, sent.sends],
   );
+}
+
+/** How many channels the transaction's workspace has. */
+export async function countChannels(em: EntityManager): Promise<number> {
+  const [row] = await em.execute<{ n: number }[]>(
+    'select count(*)::int as n from channel where workspace_id = current_workspace()',
+  );
+  return row?.n ?? 0;
 }

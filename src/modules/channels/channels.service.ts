@@ -10,6 +10,7 @@ import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { sealSecret } from '#src/modules/channels/channel-keys.ts';
 import {
+  countChannels,
   deleteChannel,
   findChannel,
   findChannels,
@@ -26,6 +27,8 @@ import {
   type Pacing,
 } from '#src/modules/channels/channels.schemas.ts';
 import { openCredentials, sealCredentials, type CloudCredentials } from '#src/modules/cloud-api/credentials.ts';
+import { checkFeature, checkLimit } from '#src/modules/billing/plans.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import { makeSecret } from '#src/modules/webhooks/signature.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -100,7 +103,7 @@ const noted = ({ name, kind, url, state, pacing }: ChannelRow) => ({
   pacing,
 });
 
-/** Makes a channel. @returns it, and of a webhook the secret, which is nowhere to be had again. @throws AppError 400, 409 */
+/** Makes a channel. @returns it, and of a webhook the secret, which is nowhere to be had again. @throws AppError 400, 403 `plan_limit` or `plan_feature`, 409 */
 export async function createChannel(rt: Needs, workspaceId: string, actor: Actor, body: ChannelBody) {
   const url = body.url === undefined ? null : checkUrl(rt, body.url);
   const phone = body.phone === undefined ? null : checkPhone(body.phone);
@@ -114,6 +117,9 @@ export async function createChannel(rt: Needs, workspaceId: string, actor: Actor
       : credentials && (await sealCredentials(rt.vault, workspaceId, id, credentials));
   const { name, kind, timeZone = null } = body;
   const made = await inWorkspaceTx(rt.orm, { workspaceId }, async (em) => {
+    const workspace = await lockWorkspace(em, workspaceId);
+    if (kind === 'cloud_api') checkFeature(workspace, 'cloudApi');
+    checkLimit(workspace, 'channels', await countChannels(em));
     await insertChannel(em, { id, name, kind, phone, url, timeZone, pacing, secrets: secrets ?? null });
     const row = await findChannelRow(em, id);
     await appendAudit(em, actor, { action: 'channel.created', target: { type: 'channel', id }, after: noted(row) });

@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import { limitByPlan } from '#src/modules/billing/plans.ts';
 import { newId } from '#src/lib/ids.ts';
 import { CONTACT_COLUMNS, type ContactRow } from '#src/modules/contacts/contact.row.ts';
 import type { CustomFields } from '#src/modules/contacts/custom-fields.ts';
@@ -62,7 +63,7 @@ const valuesOf = ({ name, phone, email, company, position, ownerId, customFields
   JSON.stringify(customFields),
 ];
 
-/** @returns whether it was written; not where its phone is taken */
+/** @returns whether it was written; not where its phone is taken, or the workspace's plan has no room for it */
 export async function insertContact(
   em: EntityManager,
   id: string,
@@ -71,8 +72,9 @@ export async function insertContact(
 ): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `insert into contact (workspace_id, id, created_by, consent, name, phone, email, company, position, owner_id, custom_fields)
-      values (current_workspace(), ?::uuid, ?::uuid, ?, ?, ?, ?, ?, ?, ?::uuid, ?::jsonb) on conflict do nothing returning id`,
-    [id, createdBy, consent, ...valuesOf(fields)],
+      select current_workspace(), ?::uuid, ?::uuid, ?, ?, ?, ?, ?, ?, ?::uuid, ?::jsonb
+      where coalesce(contact_room(?::jsonb, 1) > 0, true) on conflict do nothing returning id`,
+    [id, createdBy, consent, ...valuesOf(fields), limitByPlan('contacts')],
   );
   return rows.length > 0;
 }

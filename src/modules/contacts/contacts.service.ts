@@ -28,6 +28,7 @@ import {
   winnerOf,
   type ContactFields,
 } from '#src/modules/contacts/contacts.query.ts';
+import { checkContactRoom } from '#src/modules/billing/room.ts';
 import { changeCustomFields, type CustomFields } from '#src/modules/contacts/custom-fields.ts';
 import { identitiesOf } from '#src/modules/contacts/identities.ts';
 import { findContacts } from '#src/modules/contacts/identify.query.ts';
@@ -104,6 +105,13 @@ async function customFieldsIn(em: EntityManager, before: CustomFields, change: C
   return changeCustomFields(await em.find(ContactField, {}), before, change);
 }
 
+/** @returns what stood against a contact @throws AppError 403 `plan_limit` where that is its plan */
+async function notMade(em: EntityManager, auth: Auth, phone: string | null) {
+  const [other] = phone === null ? [] : await findContacts(em, [{ phone }]);
+  if (!other) await checkContactRoom(em, 1);
+  return phoneTaken(em, auth, phone);
+}
+
 async function phoneTaken(em: EntityManager, auth: Auth, phone: string | null) {
   const [other] = await findContacts(em, [{ phone }]);
   return taken(em, auth, 'phone', other);
@@ -134,7 +142,7 @@ async function decide(
   if (consent === 'denied') await suppressDenied(em, key, [id], actorId);
 }
 
-/** @throws AppError 400 for a number, owner or custom field that is none, 409 `phone_taken`, 409 `suppressed` */
+/** @throws AppError 400 for a number, owner or custom field that is none, 403 `plan_limit`, 409 `phone_taken`, 409 `suppressed` */
 export function createContact(rt: Place, doer: Doer, body: ContactBody): Promise<ContactView> {
   const { auth } = doer;
   return inContactTx(rt.orm, auth, async (em) => {
@@ -151,7 +159,7 @@ export function createContact(rt: Place, doer: Doer, body: ContactBody): Promise
     };
     const id = newId();
     const made = { createdBy: auth.userId, consent: body.consent ?? 'unknown' };
-    if (!(await insertContact(em, id, fields, made))) throw await phoneTaken(em, auth, fields.phone);
+    if (!(await insertContact(em, id, fields, made))) throw await notMade(em, auth, fields.phone);
     await nameContact(em, auth, id, fields);
     await decide(em, rt, auth, { id, phone: fields.phone, consent: body.consent });
     const labels = (await labelIds(em, body.labels ?? [])).map((labelId) => ({ contactId: id, labelId }));
@@ -258,6 +266,7 @@ export function restoreContact(orm: Orm, doer: Doer, id: string): Promise<Contac
     if (!row) throw notFound('A contact in the bin with this id');
     const other = await findTaken(em, id);
     if (other) throw await taken(em, auth, other.kind, await winnerOf(em, other.contact_id));
+    await checkContactRoom(em, 1);
     await unbinContact(em, id);
     await tellContact(em, doer, { id, ownerId: row.owner_id }, { verb: 'restored' });
     return presentContact(await seenContact(em, auth, id));

@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { emitEvents } from '#src/events/outbox.query.ts';
+import { contactRoom } from '#src/modules/billing/plans.query.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import {
   findPerson,
@@ -26,11 +27,14 @@ export interface Origin {
   source: ContactSource;
   /** Who looks after the new ones. */
   ownerId?: string | null;
+  /** Whether all are let in, however many contacts the workspace's plan has room for. */
+  isUnlimited?: boolean;
 }
 
 /** What came of one who was looked for. */
 export interface Identified {
-  contactId: string;
+  /** Null: they are new, and the workspace's plan has no room for them. */
+  contactId: string | null;
   isNew: boolean;
 }
 
@@ -52,7 +56,7 @@ export async function findContacts(em: EntityManager, known: readonly Known[]): 
  * a phone, e-mail or name they had not. An identity that is another contact's stays there. Until the transaction ends those found stay what they are:
  * nobody merges or forgets them, so that what is written of them hangs on them afterwards. Writes activities and events, but no audit.
  * A constant number of statements for all; up to 1000 at once. Two transactions that make the same contact at once end up with one.
- * @returns for each the contact; `isNew` for the first that made it
+ * @returns for each the contact, or nobody where the plan has no room for them; `isNew` for the first that made it
  */
 export async function identifyContacts(
   em: EntityManager,
@@ -64,8 +68,13 @@ export async function identifyContacts(
     const people = await readPeople(em, known, true);
     const { persons, identities } = settlePeople(people, known, origin.ownerId ?? null);
     const everyone = [...new Set(persons)];
-    const fresh = everyone.filter(({ isNew }) => isNew);
-    const lost = await writePeople(em, fresh, identities, origin);
+    const newcomers = everyone.filter(({ isNew }) => isNew);
+    const isOpen = newcomers.length === 0 || origin.isUnlimited === true;
+    const room = isOpen ? Infinity : await contactRoom(em, newcomers.length);
+    const fresh = newcomers.slice(0, room);
+    const refused = new Set(newcomers.slice(fresh.length));
+    const learnt = identities.filter(({ person }) => !refused.has(person));
+    const lost = await writePeople(em, fresh, learnt, origin);
     const newborn = fresh.filter(({ id }) => !lost.has(id));
     await tellCreated(em, newborn, origin);
     await writeLearnt(
@@ -74,7 +83,12 @@ export async function identifyContacts(
       origin,
     );
     for (const { id } of newborn) made.add(id);
-    if (lost.size === 0) return persons.map(({ id }) => ({ contactId: id, isNew: made.delete(id) }));
+    if (lost.size === 0)
+      return persons.map((person) =>
+        refused.has(person)
+          ? { contactId: null, isNew: false }
+          : { contactId: person.id, isNew: made.delete(person.id) },
+      );
   }
   throw new Error('Contacts were taken and released again and again while they were looked for');
 }

@@ -16,6 +16,7 @@ import {
   type ChosenField,
   type MergeChoices,
 } from '#src/modules/contacts/merge-fields.ts';
+import { checkContactRoom } from '#src/modules/billing/room.ts';
 import { isMember } from '#src/modules/contacts/contacts.query.ts';
 import { moveBack, moveChildren, type Move } from '#src/modules/contacts/merge-moves.query.ts';
 import {
@@ -189,7 +190,7 @@ const changedSince = (errors?: FieldError[]) =>
 
 /**
  * Makes several contacts again of what a merge made one: everything that it moved goes back, and what came since stays with the winner.
- * @throws AppError 409 `merge_changed` that names what was changed since, with nothing undone; 404 after 30 days
+ * @throws AppError 403 `plan_limit`, 409 `merge_changed` that names what was changed since, with nothing undone; 404 after 30 days
  */
 export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): Promise<Merged> {
   const undo = inWorkspaceTx(orm, auth, async (em) => {
@@ -203,6 +204,7 @@ export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): P
     if (merge.undone_at !== null) throw conflict('merge_undone', 'The merge was undone already.');
     if (winner['deleted_at'] !== null)
       throw changedSince([{ path: 'winner', code: 'changed', message: 'was deleted or merged itself since' }]);
+    await checkContactRoom(em, loserIds.length);
     const errors = await putBack(em, merge, winner);
     if (errors.length > 0) throw changedSince(errors.slice(0, 20));
     await markUndone(em, id);

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { AppError } from '#src/errors.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { defineOperation, type Operation, type Step, type StepResources } from '#src/modules/bulk/operation.ts';
+import { contactRoom } from '#src/modules/billing/plans.query.ts';
 import { isCountry } from '#src/modules/contacts/phone.ts';
 import { createCsvParser, decodeCell, toCsvProblem, toRecord } from '#src/modules/imports/csv-text.ts';
 import { deleteChunks, readFrom } from '#src/modules/imports/import-files.query.ts';
@@ -136,7 +137,9 @@ async function importRows(
   const listKey = { appSecret, workspaceId };
   const agreeing = phonesToAgree(people, drafts);
   const suppressed = agreeing.length === 0 ? new Set<string>() : await isSuppressed(em, listKey, agreeing);
-  const settled = settleRows(people, drafts, { ...input, suppressed });
+  // Whom a dry run made so far takes room as if they were there.
+  const room = (await contactRoom(em, drafts.length)) - (input.isDryRun ? (counts['created'] ?? 0) : 0);
+  const settled = settleRows(people, drafts, { ...input, suppressed, room });
   if (input.isDryRun) await notePeople(em, input.importId, people, settled);
   else await writePeople(em, settled, { importId: input.importId, actorId: userId, listKey });
   const cellsOf = new Map(rows.map(({ rowNo, cells }) => [rowNo, cells]));

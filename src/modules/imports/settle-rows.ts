@@ -40,6 +40,8 @@ export interface Settling {
   onlyOwnerId?: string | undefined;
   /** Numbers that are not written to: whose they are does not agree without proof. */
   suppressed: ReadonlySet<string>;
+  /** How many contacts more there may be. */
+  room: number;
 }
 
 export interface PersonIdentity extends Identity {
@@ -207,6 +209,7 @@ export function settleRows(
       tell(draft, 'invalid', null, 'not_yours');
     else if (known && mode === 'skip') tell(draft, 'skipped', known.id, 'known');
     else if (isOverLabelled(known?.labels ?? [], draft)) tell(draft, 'invalid', null, 'too_many_labels');
+    else if (!known && settled.created.length >= settling.room) tell(draft, 'invalid', null, 'plan_limit');
     else if (!known) {
       const person = newPerson(draft, onlyOwnerId ?? null);
       learn(person, draft);

@@ -62,6 +62,12 @@ const CLASH: FieldError = {
   message: 'and providerId belong to two different messages',
 };
 
+const NO_ROOM: FieldError = {
+  path: 'chat',
+  code: 'plan_limit',
+  message: "is with somebody new, and the workspace's plan has no room for more contacts",
+};
+
 const NOT_YOURS: FieldError = {
   path: 'chat',
   code: 'not_yours',
@@ -181,10 +187,15 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
     actorId: batch.actorId,
     source: 'message',
     ownerId: batch.onlyOf ?? null,
+    // What people write to a number comes once: it is taken in whoever they are.
+    isUnlimited: batch.actorId === null,
   });
+  const turnedAway = groups.filter((_, at) => people[at]?.contactId === null);
   const placed = groups.flatMap((group, at) => {
     const contactId = people[at]?.contactId;
-    return contactId === undefined ? [] : [{ group, contactId, id: idAt(group.sentAt.getTime(), at) }];
+    return contactId === undefined || contactId === null
+      ? []
+      : [{ group, contactId, id: idAt(group.sentAt.getTime(), at) }];
   });
   const byContact = new Map(placed.map((one) => [one.contactId, one]));
   const wanted = [...byContact.values()].map(({ contactId, id, group }) => ({
@@ -230,7 +241,10 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
       payload: { conversationId: conversation.id, channelId: batch.channelId, direction: row.direction },
     })),
   );
-  return rows.map(({ group, row }) => ({ group, outcome: 'created', messageId: row.id }));
+  return [
+    ...rows.map(({ group, row }): Settled => ({ group, outcome: 'created', messageId: row.id })),
+    ...turnedAway.map((group): Settled => ({ group, outcome: 'invalid', messageId: null, why: NO_ROOM })),
+  ];
 }
 
 /** A no counts also when it comes late, as after a weekend without a connection: who said it must not be written to. */

@@ -6,7 +6,6 @@ import { notify, type Notice } from '#src/modules/notifications/notify.ts';
 type Told = Pick<Notice, 'kind' | 'to'> | undefined;
 
 const Member = z.object({ userId: z.uuid() });
-const Subscription = z.object({ givenPlan: z.string(), status: z.string() });
 const Job = z.object({ engine: z.string() });
 
 /** Who is told about a member: themselves, unless they did it. */
@@ -27,11 +26,8 @@ const AUDIENCES: Record<string, (event: StoredEvent) => Told> = {
   'billing.invoice_due': () => ({ kind: 'billing.invoice_due', to: { adminsBut: null } }),
   'billing.payment_failed': () => ({ kind: 'billing.payment_failed', to: { adminsBut: null } }),
   'billing.past_due': () => ({ kind: 'billing.past_due', to: { adminsBut: null } }),
-  'billing.subscription_changed': ({ data }) => {
-    const { givenPlan, status } = Subscription.parse(data);
-    const isEnd = givenPlan === 'free' && (status === 'canceled' || status === 'past_due');
-    return isEnd ? { kind: 'billing.plan_ended', to: { adminsBut: null } } : undefined;
-  },
+  'license.expiring': () => ({ kind: 'license.expiring', to: { adminsBut: null } }),
+  'billing.plan_changed': ({ actorId }) => ({ kind: 'billing.plan_changed', to: { adminsBut: actorId } }),
   'webhook.disabled': () => ({ kind: 'webhook.disabled', to: { adminsBut: null } }),
   'ai.job.failed': ({ actorId }) => submitter('ai.job.failed', actorId),
   'ai.job.completed': ({ actorId, data }) =>

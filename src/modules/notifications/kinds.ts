@@ -177,17 +177,35 @@ export const KINDS = {
       body: `The plan goes on until ${momentOf(graceUntil, about)}. Without the payment your team is then back on the free plan.`,
     }),
   }),
-  'billing.plan_ended': kind({
-    data: z.object({ subscriptionId: z.uuid(), plan: z.string() }),
+  'license.expiring': kind({
+    data: z.object({
+      plan: z.string(),
+      phase: z.enum(['soon', 'grace']),
+      expiresAt: z.iso.datetime(),
+      graceUntil: z.iso.datetime(),
+    }),
     inApp: 'notifications.billing.inApp',
     email: 'notifications.billing.email',
-    pt: ({ plan }) => ({
-      title: 'A assinatura não dá mais o plano',
-      body: `A assinatura do plano ${plan} terminou ou não foi paga. Nada foi apagado: assine de novo ou pague a fatura aberta.`,
+    pt: ({ plan, phase, expiresAt, graceUntil }, about) => ({
+      title: phase === 'soon' ? 'A sua licença está acabando' : 'A sua licença acabou',
+      body: `A licença do plano ${plan} ${phase === 'soon' ? 'acaba' : 'acabou'} em ${momentOf(expiresAt, about)}. Sem outra, o plano passa a ser o free em ${momentOf(graceUntil, about)}.`,
     }),
-    en: ({ plan }) => ({
-      title: 'The subscription no longer gives the plan',
-      body: `The subscription to the plan ${plan} has ended or was not paid. Nothing was deleted: subscribe again, or pay the open invoice.`,
+    en: ({ plan, phase, expiresAt, graceUntil }, about) => ({
+      title: phase === 'soon' ? 'Your licence is about to end' : 'Your licence has ended',
+      body: `The licence of the plan ${plan} ${phase === 'soon' ? 'ends' : 'ended'} on ${momentOf(expiresAt, about)}. Without another, the plan becomes free on ${momentOf(graceUntil, about)}.`,
+    }),
+  }),
+  'billing.plan_changed': kind({
+    data: z.object({ from: z.string(), to: z.string() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ from, to }) => ({
+      title: from === to ? 'Os limites do seu plano mudaram' : 'O seu plano mudou',
+      body: from === to ? `O plano continua a ser ${to}, com outros limites.` : `O plano passou de ${from} a ${to}.`,
+    }),
+    en: ({ from, to }) => ({
+      title: from === to ? 'The limits of your plan have changed' : 'Your plan has changed',
+      body: from === to ? `The plan is still ${to}, with other limits.` : `The plan went from ${from} to ${to}.`,
     }),
   }),
   'webhook.disabled': kind({

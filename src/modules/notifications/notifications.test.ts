@@ -263,7 +263,13 @@ describe('the words', () => {
     },
     'billing.payment_failed': { invoiceId: newId(), nextAttemptAt: '2026-12-01T12:00:00.000Z' },
     'billing.past_due': { subscriptionId: newId(), graceUntil: '2026-12-01T12:00:00.000Z' },
-    'billing.plan_ended': { subscriptionId: newId(), plan: 'pro' },
+    'billing.plan_changed': { from: 'free', to: 'pro' },
+    'license.expiring': {
+      plan: 'pro',
+      phase: 'grace',
+      expiresAt: '2026-12-01T12:00:00.000Z',
+      graceUntil: '2026-12-08T12:00:00.000Z',
+    },
     'ai.job.failed': { jobId: newId(), engine: 'copilot', problemCode: null },
     'batch.ended': { jobId: newId() },
     reminder: {

@@ -17,6 +17,7 @@ import { queueDepths } from '#src/modules/jobs/relay.query.ts';
 import { queues } from '#queues/index.ts';
 import { addOperatorAnalytics } from '#src/modules/analytics/recompute.routes.ts';
 import { addOperatorCredits } from '#src/modules/billing/billing.routes.ts';
+import { addOperatorLicenses } from '#src/modules/billing/licenses.routes.ts';
 import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
 import { addOperatorInvoices } from '#src/modules/payments/payments.routes.ts';
@@ -109,6 +110,7 @@ export function opsRoutes(rt: Runtime) {
     addOperatorAnalytics(app, rt);
     addOperatorCredits(app, rt);
     addOperatorInvoices(app, rt);
+    addOperatorLicenses(app, rt);
 
     app.get(
       '/metrics',

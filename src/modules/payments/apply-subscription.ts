@@ -135,6 +135,12 @@ export async function applySubscription(
   if (before?.knownAt === knownAt && !isAnswer) throw new Question({ subscription: snapshot.ref });
   const reason = isLive(state) ? 'paid' : 'ended';
   await saveState(tx, before, { id, providerRef: snapshot.ref, state }, { reason });
-  const row = { ...state, id, provider: provider.name, providerRef: snapshot.ref, revision: (before?.revision ?? 0) + 1 };
+  const row = {
+    ...state,
+    id,
+    provider: provider.name,
+    providerRef: snapshot.ref,
+    revision: (before?.revision ?? 0) + 1,
+  };
   return { row, isNew: true };
 }

@@ -58,7 +58,10 @@ export async function readOpenCheckout(em: EntityManager): Promise<CheckoutRow |
 }
 
 export async function insertCheckout(em: EntityManager, id: string, plan: Plan): Promise<void> {
-  await em.execute('insert into checkout (workspace_id, id, plan) values (current_workspace(), ?::uuid, ?)', [id, plan]);
+  await em.execute('insert into checkout (workspace_id, id, plan) values (current_workspace(), ?::uuid, ?)', [
+    id,
+    plan,
+  ]);
 }
 
 /** Notes what the provider made of an offer. @returns whether it is still open */

@@ -4,7 +4,12 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { toCredits, toMicroCredits } from '#src/modules/billing/billing.schemas.ts';
 import { applyRefund, giveCredits } from '#src/modules/payments/apply-invoice.ts';
-import { findWorkspaceOfInvoice, markPaid, readInvoice, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
+import {
+  findWorkspaceOfInvoice,
+  markPaid,
+  readInvoice,
+  type InvoiceRow,
+} from '#src/modules/payments/invoices.query.ts';
 import { payManual, voidManual, type ManualTx } from '#src/modules/payments/manual.ts';
 import type { RefundInvoiceBody, ReleaseBody } from '#src/modules/payments/payments.schemas.ts';
 import { creditsFor } from '#src/modules/payments/terms.ts';
@@ -83,11 +88,7 @@ export const releaseByOperator = (
     const { held, plan, amountMinor, paidAt } = invoice;
     if (held === null || paidAt === null) throw conflict('not_held', 'This invoice does not wait for anybody.');
     const credits =
-      body.credits === undefined
-        ? plan === null
-          ? 0
-          : creditsFor(plan, amountMinor)
-        : toMicroCredits(body.credits);
+      body.credits === undefined ? (plan === null ? 0 : creditsFor(plan, amountMinor)) : toMicroCredits(body.credits);
     await markPaid(tx.em, { id, paidAt, credits, held: null });
     await giveCredits(tx, invoice, paidAt, credits);
     await audited(tx, actor, 'invoice.released', id, { credits: toCredits(credits) });

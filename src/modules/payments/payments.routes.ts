@@ -136,13 +136,11 @@ export function addOperatorInvoices(app: App, rt: Runtime): void {
   app.post('/ops/invoices/:id/refund', {
     ...ops,
     schema: { ...hidden, body: RefundInvoiceBody },
-    handler: async (request) =>
-      present(await refundByOperator(rt, actorOf(request), request.params.id, request.body)),
+    handler: async (request) => present(await refundByOperator(rt, actorOf(request), request.params.id, request.body)),
   });
   app.post('/ops/invoices/:id/release', {
     ...ops,
     schema: { ...hidden, body: ReleaseBody },
-    handler: async (request) =>
-      present(await releaseByOperator(rt, actorOf(request), request.params.id, request.body)),
+    handler: async (request) => present(await releaseByOperator(rt, actorOf(request), request.params.id, request.body)),
   });
 }

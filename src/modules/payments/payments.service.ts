@@ -14,7 +14,11 @@ import {
   saveCustomer,
 } from '#src/modules/payments/customers.query.ts';
 import { askForPlan, cancelManual, changeManual, changeState, type ManualTx } from '#src/modules/payments/manual.ts';
-import { presentSubscription, type CheckoutView, type SubscriptionView } from '#src/modules/payments/payments.schemas.ts';
+import {
+  presentSubscription,
+  type CheckoutView,
+  type SubscriptionView,
+} from '#src/modules/payments/payments.schemas.ts';
 import type { Answered, PaymentProvider, SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
 import { readCurrent, type SubscriptionRow } from '#src/modules/payments/subscriptions.query.ts';
 import { isLive, priceMinorOf } from '#src/modules/payments/terms.ts';

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import type { TestUser } from '#test/factories.ts';
-import { anOwner, ask, askOps, CREDITS, nowSeconds, openPaymentTest, PRICES, type PaymentTest } from '#test/payments.ts';
+import {
+  anOwner,
+  ask,
+  askOps,
+  CREDITS,
+  nowSeconds,
+  openPaymentTest,
+  PRICES,
+  type PaymentTest,
+} from '#test/payments.ts';
 
 let test: PaymentTest;
 let owner: TestUser;
@@ -165,7 +174,9 @@ describe('a webhook', () => {
     await Promise.all(Array.from({ length: 10 }, () => test.step()));
     await test.workOff();
     // Under ids of its own, it is the same invoice still.
-    await test.deliver(Array.from({ length: 10 }, (_, at) => ({ ...paid, id: `evt_again_${owner.workspace.id}_${at}` })));
+    await test.deliver(
+      Array.from({ length: 10 }, (_, at) => ({ ...paid, id: `evt_again_${owner.workspace.id}_${at}` })),
+    );
     expect(await test.credits(owner)).toBe(CREDITS.starter);
     expect((await entries()).filter(({ kind }: { kind: string }) => kind === 'grant')).toHaveLength(1);
     expect(await told('billing.invoice_paid')).toHaveLength(1);
@@ -295,10 +306,10 @@ describe('a payment', () => {
     if (!event) throw new Error('No refund');
     await test.deliver([event, { ...event, id: `${event.id}_again` }]);
     expect(await test.credits(owner)).toBe(CREDITS.starter / 2);
-    const { rows } = await test.rt.systemPool.query(
-      `select credit_reverse($1, $2, 2400 * 1000000::bigint) as taken`,
-      [owner.workspace.id, invoice.id],
-    );
+    const { rows } = await test.rt.systemPool.query(`select credit_reverse($1, $2, 2400 * 1000000::bigint) as taken`, [
+      owner.workspace.id,
+      invoice.id,
+    ]);
     // 100 of 2 500 are left, as if the others had been spent.
     expect(rows[0].taken).toBe('2400000000');
     await refund({});

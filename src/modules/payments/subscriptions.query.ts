@@ -126,7 +126,12 @@ export interface SubscriptionKey {
 }
 
 /** Of all workspaces, subscriptions whose time has come for something. */
-async function findKeys(systemPool: Pool, name: string, where: string, values: unknown[] = []): Promise<SubscriptionKey[]> {
+async function findKeys(
+  systemPool: Pool,
+  name: string,
+  where: string,
+  values: unknown[] = [],
+): Promise<SubscriptionKey[]> {
   const { rows } = await systemPool.query<SubscriptionKey>({
     name,
     text: `select s.workspace_id as "workspaceId", s.id from subscription s where ${where} limit 100`,
@@ -137,7 +142,11 @@ async function findKeys(systemPool: Pool, name: string, where: string, values: u
 
 /** Whose grace is over, and nothing was paid. */
 export const findLapsing = (systemPool: Pool) =>
-  findKeys(systemPool, 'subscription-lapsing', `s.grace_until <= now() and s.lapsed_at is null and s.status = 'past_due'`);
+  findKeys(
+    systemPool,
+    'subscription-lapsing',
+    `s.grace_until <= now() and s.lapsed_at is null and s.status = 'past_due'`,
+  );
 
 /** Second ones, which are to be ended. */
 export const findSurplus = (systemPool: Pool) =>

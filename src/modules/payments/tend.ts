@@ -97,7 +97,8 @@ async function remind(tx: ManualTx, { id }: SubscriptionKey): Promise<void> {
 async function endSurplus(resources: TendResources): Promise<void> {
   const { systemPool, provider, config } = resources;
   if (!provider) return;
-  for (const key of await findSurplus(systemPool)) await endAtProvider(resources, provider, key, config.BILLING_GRACE_DAYS);
+  for (const key of await findSurplus(systemPool))
+    await endAtProvider(resources, provider, key, config.BILLING_GRACE_DAYS);
 }
 
 /** Ends a subscription at the provider, outside of a transaction, and takes over what it says then. */

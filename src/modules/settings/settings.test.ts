@@ -8,7 +8,7 @@ import { SETTINGS, settingsOf } from '#src/modules/settings/registry.ts';
 import { createSettings, INSTALLATION } from '#src/modules/settings/settings.ts';
 import { verifyChain } from '#src/modules/audit/chain.ts';
 import { openRuntime } from '#src/runtime.ts';
-import { aMember, aUser, type TestUser } from '#test/factories.ts';
+import { aMember, aUser, onPlan, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 let test: TestApp;
@@ -18,6 +18,7 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   ana = await aUser(test.rt);
+  await onPlan(test.rt, ana.workspace.id, 'pro');
 });
 afterAll(() => test.close());
 

@@ -6,6 +6,7 @@ import { inWorkspaceTx, type Scope } from '#src/db/tenant.ts';
 import { etagOf, mustMatch } from '#src/http/etag.ts';
 import { sealText } from '#src/lib/sealed.ts';
 import type { Vault } from '#src/modules/vault/vault.ts';
+import { mustHaveFeature } from '#src/modules/billing/room.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import {
   readStored,
@@ -141,6 +142,8 @@ export function createSettings({
         mustMatch(ifMatch, before.etag);
         const changed = Object.keys(patch).filter((key) => isChange(rows, key, patch[key]));
         if (changed.length === 0) return before;
+        if (changed.some((key) => key.startsWith('ai.providerKey.') && patch[key] !== null))
+          await mustHaveFeature(em, 'ownProviderKeys');
         for (const key of changed) await put(em, place, key, patch[key], shown.get(key)?.isSecret ?? false);
         const now = viewOf(await findSettings(em, owner), shown);
         const target = { type: 'settings', id: owner.id ?? owner.scope };

@@ -12,10 +12,15 @@ import { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
  * @throws AppError 404 when it is gone
  */
 export async function lockWorkspace(em: EntityManager, id: string): Promise<Workspace> {
-  await lockWorkspaceRow(em, id);
-  const workspace = await em.findOne(Workspace, { id, deletedAt: null }, { refresh: true });
+  const workspace = await lockIfThere(em, id);
   if (!workspace) throw notFound('The workspace');
   return workspace;
+}
+
+/** As `lockWorkspace`. @returns null when it is gone */
+export async function lockIfThere(em: EntityManager, id: string): Promise<Workspace | null> {
+  await lockWorkspaceRow(em, id);
+  return em.findOne(Workspace, { id, deletedAt: null }, { refresh: true });
 }
 
 /**

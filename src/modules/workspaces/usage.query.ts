@@ -1,9 +1,11 @@
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
+import type { Plan } from '#src/http/access-token.ts';
 import type { PlanOverride } from '#src/modules/billing/plans.ts';
 
 /** What a workspace has and did; days and months are those of its own time zone, credits micro-credits. */
 export interface UsageRow {
+  plan: Plan;
   plan_override: PlanOverride | null;
   members: number;
   invites: number;
@@ -21,7 +23,7 @@ export async function findUsage(pool: Pool, workspaceId: string): Promise<UsageR
     { workspaceId },
     {
       name: 'workspace-usage',
-      text: `select w.plan_override,
+      text: `select w.plan, w.plan_override,
         (select count(*)::int from member m where m.workspace_id = w.id) as members,
         (select count(*)::int from workspace_invite i where i.workspace_id = w.id and accepted_at is null and expires_at > now()) as invites,
         (select count(*)::int from api_key k where k.workspace_id = w.id and revoked_at is null

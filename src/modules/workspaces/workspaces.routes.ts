@@ -82,10 +82,10 @@ export function workspaceRoutes(rt: Runtime) {
         response: { 200: UsageView },
       },
       handler: async (request): Promise<UsageView> => {
-        const { workspaceId, plan } = authOf(request);
-        const row = await findUsage(rt.pool, workspaceId);
+        const row = await findUsage(rt.pool, authOf(request).workspaceId);
         if (!row) throw notFound('The workspace');
-        const { limits } = termsOf({ plan, planOverride: row.plan_override });
+        const { plan, plan_override: planOverride } = row;
+        const { limits } = termsOf({ plan, planOverride });
         return {
           plan,
           members: { used: row.members, limit: limits.members },

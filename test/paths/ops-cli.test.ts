@@ -1,0 +1,69 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startCli } from '#test/cli.ts';
+import { openTestApp, type TestApp } from '#test/harness.ts';
+import { aUser } from '#test/factories.ts';
+
+let test: TestApp;
+let home: string;
+let url: string;
+beforeAll(async () => {
+  test = await openTestApp({ STARTING_CREDITS: '0' });
+  url = await test.app.listen({ port: 0, host: '127.0.0.1' });
+  home = await mkdtemp(`${tmpdir()}/wh-test-ops-`);
+});
+afterAll(async () => {
+  await test.close();
+  await rm(home, { recursive: true });
+});
+
+const run = (args: string[], password = test.config.OPS_PASSWORD) => {
+  const ops = { WHATSHYBRID_OPS_USER: test.config.OPS_USER, WHATSHYBRID_OPS_PASSWORD: password };
+  return startCli(['ops', ...args], { XDG_CONFIG_HOME: home, WHATSHYBRID_URL: url, ...ops }).ended;
+};
+
+it('makes codes and licences that work, and shows them once', async () => {
+  const codes = await run(['topup-codes', '--count', '2', '--credits', '7.5']);
+  expect([codes.exitCode, codes.stderr]).toEqual([0, 'They are shown this once, and kept nowhere.\n']);
+  const [code = '', ...more] = codes.stdout.trim().split('\n');
+  expect(more).toHaveLength(1);
+  const { headers } = await aUser(test.rt);
+  const post = async (path: string, payload: object) =>
+    (await test.app.inject({ method: 'POST', url: path, headers, payload })).json();
+  expect(await post('/api/license/topup', { code })).toEqual({ credits: 7.5, balance: 7.5 });
+
+  const options = [
+    '--plan',
+    'pro',
+    '--days',
+    '30',
+    '--limit',
+    'contacts=none',
+    '--limit',
+    'members=7',
+    '--feature',
+    'webhooks=off',
+  ];
+  const made = await run(['licenses', 'create', ...options, '--json']);
+  expect([made.exitCode, made.json()]).toMatchObject([0, [{ plan: 'pro', licenses: [{ id: expect.any(String) }] }]]);
+  const [{ id, key }] = Object(made.json()[0])['licenses'];
+  expect(await post('/api/license/activate', { key })).toMatchObject({
+    plan: 'pro',
+    limits: { contacts: null, members: 7 },
+    features: { webhooks: false },
+  });
+  expect(await run(['licenses', 'revoke', id])).toMatchObject({ exitCode: 0 });
+  expect(await run(['licenses', 'revoke', id, '--json'])).toMatchObject({ exitCode: 1 });
+}, 120_000);
+
+it('tells wrong usage from a wrong password', async () => {
+  const wrong = [
+    [['topup-codes', '--count', '0', '--credits', '1'], 2],
+    [['licenses', 'create', '--plan', 'gold'], 2],
+  ] as const;
+  for (const [args, exitCode] of wrong) expect((await run([...args])).exitCode).toBe(exitCode);
+  const refused = await run(['topup-codes', '--count', '1', '--credits', '1'], 'not the password');
+  expect([refused.exitCode, refused.stdout]).toEqual([3, '']);
+  expect(refused.stderr).toContain('wrong');
+}, 120_000);
