@@ -80,7 +80,8 @@ export class StripeWebhooks {
     await sleep(delayMs, undefined, { signal, ref: false }).catch(() => undefined);
     const { webhook } = this.#script;
     const body = JSON.stringify(event);
-    for (let tries = 0; webhook && tries <= webhook.retries && !signal.aborted; tries += 1) {
+    if (!webhook) return;
+    for (let tries = 0; tries <= webhook.retries && !signal.aborted; tries += 1) {
       const status = await post(webhook.url, body, signatureOf(webhook.secret, body), signal);
       this.answers.push(status);
       if (status === 200) return;

@@ -190,7 +190,7 @@ export class StripeApi extends StripeAccount {
 
   #refunds(form: Json): Answer {
     const payment = textAt(form, 'payment_intent');
-    const [invoice] = [...this.invoices.values()].filter((one) => one.payment === payment);
+    const invoice = [...this.invoices.values()].find((one) => one.payment === payment);
     if (!invoice) return missing('payment_intent', payment);
     const amount = Number(textAt(form, 'amount') || invoice.total - invoice.refunded);
     if (!this.refund(invoice, amount))

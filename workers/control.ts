@@ -204,10 +204,12 @@ async function main(): Promise<void> {
     log,
   );
   const payments = await openStripe(config, log);
-  const workOffPayments = payments && createInboundStep({ systemPool: pool, orm, provider: payments, config, log });
+  const workOffPayments = payments
+    ? createInboundStep({ systemPool: pool, orm, provider: payments, config, log })
+    : null;
   const tendSubscriptions = createSubscriptionCare({ systemPool: pool, orm, provider: payments, config, log });
   const takePayments = async () => {
-    while (!stopping.signal.aborted && workOffPayments && (await workOffPayments()) > 0);
+    if (workOffPayments) while (!stopping.signal.aborted && (await workOffPayments()) > 0);
   };
   const billing = leadWhenFree(
     config.DATABASE_URL,

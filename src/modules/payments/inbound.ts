@@ -131,19 +131,14 @@ async function applyEvent(tx: PaymentTx, event: PaymentEvent, at: Date, answers:
     // Of a price that is none of ours.
     if (!applied) return 'ignored';
   }
-  switch (event.kind) {
-    case 'subscription': {
-      const applied = await applySubscription(tx, event.subscription, at, false);
-      return outcomeOf(applied && applied.isNew);
-    }
-    case 'invoice':
-      return outcomeOf(await applyInvoice(tx, event.invoice));
-    case 'refund':
-      return outcomeOf(await refund(tx, event, answers));
-    case 'checkout':
-      await closeCheckout(tx.em, event.checkoutId, event.status);
-      return 'applied';
+  if (event.kind === 'subscription') {
+    const applied = await applySubscription(tx, event.subscription, at, false);
+    return outcomeOf(applied && applied.isNew);
   }
+  if (event.kind === 'invoice') return outcomeOf(await applyInvoice(tx, event.invoice));
+  if (event.kind === 'refund') return outcomeOf(await refund(tx, event, answers));
+  await closeCheckout(tx.em, event.checkoutId, event.status);
+  return 'applied';
 }
 
 const outcomeOf = (isNew: boolean | null): Outcome => (isNew === null ? 'ignored' : isNew ? 'applied' : 'older');

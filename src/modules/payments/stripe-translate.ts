@@ -112,27 +112,23 @@ function checkoutEvent(one: Stripe.Checkout.Session, status: 'completed' | 'expi
 
 /** What an event of Stripe's tells us; null: nothing that concerns us. */
 export function toPaymentEvent(event: Stripe.Event): PaymentEvent | null {
-  switch (event.type) {
-    case 'customer.subscription.created':
-    case 'customer.subscription.updated':
-    case 'customer.subscription.deleted':
-    case 'customer.subscription.paused':
-    case 'customer.subscription.resumed':
-      return subscriptionEvent(event.data.object);
-    case 'invoice.finalized':
-    case 'invoice.paid':
-    case 'invoice.voided':
-    case 'invoice.marked_uncollectible':
-      return invoiceEvent(event.data.object);
-    case 'invoice.payment_failed':
-      return invoiceEvent(event.data.object, true);
-    case 'charge.refunded':
-      return refundEvent(event.data.object);
-    case 'checkout.session.completed':
-      return checkoutEvent(event.data.object, 'completed');
-    case 'checkout.session.expired':
-      return checkoutEvent(event.data.object, 'expired');
-    default:
-      return null;
-  }
+  if (
+    event.type === 'customer.subscription.created' ||
+    event.type === 'customer.subscription.updated' ||
+    event.type === 'customer.subscription.deleted' ||
+    event.type === 'customer.subscription.paused' ||
+    event.type === 'customer.subscription.resumed'
+  )
+    return subscriptionEvent(event.data.object);
+  if (
+    event.type === 'invoice.finalized' ||
+    event.type === 'invoice.paid' ||
+    event.type === 'invoice.voided' ||
+    event.type === 'invoice.marked_uncollectible'
+  )
+    return invoiceEvent(event.data.object);
+  if (event.type === 'invoice.payment_failed') return invoiceEvent(event.data.object, true);
+  if (event.type === 'charge.refunded') return refundEvent(event.data.object);
+  if (event.type === 'checkout.session.completed') return checkoutEvent(event.data.object, 'completed');
+  return event.type === 'checkout.session.expired' ? checkoutEvent(event.data.object, 'expired') : null;
 }

@@ -39,10 +39,9 @@ export interface TendResources {
 export function createSubscriptionCare(resources: TendResources): () => Promise<void> {
   const { systemPool, config } = resources;
   const { BILLING_GRACE_DAYS: graceDays, BILLING_DUE_DAYS: dueDays, BILLING_REMIND_DAYS: remindDays } = config;
-  const now = () => new Date();
   return async () => {
     await each(resources, await findManualDue(systemPool, dueDays), (tx, { id }) =>
-      tendManual(tx, id, { graceDays, dueDays, now: now() }),
+      tendManual(tx, id, { graceDays, dueDays, now: new Date() }),
     );
     await each(resources, await findLapsing(systemPool), lapse);
     await each(resources, await findNeverPaid(systemPool, graceDays), async (tx, { id }) => {
