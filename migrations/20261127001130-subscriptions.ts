@@ -8,7 +8,7 @@ const TABLES = [
   // Whom a provider takes a workspace for. No two workspaces are the same customer: what a provider tells is found by it.
   `create table billing_customer (
     workspace_id uuid primary key references workspace (id) on delete cascade,
-    provider text not null check (provider in ('stripe')),
+    provider text not null,
     provider_ref text not null,
     created_at timestamptz not null default now()
   )`,
@@ -64,7 +64,7 @@ const TABLES = [
     plan text check (plan in ${PLANS}),
     reason text not null check (reason in ('period', 'change', 'other')),
     amount_minor bigint not null check (amount_minor >= 0),
-    currency text not null check (currency ~ '^[A-Z]{3}$'),
+    currency character(3) not null,
     status text not null check (status in ('open', 'uncollectible', 'void', 'paid')),
     period_start timestamptz,
     period_end timestamptz,

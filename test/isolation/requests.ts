@@ -1,4 +1,5 @@
 import { CANARY, type World } from '#test/isolation/world.ts';
+import { BILLING_REQUESTS } from '#test/isolation/billing-requests.ts';
 import { CAMPAIGN_REQUESTS } from '#test/isolation/campaign-requests.ts';
 import { engines } from '#src/ai/engines/index.ts';
 
@@ -65,7 +66,6 @@ const someMerge = async (world: World) => {
   const [winner, loser] = [await someContact(world), await someContact(world)];
   return { id: await world.create('/api/contacts/merge', { winnerId: winner.id, loserIds: [loser.id] }) };
 };
-const anInvoice = async (world: World) => ({ id: await world.invoice() });
 const inWorld = ({ id }: World) => ({ id });
 const nothing: Entry = {};
 const somePrompt = { params: () => ({ engine: 'copilot', language: 'pt' }), namesNoRow: true } as const;
@@ -154,14 +154,6 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/ai/credits': nothing,
   'GET /api/billing/credits/entries': nothing,
-  'POST /api/billing/checkout': { body: () => ({ plan: 'starter' }) },
-  'POST /api/billing/portal': { ok: [409] },
-  'GET /api/billing/subscription': nothing,
-  'POST /api/billing/cancel': { ok: [409] },
-  'POST /api/billing/reactivate': { ok: [409] },
-  'POST /api/billing/change': { body: () => ({ plan: 'pro' }), ok: [409] },
-  'GET /api/billing/invoices': nothing,
-  'GET /api/billing/invoices/:id': { params: anInvoice },
   'POST /api/license/topup': { body: () => ({ code: 'WH-00000-00000-00000-00000' }), ok: [422] },
   'POST /api/license/activate': { body: () => ({ key: 'WHL-00000-00000-00000-00000' }), ok: [422] },
   'POST /api/license/validate': { body: () => ({ key: 'WHL-00000-00000-00000-00000' }) },
@@ -261,6 +253,7 @@ export const REQUESTS: Record<string, Entry> = {
     ]),
   ),
   'GET /api/analytics/messages': nothing,
+  ...BILLING_REQUESTS,
   ...CAMPAIGN_REQUESTS,
   'GET /api/tasks': nothing,
   'POST /api/tasks': { body: () => ({ title: 'Ligar' }) },

@@ -196,6 +196,8 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     from pg_attribute a where a.attrelid = ${oid} and a.attnum > 0 and a.attnotnull and not a.atthasdef and not a.attisdropped`);
   const valueOf = ({ name, type, allowed }: Record<string, unknown>): string => {
     if (name === key) return `'${workspaceId}'`;
+    // One of those that are unique across workspaces.
+    if (table === 'billing_customer' && name === 'provider_ref') return 'gen_random_uuid()';
     if (typeof allowed === 'string') return `'${allowed}'`;
     if (type === 'uuid') return 'gen_random_uuid()';
     if (type === 'bytea') return `decode(repeat('00', 32), 'hex')`;
