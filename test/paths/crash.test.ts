@@ -83,6 +83,14 @@ const metric = async (name: string): Promise<number> => {
     .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 };
 
+/** Not by the client, which would ask again where no answer came. */
+const post = (path: string, body: object) =>
+  fetch(`${api.url}${path}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+
 /** Follows a job and keeps its events; resolves `shown` when the first text has come. */
 function follow(content: string) {
   const events: JobEvent[] = [];
@@ -301,13 +309,6 @@ describe('an API', () => {
 
   it('that is killed while its accept or a cancel waits for the ledger: each is done whole or not at all', async () => {
     simulator.script({ text: 'nem metade' });
-    // Not by the client, which would ask again.
-    const post = (path: string, body: object) =>
-      fetch(`${api.url}${path}`, {
-        method: 'POST',
-        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      });
     const blow = async () => {
       await api.kill('SIGKILL');
       api = await installation.startApi();

@@ -41,6 +41,11 @@ const figures = async (who = ana) => {
   return (await test.app.inject({ url, headers: headersOf(who) })).json();
 };
 
+const ofDay = async (day: string) => {
+  await count();
+  return keyed((await figures()).days, 'day').get(day);
+};
+
 interface Stored {
   conversation_id: string;
   owner_id: string | null;
@@ -207,15 +212,11 @@ describe('the figures of messages', () => {
       body: 'Oi',
       sentAt: new Date(Date.parse('2026-09-12T10:00:00Z') + hour * HOUR_MS).toISOString(),
     });
-    const ofDay = async () => {
-      await count();
-      return keyed((await figures()).days, 'day').get('2026-09-12');
-    };
     await sync([one('asked', 'inbound', 0), one('advertised', 'outbound', 1), one('answered', 'outbound', 3)]);
-    expect(await ofDay()).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3600 });
+    expect(await ofDay('2026-09-12')).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3600 });
     await query(
       `select campaign_link(k.workspace_id, k.channel_id, k.value, uuidv7()) from message_key k where k.value = 'advertised'`,
     );
-    expect(await ofDay()).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3 * 3600 });
+    expect(await ofDay('2026-09-12')).toMatchObject({ outbound: 2, responses: 1, responseSeconds: 3 * 3600 });
   });
 });

@@ -67,7 +67,7 @@ describe('a code', () => {
     const balances = [await get('/api/ai/credits'), await get('/api/ai/credits', stranger)].map(
       ({ balance }) => balance,
     );
-    expect(balances.toSorted()).toEqual([20, 27.5]);
+    expect(balances.toSorted((one, other) => Number(one) - Number(other))).toEqual([20, 27.5]);
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
   });
 
@@ -224,7 +224,7 @@ describe('a grant', () => {
   it('is booked once for its reference, and written down', async () => {
     const referenceId = randomUUID();
     const answers = await Promise.all(Array.from({ length: 10 }, () => grant(4, { referenceId })));
-    expect(answers.map(({ statusCode }) => statusCode).toSorted()).toEqual([
+    expect(answers.map(({ statusCode }) => statusCode).toSorted((one, other) => one - other)).toEqual([
       200,
       ...Array.from({ length: 9 }, () => 409),
     ]);

@@ -210,37 +210,37 @@ describe('a message that tries a campaign out', () => {
   });
 });
 
-describe('what goes through a phone', () => {
-  const ITEM = { waId: '5511980000000@c.us' };
-  const sync = (message: object) =>
-    me.call('POST', '/api/messages/sync', {
-      channel: { externalId: 'phone' },
-      messages: [
-        { chat: ITEM, direction: 'outbound', body: 'Oi, Pessoa!', sentAt: new Date().toISOString(), ...message },
-      ],
-    });
-  const aPhone = async (): Promise<string> => {
-    const made = await sync({ clientId: randomUUID(), body: 'antes' });
-    const { channelId } = made.body;
-    await me.call('PUT', `/api/channels/${channelId}/pacing`, {
-      minDelayMs: 0,
-      maxDelayMs: 0,
-      windows: [],
-      warmUp: false,
-      perContactDay: null,
-      perContactWeek: null,
-    });
-    return channelId;
-  };
-  const ours = async () => (await messagesOf(contacts[0])).filter(({ body }: { body: string }) => body !== 'antes');
-  const ack = ({ sent }: Awaited<ReturnType<typeof begin>>) =>
-    me.call('POST', `/api/delivery/items/${sent.itemId}/ack`, {
-      attemptId: sent.attemptId,
-      fence: sent.fence,
-      outcome: 'sent',
-      messageId: sent.messageId,
-    });
+const CHAT = { waId: '5511980000000@c.us' };
+const sync = (message: object) =>
+  me.call('POST', '/api/messages/sync', {
+    channel: { externalId: 'phone' },
+    messages: [
+      { chat: CHAT, direction: 'outbound', body: 'Oi, Pessoa!', sentAt: new Date().toISOString(), ...message },
+    ],
+  });
+const aPhone = async (): Promise<string> => {
+  const made = await sync({ clientId: randomUUID(), body: 'antes' });
+  const { channelId } = made.body;
+  await me.call('PUT', `/api/channels/${channelId}/pacing`, {
+    minDelayMs: 0,
+    maxDelayMs: 0,
+    windows: [],
+    warmUp: false,
+    perContactDay: null,
+    perContactWeek: null,
+  });
+  return channelId;
+};
+const ours = async () => (await messagesOf(contacts[0])).filter(({ body }: { body: string }) => body !== 'antes');
+const ack = ({ sent }: Awaited<ReturnType<typeof begin>>) =>
+  me.call('POST', `/api/delivery/items/${sent.itemId}/ack`, {
+    attemptId: sent.attemptId,
+    fence: sent.fence,
+    outcome: 'sent',
+    messageId: sent.messageId,
+  });
 
+describe('what goes through a phone', () => {
   it('stands there once, as the phone brings it, and is its item’s: whichever comes first', async () => {
     const channelId = await aPhone();
     const orders = [
