@@ -13,7 +13,7 @@ import { makeSecret } from '#src/modules/webhooks/signature.ts';
 import { insertWebhook } from '#src/modules/webhooks/webhooks.query.ts';
 import { ApiKey } from '#src/modules/api-keys/api-key.entity.ts';
 import { Invite } from '#src/modules/workspaces/invite.entity.ts';
-import { aMember, aUser } from '#test/factories.ts';
+import { aMember, aUser, onPlan } from '#test/factories.ts';
 
 /** In every text of the workspace that others must not see. */
 export const CANARY = 'CANARIO';
@@ -55,6 +55,8 @@ export async function makeWorld(test: TestApp): Promise<World> {
   const marked = (what: string) => ({ name: `${CANARY} ${what}` });
   const owner = await aUser(rt, { ...marked('owner'), workspaceName: `${CANARY} workspace` });
   const id = owner.workspace.id;
+  // Every line makes rows of its own.
+  await onPlan(rt, id, 'enterprise');
   const join = async (role: Role): Promise<TestUser> => {
     const person = await aUser(rt, marked(role));
     await aMember(rt, id, person.user.id, role);
