@@ -19,6 +19,7 @@ console.log(`The provider simulator listens on ${at}. Point the product at it wi
   TOGETHER_API_KEY=any  TOGETHER_BASE_URL=${at}/together/v1 \\
   OLLAMA_BASE_URL=${at}/ollama \\
   WHATSAPP_CLOUD_BASE_URL=${at}/whatsapp/v25.0 \\
+  STRIPE_BASE_URL=${at} STRIPE_API_KEY=any STRIPE_WEBHOOK_SECRET=whsec_sim STRIPE_PRICES=starter=price_starter,pro=price_pro \\
   npm start
 
 Webhooks are received at ${at}/hooks/<any name>, once EGRESS_ALLOW=${new URL(at).host} lets the product call it.

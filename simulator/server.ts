@@ -12,6 +12,8 @@ import { replyTo } from './reply.ts';
 import { together } from './together.ts';
 import { CloudNumbers } from './cloud-api.ts';
 import { Hooks } from './hooks.ts';
+import { StripeApi } from './stripe.ts';
+import { readForm } from './stripe-form.ts';
 import { FaultCounter, readScript, ScriptError, scriptOfModel, scriptOfPrompt, type Script } from './script.ts';
 import { authForm, SeenLog, type Counts, type Seen } from './seen.ts';
 import { isObject, type Ask, type Json, type Wire } from './wire.ts';
@@ -34,6 +36,8 @@ export interface Simulator {
   hooks: Hooks;
   /** The WhatsApp Cloud API, at `/whatsapp/v<n>/<phone number id>`. */
   cloud: CloudNumbers;
+  /** Stripe's API, at `/v1/…` as its SDK expects it, and one account. */
+  stripe: StripeApi;
   /** Replaces the script of the whole process. @throws ScriptError */
   script(script: Script): void;
   /** Forgets what was seen, the script and how often its faults have struck. */
@@ -47,6 +51,7 @@ interface State {
   script: Script;
   hooks: Hooks;
   cloud: CloudNumbers;
+  stripe: StripeApi;
 }
 
 /** Opens a simulator on `host` (127.0.0.1) and `port` (0: any free one); webhooks are also written to `hooksFile`. */
@@ -55,7 +60,8 @@ export async function createSimulator(
 ): Promise<Simulator> {
   const hooks = new Hooks(options.hooksFile);
   const cloud = new CloudNumbers();
-  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {}, hooks, cloud };
+  const stripe: StripeApi = new StripeApi(() => urlOf(server));
+  const state: State = { log: new SeenLog(), faults: new FaultCounter(), script: {}, hooks, cloud, stripe };
   const server = createServer((req, res) => {
     answer(state, req, res).catch((error: unknown) => refuse(res, error));
   });
@@ -70,15 +76,18 @@ export async function createSimulator(
     counts: () => ({ ...state.log.counts }),
     hooks,
     cloud,
+    stripe,
     script: (script) => setScript(state, readScript(script)),
     clear: () => {
       state.log.clear();
       hooks.clear();
       cloud.clear();
+      stripe.clear();
       setScript(state, {});
     },
     async close() {
       cloud.clear();
+      stripe.close();
       await close(server);
       await hooks.journal.close();
     },
@@ -109,6 +118,7 @@ async function answer(state: State, req: IncomingMessage, res: ServerResponse): 
   const route = `${req.method} ${path}`;
   const text = await readBody(req);
   if (path.startsWith('/__simulator/')) return control(state, { route, query }, text, res);
+  if (StripeApi.owns(path)) return state.stripe.handle(path, query.toString(), req, text, res);
   const body = parse(text);
   if (path.startsWith('/whatsapp/')) return state.cloud.answer(path.slice('/whatsapp'.length), req, body, res);
   const found = findWire(req.method ?? '', path);
@@ -211,7 +221,13 @@ function control(
   if (hook !== undefined) return reply(200, state.hooks.script(hook, parse(text) ?? {}));
   const [, number] = /^PUT \/__simulator\/cloud\/(\d+)$/.exec(route) ?? [];
   if (number !== undefined) return reply(200, state.cloud.script(number, parse(text) ?? {}));
+  const [, verb] = /^POST \/__simulator\/stripe\/([a-z]+)$/.exec(route) ?? [];
+  if (verb !== undefined) return reply(200, state.stripe.control(verb, readForm(query.toString())));
   switch (route) {
+    case 'PUT /__simulator/stripe':
+      return reply(200, state.stripe.setScript(parse(text) ?? {}));
+    case 'GET /__simulator/stripe':
+      return reply(200, state.stripe.control('', {}));
     case 'GET /__simulator/cloud':
       return reply(200, state.cloud.read(query));
     case 'GET /__simulator/hooks':

@@ -61,6 +61,8 @@ import { stageRoutes } from '#src/modules/pipelines/stages.routes.ts';
 import { promptRoutes } from '#src/modules/prompts/prompts.routes.ts';
 import { consentRoutes } from '#src/modules/privacy/consent.routes.ts';
 import { maskRoutes } from '#src/modules/privacy/mask.routes.ts';
+import { paymentHookRoutes } from '#src/modules/payments/hooks.routes.ts';
+import { paymentRoutes } from '#src/modules/payments/payments.routes.ts';
 import { privacyRoutes } from '#src/modules/privacy/requests.routes.ts';
 import { suppressionRoutes } from '#src/modules/privacy/suppressions.routes.ts';
 import { reminderRoutes } from '#src/modules/reminders/reminders.routes.ts';
@@ -157,6 +159,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
   await app.register(routingRoutes(rt));
   await app.register(usageRoutes(rt));
   await app.register(billingRoutes(rt));
+  await app.register(paymentRoutes(rt));
+  await app.register(paymentHookRoutes(rt));
   await app.register(licenseRoutes(rt));
   await app.register(analyticsRoutes(rt));
   await app.register(exportRoutes(rt));

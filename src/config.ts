@@ -37,6 +37,15 @@ const namedKeys = list.default([]).transform((items, context) =>
   }),
 );
 
+/** `plan=price,plan=price`. */
+const prices = list.transform((items, context) => {
+  const pairs = items.map((item) => item.split('=').map((part) => part.trim()));
+  for (const [plan = '', price = '', ...more] of pairs)
+    if (!/^[a-z]{1,20}$/.test(plan) || !/^[\w-]{1,255}$/.test(price) || more.length > 0)
+      context.addIssue({ code: 'custom', message: 'must be plan=price,plan=price, like starter=price_1Abc' });
+  return new Map(pairs.map(([plan = '', price = '']) => [plan, price]));
+});
+
 const amount = z.int().min(1).max(1_000_000_000);
 const RateLimit = z.strictObject({
   by: z.enum(['ip', 'user', 'workspace']).optional(),
@@ -129,6 +138,21 @@ const Env = z.object({
     .url({ protocol: /^https?$/ })
     .default('https://graph.facebook.com/v25.0')
     .transform((url) => url.replace(/\/+$/, '')),
+  /** Without one nobody collects for us: invoices are paid by BILLING_INSTRUCTIONS, and an operator says so. */
+  STRIPE_API_KEY: z.string().min(1).optional(),
+  /** What Stripe signs webhooks with; several while one is changed. */
+  STRIPE_WEBHOOK_SECRET: list.default([]),
+  STRIPE_BASE_URL: z.url({ protocol: /^https?$/ }).default('https://api.stripe.com'),
+  /** The price that each plan is sold as. */
+  STRIPE_PRICES: prices.default(new Map()),
+  /** Where people come back to from paying; without one, a page of ours. */
+  BILLING_RETURN_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** How long a plan goes on that is not paid. */
+  BILLING_GRACE_DAYS: z.coerce.number().int().min(0).max(90).default(7),
+  /** Of invoices that no provider collects: how to pay them, how long before they are due they are made, and reminded of. */
+  BILLING_INSTRUCTIONS: z.string().max(2000).default('Ask the operator of this installation how to pay.'),
+  BILLING_DUE_DAYS: z.coerce.number().int().min(1).max(28).default(7),
+  BILLING_REMIND_DAYS: z.coerce.number().int().min(0).max(28).default(3),
   /** For a whole request to arrive; its headers have a third of it. */
   REQUEST_TIMEOUT_MS: z.coerce.number().int().min(300).max(300_000).default(30_000),
   /** Beyond any of these the API answers 503; 0 switches one off, no MAX_HEAP_MB means 90% of what Node allows itself. */
@@ -190,6 +214,15 @@ export function publicUrl({ PUBLIC_URL, HOST, PORT }: Pick<Config, 'PUBLIC_URL' 
 /** A configuration that cannot work; `message` has one line for each wrong variable. */
 export class ConfigError extends Error {}
 
+/** With a key alone people would pay, and nobody would hear of it. */
+const missingOfStripe = ({ STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_PRICES }: Config): string[] =>
+  STRIPE_API_KEY === undefined
+    ? []
+    : [
+        ...(STRIPE_WEBHOOK_SECRET.length === 0 ? ['STRIPE_WEBHOOK_SECRET: is needed with STRIPE_API_KEY'] : []),
+        ...(STRIPE_PRICES.size === 0 ? ['STRIPE_PRICES: is needed with STRIPE_API_KEY'] : []),
+      ];
+
 /**
  * Reads and checks the environment.
  * @throws ConfigError naming every wrong variable, never its value.
@@ -197,7 +230,9 @@ export class ConfigError extends Error {}
 export function readConfig(env: Record<string, string | undefined> = process.env): Config {
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = Env.safeParse(given);
-  if (parsed.success) return parsed.data;
-  const lines = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  const lines = parsed.success
+    ? missingOfStripe(parsed.data)
+    : parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  if (parsed.success && lines.length === 0) return parsed.data;
   throw new ConfigError(`The configuration is not usable:\n${lines.map((line) => `  ${line}`).join('\n')}`);
 }

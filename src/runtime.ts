@@ -14,6 +14,7 @@ import { isRedisReady, openRedis } from '#src/lib/redis.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { anchorWith, createAnchor } from '#src/modules/audit/anchor.ts';
 import { createAiService } from '#src/modules/ai/ai.service.ts';
+import { openStripe } from '#src/modules/payments/stripe.ts';
 import { createWorkspaceAi } from '#src/modules/ai/workspace-ai.ts';
 import { watchModels } from '#src/modules/ai/models.ts';
 import { openRouter } from '#src/modules/ai/router.ts';
@@ -88,6 +89,7 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
   const access = createAccess({ pool, systemPool, accessTokens, log });
   const vault = createVault(pool, config);
   const egress = createEgress({ allow: config.EGRESS_ALLOW });
+  const payments = await openStripe(config, log);
   const closing = new AbortController();
 
   return {
@@ -119,6 +121,8 @@ export async function openRuntime(config: Config, role = 'api', given?: Log) {
     vault,
     /** The only way to URLs that a workspace sets. */
     egress,
+    /** Who collects money; null: nobody does it for us. */
+    payments,
     limiter: createLimiter(config, redis),
     passwords: createPasswords(),
     settings: createSettings({ orm, config, vault }),

@@ -39,6 +39,10 @@ import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
 import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
+import { purgeInbound } from '#src/modules/payments/inbound.query.ts';
+import { createInboundStep } from '#src/modules/payments/inbound.ts';
+import { openStripe } from '#src/modules/payments/stripe.ts';
+import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
 import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
@@ -56,6 +60,7 @@ import { purgeReminders } from '#src/modules/reminders/reminders.query.ts';
 const RELAY_LOCK = 7_203_001;
 const EVENTS_LOCK = 7_203_002;
 const LEDGER_LOCK = 7_203_011;
+const PAYMENTS_LOCK = 7_203_013;
 
 /** Of workspaces that chose nothing. */
 const KEEP_MESSAGES_DAYS = SETTINGS['privacy.retentionDays'].byDefault;
@@ -64,6 +69,9 @@ const KEEP_MESSAGES_DAYS = SETTINGS['privacy.retentionDays'].byDefault;
 const MAIL_EVERY_MS = 250;
 const REMIND_EVERY_MS = 500;
 const LEDGER_EVERY_MS = 60_000;
+/** Somebody who has just paid looks at their plan. */
+const PAYMENTS_EVERY_MS = 500;
+const SUBSCRIPTIONS_EVERY_MS = 30_000;
 const PLANS_LOCK = 7_203_012;
 const PLANS_EVERY_MS = 60_000;
 const PURGE_EVERY_MS = 60_000;
@@ -94,6 +102,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeMerges,
   purgeImports,
   purgeContactExports,
+  purgeInbound,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
 ];
@@ -194,6 +203,26 @@ async function main(): Promise<void> {
     stopping.signal,
     log,
   );
+  const payments = await openStripe(config, log);
+  const workOffPayments = payments
+    ? createInboundStep({ systemPool: pool, orm, provider: payments, config, log })
+    : null;
+  const tendSubscriptions = createSubscriptionCare({ systemPool: pool, orm, provider: payments, config, log });
+  const takePayments = async () => {
+    if (workOffPayments) while (!stopping.signal.aborted && (await workOffPayments()) > 0);
+  };
+  const billing = leadWhenFree(
+    config.DATABASE_URL,
+    PAYMENTS_LOCK,
+    async (signal) => {
+      await Promise.all([
+        every(PAYMENTS_EVERY_MS, 'working off what payment providers tell', takePayments, signal, log),
+        every(SUBSCRIPTIONS_EVERY_MS, 'tending subscriptions', tendSubscriptions, signal, log),
+      ]);
+    },
+    stopping.signal,
+    log,
+  );
   const tendPlans = createPlanCare({ systemPool: pool, orm, log, graceDays: config.LICENSE_GRACE_DAYS });
   const plans = leadWhenFree(
     config.DATABASE_URL,
@@ -204,6 +233,7 @@ async function main(): Promise<void> {
   );
   const chores = [
     ledger,
+    billing,
     plans,
     every(WEBHOOKS_EVERY_MS, 'waking for due deliveries', sweepWebhooks, stopping.signal, log),
     every(WEBHOOKS_EVERY_MS, 'turning webhooks off', turnOff, stopping.signal, log),

@@ -215,6 +215,25 @@ export interface WorkspaceEvents {
   'credits.low': { remaining: number; lowAt: number };
   'credits.exhausted': { remaining: number };
   'credits.unbalanced': { invariant: string };
+  'billing.subscription_changed': {
+    subscriptionId: string;
+    plan: Plan;
+    status: 'incomplete' | 'trialing' | 'active' | 'past_due' | 'canceled';
+    /** What it gives now. */
+    givenPlan: Plan;
+    cancelAt: string | null;
+  };
+  'billing.past_due': { subscriptionId: string; graceUntil: string };
+  'billing.invoice_due': { invoiceId: string; amountMinor: number; currency: string; dueAt: string | null };
+  'billing.invoice_paid': { invoiceId: string; amountMinor: number; currency: string; credits: number };
+  'billing.invoice_held': { invoiceId: string; reason: 'amount' | 'price' | 'subscription' };
+  'billing.payment_failed': { invoiceId: string; nextAttemptAt: string | null };
+  'billing.refunded': {
+    invoiceId: string;
+    refundedMinor: number;
+    creditsReversed: number;
+    creditsUncollected: number;
+  };
   'webhook.disabled': { webhookId: string; name: string; reason: 'gone' | 'failing' };
   'webhook.test': { webhookId: string };
 }

@@ -227,6 +227,53 @@ export const EVENTS = {
     "The workspace's credits do not add up; operators are told, nothing has to be done",
     z.object({ invariant: z.string() }),
   ),
+  'billing.subscription_changed': event(
+    'billing:read',
+    'A subscription began, was paid, became overdue, changed its plan or ended; read it at /api/billing/subscription',
+    z.object({
+      subscriptionId: z.uuid(),
+      plan: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      status: z.enum(['incomplete', 'trialing', 'active', 'past_due', 'canceled']),
+      /** What it gives now. */
+      givenPlan: z.enum(['free', 'starter', 'pro', 'enterprise']),
+      cancelAt: z.string().nullable(),
+    }),
+  ),
+  'billing.past_due': event(
+    'billing:read',
+    'A payment is overdue; without it the plan is gone after graceUntil',
+    z.object({ subscriptionId: z.uuid(), graceUntil: z.string() }),
+  ),
+  'billing.invoice_due': event(
+    'billing:read',
+    'An invoice is to be paid soon; read it at /api/billing/invoices/{invoiceId}',
+    z.object({ invoiceId: z.uuid(), amountMinor: z.int(), currency: z.string(), dueAt: z.string().nullable() }),
+  ),
+  'billing.invoice_paid': event(
+    'billing:read',
+    'An invoice was paid, and gave these credits',
+    z.object({ invoiceId: z.uuid(), amountMinor: z.int(), currency: z.string(), credits: z.number() }),
+  ),
+  'billing.invoice_held': event(
+    'billing:read',
+    'An invoice was paid, but not as its plan is, and gave nothing: the operator looks at it',
+    z.object({ invoiceId: z.uuid(), reason: z.enum(['amount', 'price', 'subscription']) }),
+  ),
+  'billing.payment_failed': event(
+    'billing:read',
+    'An invoice could not be collected',
+    z.object({ invoiceId: z.uuid(), nextAttemptAt: z.string().nullable() }),
+  ),
+  'billing.refunded': event(
+    'billing:read',
+    'An invoice was given back, all of it or a part; its credits were taken back as far as they were there',
+    z.object({
+      invoiceId: z.uuid(),
+      refundedMinor: z.int(),
+      creditsReversed: z.number(),
+      creditsUncollected: z.number(),
+    }),
+  ),
   'webhook.disabled': event(
     'webhooks:read',
     'A webhook was turned off: its address answered 410 (gone), or every delivery had failed for five days (failing)',

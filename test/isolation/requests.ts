@@ -1,4 +1,5 @@
 import { CANARY, type World } from '#test/isolation/world.ts';
+import { BILLING_REQUESTS } from '#test/isolation/billing-requests.ts';
 import { CAMPAIGN_REQUESTS } from '#test/isolation/campaign-requests.ts';
 import { engines } from '#src/ai/engines/index.ts';
 
@@ -252,6 +253,7 @@ export const REQUESTS: Record<string, Entry> = {
     ]),
   ),
   'GET /api/analytics/messages': nothing,
+  ...BILLING_REQUESTS,
   ...CAMPAIGN_REQUESTS,
   'GET /api/tasks': nothing,
   'POST /api/tasks': { body: () => ({ title: 'Ligar' }) },

@@ -8,6 +8,7 @@ const GLOBAL = [
   'email_verification',
   'event_consumer',
   'event_set_aside',
+  'inbound_event',
   'installation',
   'license',
   'mikro_orm_migrations',
@@ -21,8 +22,11 @@ const GLOBAL = [
   'topup_code',
   'user_setting',
 ];
-/** Unique keys that do not begin with the workspace, each with its reason. None so far. */
-const UNIQUE_ACROSS: string[] = [];
+/** Unique keys that do not begin with the workspace, each with its reason. */
+const UNIQUE_ACROSS = [
+  // Two workspaces that a payment provider took for one customer would pay for each other.
+  'billing_customer_of_one',
+];
 /** Functions that run with their owner's rights: the only way to write the audit log, and to part tables by month. */
 const DEFINERS = ['audit_anchor', 'audit_append', 'partition_drop', 'partition_make'];
 
@@ -192,6 +196,8 @@ async function insertFor(oid: number, table: string, key: string, workspaceId: s
     from pg_attribute a where a.attrelid = ${oid} and a.attnum > 0 and a.attnotnull and not a.atthasdef and not a.attisdropped`);
   const valueOf = ({ name, type, allowed }: Record<string, unknown>): string => {
     if (name === key) return `'${workspaceId}'`;
+    // One of those that are unique across workspaces.
+    if (table === 'billing_customer' && name === 'provider_ref') return 'gen_random_uuid()';
     if (typeof allowed === 'string') return `'${allowed}'`;
     if (type === 'uuid') return 'gen_random_uuid()';
     if (type === 'bytea') return `decode(repeat('00', 32), 'hex')`;

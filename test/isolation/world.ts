@@ -44,6 +44,8 @@ export interface World {
   /** The one every workspace has, and its first stage. */
   pipeline(): Promise<{ id: string; stageId: string }>;
   deal(isDeleted?: boolean): Promise<string>;
+  /** Of the plan that the owner asked for. */
+  invoice(): Promise<string>;
   /** What the owner makes by a POST; its id. */
   create(url: string, payload: object): Promise<string>;
 }
@@ -116,6 +118,10 @@ export async function makeWorld(test: TestApp): Promise<World> {
     async create(url, payload) {
       const made = await test.app.inject({ method: 'POST', url, headers: owner.headers, payload });
       return made.json().id;
+    },
+    async invoice() {
+      const request = { method: 'POST', url: '/api/billing/checkout', headers: owner.headers } as const;
+      return (await test.app.inject({ ...request, payload: { plan: 'starter' } })).json().invoiceId;
     },
     async pipeline() {
       const { rows } = await rt.systemPool.query<{ id: string; stageId: string }>(

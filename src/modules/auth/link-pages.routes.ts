@@ -82,6 +82,17 @@ const ACCEPT = page(
     words('button', 'Aceitar', 'Accept'),
 );
 
+/** Where people come back to from paying: what became of it is told by the provider, not by their browser. */
+const PAID = page(
+  '',
+  words('h1', 'Obrigado', 'Thank you') +
+    words(
+      'p',
+      'Você pode fechar esta página. O plano muda assim que o pagamento for confirmado.',
+      'You can close this page. The plan changes as soon as the payment is confirmed.',
+    ),
+);
+
 const send = (reply: FastifyReply, html: string) =>
   reply.header('content-security-policy', POLICY).type('text/html; charset=utf-8').send(html);
 
@@ -90,5 +101,6 @@ export async function linkPages(app: App): Promise<void> {
   const options = { config: { access: 'public' as const }, schema: { hide: true } };
   app.get('/verify-email', options, (_request, reply) => send(reply, VERIFY));
   app.get('/reset-password', options, (_request, reply) => send(reply, RESET));
+  app.get('/billing-return', options, (_request, reply) => send(reply, PAID));
   app.get('/accept-invite', options, (_request, reply) => send(reply, ACCEPT));
 }

@@ -57,7 +57,7 @@ export function periodOf(was: CreditPeriod | null, { source, endsAt }: PlanClaim
 }
 
 /** The same day and time some months on (UTC); a day that the month has not is its last. */
-function addMonths(from: Date, months: number): Date {
+export function addMonths(from: Date, months: number): Date {
   const to = new Date(from);
   to.setUTCMonth(to.getUTCMonth() + months);
   if (to.getUTCDate() !== from.getUTCDate()) to.setUTCDate(0);

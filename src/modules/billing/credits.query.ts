@@ -67,7 +67,7 @@ export async function findCreditsWithLots(pool: Pool, workspaceId: string): Prom
   return rows[0] ?? null;
 }
 
-export const ENTRY_KINDS = ['capture', 'opening', 'grant', 'topup', 'refund', 'expire'] as const;
+export const ENTRY_KINDS = ['capture', 'opening', 'grant', 'topup', 'refund', 'expire', 'reversal'] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 export interface EntryRow {

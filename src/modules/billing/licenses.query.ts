@@ -140,7 +140,7 @@ export async function findMonthsOver(systemPool: Pool, limit: number): Promise<s
     name: 'plan-months-over',
     text: `select p.workspace_id from plan_credits p join workspace w on w.id = p.workspace_id and w.deleted_at is null
       where p.ends_at <= now() and exists (select from plan_claim c where c.workspace_id = p.workspace_id
-        and c.plan = w.plan and (c.ends_at is null or c.ends_at > now()))
+        and c.plan = w.plan and (c.ends_at > now() or (c.ends_at is null and c.source = 'license')))
       order by p.ends_at limit $1`,
     values: [limit],
   });

@@ -69,6 +69,8 @@ export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan
 
 /** Gives what the running month's credits of a plan are more than what was given for it. The workspace is locked: once for all who call at once. */
 export async function giveCredits(em: EntityManager, workspaceId: string, claim: PlanClaim): Promise<void> {
+  // Of a subscription that has no end of its own, each paid invoice gives the credits.
+  if (claim.source === 'subscription' && claim.endsAt === null) return;
   const was = await findPeriod(em);
   const period = periodOf(was, claim, new Date());
   if (!period) return;

@@ -68,6 +68,9 @@ const momentOf = (iso: string, { locale, timeZone }: About): string =>
 const amountOf = (credits: number, locale: string): string =>
   new Intl.NumberFormat(readsPortuguese(locale) ? 'pt-BR' : 'en', { maximumFractionDigits: 1 }).format(credits);
 
+const moneyOf = (minor: number, currency: string, locale: string): string =>
+  new Intl.NumberFormat(readsPortuguese(locale) ? 'pt-BR' : 'en', { style: 'currency', currency }).format(minor / 100);
+
 /** Every kind of notification there is. */
 export const KINDS = {
   'member.joined': kind({
@@ -133,6 +136,45 @@ export const KINDS = {
     en: ({ remaining }, { locale }) => ({
       title: 'Credits are used up',
       body: `${amountOf(remaining, locale)} AI credits are left: paid jobs are refused until you add some.`,
+    }),
+  }),
+  'billing.invoice_due': kind({
+    data: z.object({ invoiceId: z.uuid(), amountMinor: z.int(), currency: z.string(), dueAt: z.string().nullable() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ amountMinor, currency, dueAt }, about) => ({
+      title: 'Uma fatura vence em breve',
+      body: `A fatura do seu plano é de ${moneyOf(amountMinor, currency, about.locale)}${dueAt ? ` e vence em ${momentOf(dueAt, about)}` : ''}.`,
+    }),
+    en: ({ amountMinor, currency, dueAt }, about) => ({
+      title: 'An invoice is due soon',
+      body: `The invoice for your plan is ${moneyOf(amountMinor, currency, about.locale)}${dueAt ? `, due ${momentOf(dueAt, about)}` : ''}.`,
+    }),
+  }),
+  'billing.payment_failed': kind({
+    data: z.object({ invoiceId: z.uuid(), nextAttemptAt: z.string().nullable() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ nextAttemptAt }, about) => ({
+      title: 'Um pagamento falhou',
+      body: `O pagamento do seu plano não foi aceito${nextAttemptAt ? `; a próxima tentativa é em ${momentOf(nextAttemptAt, about)}` : ''}. Confira a forma de pagamento.`,
+    }),
+    en: ({ nextAttemptAt }, about) => ({
+      title: 'A payment failed',
+      body: `The payment for your plan was refused${nextAttemptAt ? `; the next attempt is on ${momentOf(nextAttemptAt, about)}` : ''}. Look at how you pay.`,
+    }),
+  }),
+  'billing.past_due': kind({
+    data: z.object({ subscriptionId: z.uuid(), graceUntil: z.string() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ graceUntil }, about) => ({
+      title: 'O pagamento do seu plano está atrasado',
+      body: `O plano continua até ${momentOf(graceUntil, about)}. Sem o pagamento, a equipe volta então ao plano gratuito.`,
+    }),
+    en: ({ graceUntil }, about) => ({
+      title: 'The payment for your plan is overdue',
+      body: `The plan goes on until ${momentOf(graceUntil, about)}. Without the payment your team is then back on the free plan.`,
     }),
   }),
   'license.expiring': kind({

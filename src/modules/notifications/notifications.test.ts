@@ -255,6 +255,14 @@ describe('the words', () => {
     'webhook.disabled': { webhookId: newId(), reason: 'failing' },
     'credits.low': { remaining: 12.5, lowAt: 100 },
     'credits.exhausted': { remaining: 0 },
+    'billing.invoice_due': {
+      invoiceId: newId(),
+      amountMinor: 9900,
+      currency: 'BRL',
+      dueAt: '2026-12-01T12:00:00.000Z',
+    },
+    'billing.payment_failed': { invoiceId: newId(), nextAttemptAt: '2026-12-01T12:00:00.000Z' },
+    'billing.past_due': { subscriptionId: newId(), graceUntil: '2026-12-01T12:00:00.000Z' },
     'billing.plan_changed': { from: 'free', to: 'pro' },
     'license.expiring': {
       plan: 'pro',

@@ -20,6 +20,7 @@ import { addOperatorCredits } from '#src/modules/billing/billing.routes.ts';
 import { addOperatorLicenses } from '#src/modules/billing/licenses.routes.ts';
 import { addOperatorModels } from '#src/modules/ai/models.routes.ts';
 import { addOperatorSettings } from '#src/modules/settings/settings.routes.ts';
+import { addOperatorInvoices } from '#src/modules/payments/payments.routes.ts';
 import { isRecord } from '#src/lib/record.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -108,6 +109,7 @@ export function opsRoutes(rt: Runtime) {
     addOperatorModels(app, rt);
     addOperatorAnalytics(app, rt);
     addOperatorCredits(app, rt);
+    addOperatorInvoices(app, rt);
     addOperatorLicenses(app, rt);
 
     app.get(

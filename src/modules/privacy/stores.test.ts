@@ -52,6 +52,13 @@ it('somebody who is forgotten is looked for in every table that could hold them'
           'pipeline_stage',
           'prompt',
         ],
+        'what a workspace pays, in amounts, ids and states: no payment provider’s word on people is kept': [
+          'billing_customer',
+          'checkout',
+          'invoice',
+          'subscription',
+          'inbound_event',
+        ],
         'ids, hashes and fixed words': [
           'campaign_item_attempt',
           'idempotency',

@@ -209,7 +209,10 @@ export const SETTINGS = {
   'notifications.webhook.disabled.email': note(true, 'The same, by e-mail'),
   'notifications.credits.inApp': note(true, 'The credits of a team you look after are low or used up'),
   'notifications.credits.email': note(true, 'The same, by e-mail'),
-  'notifications.billing.inApp': note(true, 'The licence of a team you look after ends, or its plan changed'),
+  'notifications.billing.inApp': note(
+    true,
+    'A payment of a team you look after is due, overdue or failed, its licence ends, or its plan changed',
+  ),
   'notifications.billing.email': note(true, 'The same, by e-mail'),
   'notifications.ai.job.failed.inApp': note(false, 'An AI job of yours failed'),
   'notifications.ai.job.failed.email': note(false, 'The same, by e-mail'),

@@ -1,0 +1,246 @@
+import {
+  API_VERSION,
+  chargeObject,
+  idOf,
+  invoiceObject,
+  MONTH_SECONDS,
+  sessionObject,
+  subscriptionObject,
+  type Invoice,
+  type Line,
+  type Price,
+  type Session,
+  type Subscription,
+} from './stripe-objects.ts';
+import { readStripeScript, type StripeScript, type StripeScriptInput } from './stripe-script.ts';
+import { StripeWebhooks, type StripeEvent } from './stripe-webhooks.ts';
+
+/** An account of Stripe's: what its customers pay for, by a clock that can be put forward, and all that happened as events. */
+export class StripeAccount {
+  readonly customers = new Map<string, { metadata: object; created: number }>();
+  readonly sessions = new Map<string, Session>();
+  readonly subscriptions = new Map<string, Subscription>();
+  readonly invoices = new Map<string, Invoice>();
+  /** All that happened, oldest first. */
+  readonly events: StripeEvent[] = [];
+  script: StripeScript = readStripeScript({});
+  #webhooks = new StripeWebhooks(this.script);
+  #aheadMs = 0;
+  readonly base: () => string;
+
+  /** @param base where its pages are */
+  constructor(base: () => string) {
+    this.base = base;
+  }
+
+  /** Changes how it answers and tells; what there is stays. @throws ScriptError */
+  setScript(script: StripeScriptInput): StripeScript {
+    this.script = readStripeScript(script);
+    this.#webhooks.close();
+    this.#webhooks = new StripeWebhooks(this.script);
+    return this.script;
+  }
+
+  clear(): void {
+    for (const one of [this.customers, this.sessions, this.subscriptions, this.invoices]) one.clear();
+    this.events.length = 0;
+    this.#aheadMs = 0;
+    this.setScript({});
+  }
+
+  close(): void {
+    this.#webhooks.close();
+  }
+
+  /** Until all events were told. */
+  idle(): Promise<void> {
+    return this.#webhooks.idle();
+  }
+
+  /** What was answered to webhooks. */
+  get answers(): readonly number[] {
+    return this.#webhooks.answers;
+  }
+
+  now(): number {
+    return Math.floor((Date.now() + this.#aheadMs) / 1000);
+  }
+
+  advance(seconds: number): void {
+    this.#aheadMs += seconds * 1000;
+  }
+
+  priceOf(id: string): Price | undefined {
+    return this.script.prices.find((price) => price.id === id);
+  }
+
+  /** Somebody pays a checkout. @param change what is charged instead of the price, in minor units. @returns the subscription's id */
+  pay(sessionId: string, amount?: number): string {
+    const session = found(this.sessions, sessionId);
+    if (session.status !== 'open') throw new Error(`The checkout ${sessionId} is ${session.status}.`);
+    const now = this.now();
+    const one: Subscription = {
+      id: idOf('sub'),
+      item: idOf('si'),
+      customer: session.customer,
+      price: session.price,
+      status: 'active',
+      metadata: session.metadata,
+      start: now,
+      end: now + MONTH_SECONDS,
+      cancelAtEnd: false,
+      canceledAt: null,
+      endedAt: null,
+      created: now,
+      latestInvoice: null,
+    };
+    this.subscriptions.set(one.id, one);
+    Object.assign(session, { status: 'complete', subscription: one.id });
+    const invoice = this.#invoice(one, 'subscription_create', [this.#month(one, amount)]);
+    this.#tellSubscription('created', one);
+    this.#collect(invoice, true);
+    this.#tell('checkout.session.completed', sessionObject(session, this.base()));
+    return one.id;
+  }
+
+  /** A period is over: the next one is charged, and paid or not. @returns the invoice's id */
+  renew(id: string, { isPaid = true, amount }: { isPaid?: boolean; amount?: number } = {}): string {
+    const one = found(this.subscriptions, id);
+    this.#aheadMs = Math.max(this.#aheadMs, (one.end + 1) * 1000 - Date.now());
+    if (one.cancelAtEnd) {
+      this.end(id);
+      return '';
+    }
+    Object.assign(one, { start: one.end, end: one.end + MONTH_SECONDS });
+    const invoice = this.#invoice(one, 'subscription_cycle', [this.#month(one, amount)]);
+    this.#tellSubscription('updated', one);
+    this.advance(3600);
+    this.#collect(invoice, isPaid);
+    if (!isPaid) this.#set(one, { status: 'past_due' });
+    return invoice.id;
+  }
+
+  /** Another attempt at an open invoice. */
+  retry(invoiceId: string, isPaid: boolean): void {
+    const invoice = found(this.invoices, invoiceId);
+    this.#collect(invoice, isPaid);
+    const one = found(this.subscriptions, invoice.subscription);
+    if (isPaid && one.status === 'past_due') this.#set(one, { status: 'active' });
+  }
+
+  /** A subscription ends at once: canceled, or given up after its last attempt. */
+  end(id: string): void {
+    const one = found(this.subscriptions, id);
+    Object.assign(one, { status: 'canceled', canceledAt: one.canceledAt ?? this.now(), endedAt: this.now() });
+    this.#tellSubscription('deleted', one);
+  }
+
+  setCancel(one: Subscription, isCanceling: boolean): void {
+    this.#set(one, { cancelAtEnd: isCanceling, canceledAt: isCanceling ? this.now() : null });
+  }
+
+  /** Another price: the rest of the period is credited in the old one and charged in the new one. @returns whether it was paid */
+  change(one: Subscription, price: Price): boolean {
+    const left = (one.end - this.now()) / (one.end - one.start);
+    const rest = { start: this.now(), end: one.end };
+    const lines: Line[] = [
+      { amount: -Math.round(one.price.unitAmount * left), price: one.price, ...rest },
+      { amount: Math.round(price.unitAmount * left), price, ...rest },
+    ];
+    const total = lines.reduce((sum, { amount }) => sum + amount, 0);
+    if (this.script.declines && total > 0) return false;
+    Object.assign(one, { price });
+    const invoice = this.#invoice(one, 'subscription_update', lines);
+    this.#tellSubscription('updated', one);
+    this.#collect(invoice, true);
+    return true;
+  }
+
+  /** Some of what was paid goes back. @returns whether there was so much */
+  refund(invoice: Invoice, amount: number): boolean {
+    if (invoice.status !== 'paid' || invoice.refunded + amount > invoice.total) return false;
+    invoice.refunded += amount;
+    this.#tell('charge.refunded', chargeObject(invoice));
+    return true;
+  }
+
+  expire(session: Session): void {
+    session.status = 'expired';
+    this.#tell('checkout.session.expired', sessionObject(session, this.base()));
+  }
+
+  /** Tells any other event. @returns it */
+  say(type: string, object: object): StripeEvent {
+    return this.#tell(type, object);
+  }
+
+  #month({ price, start, end }: Subscription, amount = price.unitAmount): Line {
+    return { amount, price, start, end };
+  }
+
+  #invoice(one: Subscription, reason: string, lines: Line[]): Invoice {
+    const invoice: Invoice = {
+      id: idOf('in'),
+      customer: one.customer,
+      subscription: one.id,
+      reason,
+      lines,
+      currency: one.price.currency,
+      total: lines.reduce((sum, { amount }) => sum + amount, 0),
+      status: 'open',
+      attempts: 0,
+      nextAttempt: null,
+      paidAt: null,
+      created: this.now(),
+      payment: idOf('pi'),
+      charge: idOf('ch'),
+      refunded: 0,
+    };
+    this.invoices.set(invoice.id, invoice);
+    one.latestInvoice = invoice.id;
+    this.#tell('invoice.created', invoiceObject(invoice, this.base()));
+    this.#tell('invoice.finalized', invoiceObject(invoice, this.base()));
+    return invoice;
+  }
+
+  #collect(invoice: Invoice, isPaid: boolean): void {
+    invoice.attempts += 1;
+    if (isPaid) Object.assign(invoice, { status: 'paid', paidAt: this.now(), nextAttempt: null });
+    else invoice.nextAttempt = this.now() + 3 * 86_400;
+    const types = isPaid ? ['invoice.paid', 'invoice.payment_succeeded'] : ['invoice.payment_failed'];
+    for (const type of types) this.#tell(type, invoiceObject(invoice, this.base()));
+  }
+
+  #set(one: Subscription, change: Partial<Subscription>): void {
+    Object.assign(one, change);
+    this.#tellSubscription('updated', one);
+  }
+
+  #tellSubscription(what: 'created' | 'updated' | 'deleted', one: Subscription): void {
+    this.#tell(`customer.subscription.${what}`, subscriptionObject(one));
+  }
+
+  #tell(type: string, object: object): StripeEvent {
+    const event: StripeEvent = {
+      id: idOf('evt'),
+      object: 'event',
+      api_version: API_VERSION,
+      created: this.now(),
+      type,
+      // As it is now, whatever becomes of it before it is told.
+      data: { object: structuredClone(object) },
+      livemode: false,
+      pending_webhooks: 1,
+      request: { id: null, idempotency_key: null },
+    };
+    this.events.push(event);
+    if (!this.script.tell.isHeld) this.#webhooks.tell(event);
+    return event;
+  }
+}
+
+function found<One>(all: Map<string, One>, id: string): One {
+  const one = all.get(id);
+  if (one === undefined) throw new Error(`The simulator has no ${id}.`);
+  return one;
+}

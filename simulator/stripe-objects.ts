@@ -1,0 +1,241 @@
+import { randomBytes } from 'node:crypto';
+
+export const API_VERSION = '2026-10-28.endive';
+export const MONTH_SECONDS = 30 * 86_400;
+
+/** An id as Stripe makes them: what it is of, and 24 random letters. */
+export const idOf = (prefix: string): string => `${prefix}_${randomBytes(12).toString('hex')}`;
+
+export interface Price {
+  id: string;
+  unitAmount: number;
+  currency: string;
+}
+
+export interface Session {
+  id: string;
+  customer: string;
+  reference: string | null;
+  price: Price;
+  metadata: Record<string, string>;
+  status: 'open' | 'complete' | 'expired';
+  successUrl: string;
+  expiresAt: number;
+  created: number;
+  subscription: string | null;
+}
+
+export interface Subscription {
+  id: string;
+  item: string;
+  customer: string;
+  price: Price;
+  status: string;
+  metadata: Record<string, string>;
+  start: number;
+  end: number;
+  cancelAtEnd: boolean;
+  canceledAt: number | null;
+  endedAt: number | null;
+  created: number;
+  latestInvoice: string | null;
+}
+
+export interface Line {
+  amount: number;
+  price: Price;
+  start: number;
+  end: number;
+}
+
+export interface Invoice {
+  id: string;
+  customer: string;
+  subscription: string;
+  reason: string;
+  lines: Line[];
+  currency: string;
+  total: number;
+  status: 'open' | 'paid' | 'void' | 'uncollectible';
+  attempts: number;
+  nextAttempt: number | null;
+  paidAt: number | null;
+  created: number;
+  payment: string;
+  charge: string;
+  refunded: number;
+}
+
+const list = (url: string, data: object[]) => ({ object: 'list', data, has_more: false, url });
+
+const priceObject = ({ id, unitAmount, currency }: Price) => ({
+  id,
+  object: 'price',
+  active: true,
+  currency,
+  product: `prod_${id}`,
+  recurring: { interval: 'month', interval_count: 1, usage_type: 'licensed' },
+  type: 'recurring',
+  unit_amount: unitAmount,
+});
+
+export const customerObject = (id: string, created: number, metadata: object) => ({
+  id,
+  object: 'customer',
+  created,
+  email: null,
+  livemode: false,
+  metadata,
+});
+
+export const sessionObject = (one: Session, base: string) => ({
+  id: one.id,
+  object: 'checkout.session',
+  client_reference_id: one.reference,
+  created: one.created,
+  customer: one.customer,
+  // What is of people must not stay anywhere.
+  customer_details: { email: 'pessoa@example.com', name: 'Pessoa Pagadora', phone: '+5511987654321' },
+  expires_at: one.expiresAt,
+  livemode: false,
+  mode: 'subscription',
+  payment_status: one.status === 'complete' ? 'paid' : 'unpaid',
+  status: one.status,
+  subscription: one.subscription,
+  success_url: one.successUrl,
+  url: one.status === 'open' ? `${base}/stripe/pay/${one.id}` : null,
+});
+
+export const subscriptionObject = (one: Subscription) => ({
+  id: one.id,
+  object: 'subscription',
+  billing_cycle_anchor: one.created,
+  cancel_at: one.cancelAtEnd ? one.end : null,
+  cancel_at_period_end: one.cancelAtEnd,
+  canceled_at: one.canceledAt,
+  collection_method: 'charge_automatically',
+  created: one.created,
+  currency: one.price.currency,
+  customer: one.customer,
+  ended_at: one.endedAt,
+  items: list(`/v1/subscription_items?subscription=${one.id}`, [
+    {
+      id: one.item,
+      object: 'subscription_item',
+      created: one.created,
+      current_period_end: one.end,
+      current_period_start: one.start,
+      price: priceObject(one.price),
+      quantity: 1,
+      subscription: one.id,
+    },
+  ]),
+  latest_invoice: one.latestInvoice,
+  livemode: false,
+  metadata: one.metadata,
+  start_date: one.created,
+  status: one.status,
+});
+
+export const invoiceObject = (one: Invoice, base: string) => ({
+  id: one.id,
+  object: 'invoice',
+  amount_due: Math.max(0, one.total),
+  amount_paid: one.status === 'paid' ? Math.max(0, one.total) : 0,
+  amount_remaining: one.status === 'paid' ? 0 : Math.max(0, one.total),
+  attempt_count: one.attempts,
+  attempted: one.attempts > 0,
+  billing_reason: one.reason,
+  collection_method: 'charge_automatically',
+  created: one.created,
+  currency: one.currency,
+  customer: one.customer,
+  customer_email: 'pessoa@example.com',
+  customer_name: 'Pessoa Pagadora',
+  due_date: null,
+  hosted_invoice_url: `${base}/stripe/invoice/${one.id}`,
+  lines: list(
+    `/v1/invoices/${one.id}/lines`,
+    one.lines.map((line, at) => ({
+      id: `il_${one.id.slice(3)}${at}`,
+      object: 'line_item',
+      amount: line.amount,
+      currency: one.currency,
+      period: { start: line.start, end: line.end },
+      pricing: {
+        type: 'price_details',
+        price_details: { price: line.price.id, product: `prod_${line.price.id}` },
+        unit_amount_decimal: `${line.price.unitAmount}`,
+      },
+      quantity: 1,
+    })),
+  ),
+  livemode: false,
+  metadata: {},
+  next_payment_attempt: one.nextAttempt,
+  parent: {
+    type: 'subscription_details',
+    quote_details: null,
+    subscription_details: { metadata: {}, subscription: one.subscription },
+  },
+  // Of the time before: what an invoice is for stands in its lines.
+  period_end: one.created,
+  period_start: one.created - MONTH_SECONDS,
+  status: one.status,
+  status_transitions: {
+    finalized_at: one.created,
+    marked_uncollectible_at: null,
+    paid_at: one.paidAt,
+    voided_at: null,
+  },
+  subtotal: one.total,
+  total: one.total,
+});
+
+export const paymentObject = (one: Invoice) => ({
+  id: `inpay_${one.id.slice(3)}`,
+  object: 'invoice_payment',
+  amount_paid: one.status === 'paid' ? one.total : null,
+  amount_requested: one.total,
+  created: one.created,
+  currency: one.currency,
+  invoice: one.id,
+  is_default: true,
+  livemode: false,
+  payment: { type: 'payment_intent', payment_intent: one.payment },
+  status: one.status === 'paid' ? 'paid' : 'open',
+  status_transitions: { canceled_at: null, paid_at: one.paidAt },
+});
+
+export const chargeObject = (one: Invoice) => ({
+  id: one.charge,
+  object: 'charge',
+  amount: one.total,
+  amount_captured: one.total,
+  amount_refunded: one.refunded,
+  billing_details: { email: 'pessoa@example.com', name: 'Pessoa Pagadora' },
+  captured: true,
+  created: one.created,
+  currency: one.currency,
+  customer: one.customer,
+  disputed: false,
+  livemode: false,
+  metadata: {},
+  paid: true,
+  payment_intent: one.payment,
+  refunded: one.refunded === one.total,
+  status: 'succeeded',
+});
+
+export const refundObject = (one: Invoice, amount: number, created: number) => ({
+  id: idOf('re'),
+  object: 'refund',
+  amount,
+  charge: one.charge,
+  created,
+  currency: one.currency,
+  metadata: {},
+  payment_intent: one.payment,
+  reason: null,
+  status: 'succeeded',
+});

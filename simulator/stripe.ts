@@ -1,0 +1,231 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { StripeAccount } from './stripe-account.ts';
+import { readForm, textAt } from './stripe-form.ts';
+import {
+  customerObject,
+  idOf,
+  invoiceObject,
+  paymentObject,
+  refundObject,
+  sessionObject,
+  subscriptionObject,
+  type Invoice,
+  type Session,
+} from './stripe-objects.ts';
+import type { Json } from './wire.ts';
+
+const DAY_SECONDS = 86_400;
+/** What Stripe's SDK expects at the root of its host. */
+const PATHS = /^\/v1\/(customers|checkout|billing_portal|subscriptions|invoices|invoice_payments|refunds)(\/|$)/;
+
+interface Answer {
+  status: number;
+  body: object;
+}
+
+const refusal = (status: number, type: string, message: string, more: object = {}): Answer => ({
+  status,
+  body: { error: { type, message, request_log_url: 'https://dashboard.stripe.com/logs', ...more } },
+});
+const missing = (what: string, id: string): Answer =>
+  refusal(404, 'invalid_request_error', `No such ${what}: '${id}'`, { code: 'resource_missing', param: 'id' });
+const invalid = (message: string, param?: string): Answer =>
+  refusal(400, 'invalid_request_error', message, param === undefined ? {} : { param });
+const ok = (body: object): Answer => ({ status: 200, body });
+
+/** The used part of Stripe's API, in its wire format, over one account. */
+export class StripeApi extends StripeAccount {
+  /** What was answered to a key, and to what. */
+  readonly #keys = new Map<string, { asked: string; answer: Answer }>();
+  /** How often each call was really done, by method and path without ids. */
+  readonly done: string[] = [];
+
+  /** Whether a path is one of Stripe's, or of its pages. */
+  static owns(path: string): boolean {
+    return PATHS.test(path) || path.startsWith('/stripe/');
+  }
+
+  override clear(): void {
+    super.clear();
+    this.#keys.clear();
+    this.done.length = 0;
+  }
+
+  async handle(path: string, query: string, req: IncomingMessage, text: string, res: ServerResponse): Promise<void> {
+    if (path.startsWith('/stripe/')) return this.#page(path, res);
+    const { script } = this;
+    if (script.fault === 'hang') return;
+    if (script.fault === 'unavailable')
+      return this.#send(res, refusal(503, 'api_error', 'Stripe is away.'), { 'stripe-should-retry': 'true' });
+    if (script.apiKey !== undefined && req.headers.authorization !== `Bearer ${script.apiKey}`)
+      return this.#send(res, refusal(401, 'invalid_request_error', 'Invalid API Key provided: sk_test_***'));
+    const key = req.headers['idempotency-key'];
+    const asked = `${req.method} ${path} ${text}`;
+    const known = typeof key === 'string' ? this.#keys.get(key) : undefined;
+    if (known && known.asked !== asked)
+      return this.#send(
+        res,
+        refusal(400, 'idempotency_error', 'Keys for idempotent requests can only be used with the same parameters.'),
+      );
+    const answer = known?.answer ?? this.#answer(req.method ?? '', path, readForm(req.method === 'GET' ? query : text));
+    // What was refused before it was begun may be asked again with the same key.
+    if (typeof key === 'string' && req.method === 'POST' && answer.status < 400) this.#keys.set(key, { asked, answer });
+    if (script.delayMs > 0) await sleep(script.delayMs);
+    if (script.fault === 'cut') return void res.socket?.resetAndDestroy();
+    this.#send(res, answer, known ? { 'idempotent-replayed': 'true' } : {});
+  }
+
+  #send(res: ServerResponse, { status, body }: Answer, headers: Record<string, string> = {}): void {
+    const date = new Date(this.now() * 1000).toUTCString();
+    res
+      .writeHead(status, { 'content-type': 'application/json', date, 'request-id': idOf('req'), ...headers })
+      .end(JSON.stringify(body));
+  }
+
+  #answer(method: string, path: string, form: Json): Answer {
+    const [, , kind = '', second = '', third = ''] = path.split('/');
+    if (method !== 'GET') this.done.push(`${method} /v1/${kind}`);
+    const route = `${method} ${kind}`;
+    if (route === 'POST customers') return this.#customer(form);
+    if (kind === 'checkout') return this.#checkout(method, form, path.split('/').slice(4));
+    if (path === '/v1/billing_portal/sessions') return this.#portal(form);
+    if (kind === 'subscriptions') return this.#subscription(method, second, form);
+    if (route === 'GET invoices') {
+      const one = this.invoices.get(second);
+      return one ? ok(invoiceObject(one, this.base())) : missing('invoice', second);
+    }
+    if (route === 'GET invoice_payments') return this.#payments(form);
+    if (route === 'POST refunds') return this.#refunds(form);
+    return invalid(`Unrecognized request URL (${method}: ${path}${third}).`);
+  }
+
+  #customer(form: Json): Answer {
+    const id = idOf('cus');
+    const metadata = typeof form['metadata'] === 'object' && form['metadata'] !== null ? form['metadata'] : {};
+    this.customers.set(id, { metadata, created: this.now() });
+    return ok(customerObject(id, this.now(), metadata));
+  }
+
+  #checkout(method: string, form: Json, [id = '', verb = '']: string[]): Answer {
+    if (method === 'POST' && id === '') return this.#openSession(form);
+    const session = this.sessions.get(id);
+    if (!session) return missing('checkout.session', id);
+    if (method === 'POST' && verb === 'expire') {
+      if (session.status !== 'open') return invalid('Only Checkout Sessions with a status in ["open"] can be expired.');
+      this.expire(session);
+    }
+    return ok(sessionObject(session, this.base()));
+  }
+
+  #openSession(form: Json): Answer {
+    const customer = textAt(form, 'customer');
+    const price = this.priceOf(textAt(form, 'line_items', '0', 'price'));
+    if (textAt(form, 'mode') !== 'subscription') return invalid('The simulator sells subscriptions only.', 'mode');
+    if (!this.customers.has(customer)) return missing('customer', customer);
+    if (!price) return missing('price', textAt(form, 'line_items', '0', 'price'));
+    const now = this.now();
+    const session: Session = {
+      id: idOf('cs_test'),
+      customer,
+      reference: textAt(form, 'client_reference_id') || null,
+      price,
+      metadata: { workspaceId: textAt(form, 'subscription_data', 'metadata', 'workspaceId') },
+      status: 'open',
+      successUrl: textAt(form, 'success_url'),
+      expiresAt: now + DAY_SECONDS,
+      created: now,
+      subscription: null,
+    };
+    this.sessions.set(session.id, session);
+    return ok(sessionObject(session, this.base()));
+  }
+
+  #portal(form: Json): Answer {
+    const customer = textAt(form, 'customer');
+    if (!this.customers.has(customer)) return missing('customer', customer);
+    const id = idOf('bps');
+    const url = `${this.base()}/stripe/portal/${id}`;
+    const rest = { customer, created: this.now(), livemode: false, return_url: textAt(form, 'return_url') };
+    return ok({ id, object: 'billing_portal.session', url, ...rest });
+  }
+
+  #subscription(method: string, id: string, form: Json): Answer {
+    const one = this.subscriptions.get(id);
+    if (!one || (method === 'DELETE' && one.status === 'canceled')) return missing('subscription', id);
+    if (method === 'DELETE') this.end(id);
+    if (method === 'POST') {
+      if (one.status === 'canceled') return invalid('A canceled subscription can only update its metadata.');
+      const isCanceling = textAt(form, 'cancel_at_period_end');
+      if (isCanceling !== '') this.setCancel(one, isCanceling === 'true');
+      const price = textAt(form, 'items', '0', 'price');
+      if (price !== '') {
+        const next = this.priceOf(price);
+        if (!next) return missing('price', price);
+        if (textAt(form, 'items', '0', 'id') !== one.item) return invalid('There is no such item.', 'items[0][id]');
+        if (!this.change(one, next))
+          return refusal(402, 'card_error', 'Your card was declined.', {
+            code: 'card_declined',
+            decline_code: 'generic_decline',
+          });
+      }
+    }
+    return ok(subscriptionObject(one));
+  }
+
+  #find(form: Json): Invoice[] {
+    const [invoice, payment] = [textAt(form, 'invoice'), textAt(form, 'payment', 'payment_intent')];
+    return [...this.invoices.values()].filter(
+      (one) => (invoice === '' || one.id === invoice) && (payment === '' || one.payment === payment),
+    );
+  }
+
+  #payments(form: Json): Answer {
+    const status = textAt(form, 'status');
+    const data = this.#find(form)
+      .map(paymentObject)
+      .filter((one) => status === '' || one.status === status);
+    return ok({ object: 'list', data, has_more: false, url: '/v1/invoice_payments' });
+  }
+
+  #refunds(form: Json): Answer {
+    const payment = textAt(form, 'payment_intent');
+    const invoice = [...this.invoices.values()].find((one) => one.payment === payment);
+    if (!invoice) return missing('payment_intent', payment);
+    const amount = Number(textAt(form, 'amount') || invoice.total - invoice.refunded);
+    if (!this.refund(invoice, amount))
+      return refusal(400, 'invalid_request_error', 'Refund amount is greater than unrefunded amount on charge.', {
+        code: 'charge_already_refunded',
+      });
+    return ok(refundObject(invoice, amount, this.now()));
+  }
+
+  /** What somebody does in a browser: opening the page of a checkout pays it. */
+  #page(path: string, res: ServerResponse): void {
+    const [, , kind = '', id = ''] = path.split('/');
+    const session = kind === 'pay' ? this.sessions.get(id) : undefined;
+    if (session?.status === 'open') {
+      this.pay(id);
+      return void res.writeHead(303, { location: session.successUrl }).end();
+    }
+    res
+      .writeHead(session ? 410 : 200, { 'content-type': 'text/plain; charset=utf-8' })
+      .end(`Stripe, simulated: ${path}\n`);
+  }
+
+  /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`. @returns what there is */
+  control(verb: string, form: Json): object {
+    const id = textAt(form, 'id');
+    if (verb === 'pay') this.pay(id);
+    else if (verb === 'renew') this.renew(id);
+    else if (verb === 'fail') this.renew(id, { isPaid: false });
+    else if (verb === 'retry') this.retry(id, true);
+    else if (verb === 'end') this.end(id);
+    else if (verb === 'refund') {
+      const invoice = this.invoices.get(id);
+      if (invoice) this.refund(invoice, Number(textAt(form, 'amount') || invoice.total));
+    }
+    const [sessions, subscriptions] = [[...this.sessions.values()], [...this.subscriptions.values()]];
+    return { sessions, subscriptions, invoices: [...this.invoices.values()], events: this.events };
+  }
+}

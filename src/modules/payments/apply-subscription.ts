@@ -1,0 +1,146 @@
+import type { EntityManager } from '@mikro-orm/postgresql';
+import { emitEvent } from '#src/events/outbox.query.ts';
+import type { Plan } from '#src/http/access-token.ts';
+import { newId } from '#src/lib/ids.ts';
+import { SYSTEM, type Actor } from '#src/modules/audit/audit.ts';
+import { setPlan } from '#src/modules/billing/set-plan.ts';
+import type { SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
+import {
+  hasOther,
+  insertSubscription,
+  readSubscription,
+  updateSubscription,
+  type ProviderName,
+  type SubscriptionRow,
+  type SubscriptionState,
+} from '#src/modules/payments/subscriptions.query.ts';
+import { isLive, planGiven, withGrace } from '#src/modules/payments/terms.ts';
+
+/** A transaction that has locked its workspace, and what it knows of the provider. */
+export interface PaymentTx {
+  em: EntityManager;
+  workspaceId: string;
+  provider: { name: ProviderName; planOf(priceRef: string | null): Plan | undefined };
+  graceDays: number;
+}
+
+/** What must be asked of the provider before an event can be worked off; thrown, so that nothing of the transaction stays. */
+export class Question extends Error {
+  readonly about: { subscription: string } | { invoice: string } | { payment: string };
+
+  constructor(about: Question['about']) {
+    super('The provider must be asked');
+    this.about = about;
+  }
+}
+
+const FIRST: Omit<SubscriptionState, 'plan' | 'status' | 'knownAt'> = {
+  nextPlan: null,
+  isSurplus: false,
+  periodStart: null,
+  periodEnd: null,
+  cancelAt: null,
+  pastDueSince: null,
+  graceUntil: null,
+  lapsedAt: null,
+};
+
+/** A subscription that begins. */
+export const newState = (
+  state: Pick<SubscriptionState, 'plan' | 'status' | 'knownAt'> & Partial<SubscriptionState>,
+): SubscriptionState => ({ ...FIRST, ...state });
+
+/**
+ * Writes down what became of a subscription, with all that follows: the workspace's plan, the events.
+ * @param before as it was read in this transaction; null: it is new
+ * @param reason for the log, as the verb of what happened
+ */
+export async function saveState(
+  { em, workspaceId, provider }: Pick<PaymentTx, 'em' | 'workspaceId' | 'provider'>,
+  before: SubscriptionRow | null,
+  one: { id: string; providerRef: string; state: SubscriptionState },
+  { reason, actor = SYSTEM }: { reason: string; actor?: Actor },
+): Promise<void> {
+  const { id, providerRef, state } = one;
+  if (before) await updateSubscription(em, id, state);
+  else await insertSubscription(em, { id, provider: provider.name, providerRef }, state);
+  const [was, now] = [planGiven(before), planGiven(state)];
+  const isChanged =
+    was !== now || before?.status !== state.status || before.cancelAt !== state.cancelAt || before.plan !== state.plan;
+  // What a second one is about is told by its invoice, which is held.
+  if (state.isSurplus) return;
+  if (isChanged)
+    await emitEvent(em, {
+      type: 'billing.subscription_changed',
+      data: { subscriptionId: id, plan: state.plan, status: state.status, givenPlan: now, cancelAt: state.cancelAt },
+      subjectId: null,
+      actorId: actor.kind === 'session' ? actor.id : null,
+    });
+  if (state.graceUntil !== null && before?.graceUntil !== state.graceUntil)
+    await emitEvent(em, {
+      type: 'billing.past_due',
+      data: { subscriptionId: id, graceUntil: state.graceUntil },
+      subjectId: null,
+      actorId: null,
+    });
+  if (was !== now) await setPlan(em, workspaceId, now, { source: 'subscription', reason, periodEnd: null, actor });
+}
+
+const isSame = (row: SubscriptionRow, state: SubscriptionState): boolean =>
+  row.plan === state.plan &&
+  row.status === state.status &&
+  row.periodEnd === state.periodEnd &&
+  row.cancelAt === state.cancelAt &&
+  row.isSurplus === state.isSurplus;
+
+const toIso = (moment: string | null): string | null => (moment === null ? null : new Date(moment).toISOString());
+
+/**
+ * Takes over what a provider says of a subscription. What is older than what is known changes nothing. Its clock counts seconds: of what is
+ * told of the same one in another state, nobody can say which came last, and so it is asked what holds.
+ * @param at when it was so, by the provider's clock
+ * @param isAnswer whether it was asked for; an event otherwise
+ * @returns the subscription as it is known then, and whether anything was new; null for one of a price that is none of ours
+ * @throws Question
+ */
+export async function applySubscription(
+  tx: PaymentTx,
+  snapshot: SubscriptionSnapshot,
+  at: Date,
+  isAnswer: boolean,
+): Promise<{ row: SubscriptionRow; isNew: boolean } | null> {
+  const { em, provider, graceDays } = tx;
+  const before = await readSubscription(em, { provider: provider.name, ref: snapshot.ref });
+  const knownAt = at.toISOString();
+  if (before && knownAt < before.knownAt) return { row: before, isNew: false };
+  const plan = provider.planOf(snapshot.priceRef) ?? before?.plan;
+  if (plan === undefined) return null;
+  const id = before?.id ?? newId();
+  const told = {
+    plan,
+    status: snapshot.status,
+    periodStart: toIso(snapshot.periodStart),
+    periodEnd: toIso(snapshot.periodEnd),
+    cancelAt: toIso(snapshot.cancelAt),
+    knownAt,
+  };
+  const base = before ? { ...before, ...told } : newState(told);
+  // Whoever pays twice gets the plan once: the later one is ended, and what it cost waits for an operator.
+  const isSurplus = base.isSurplus || (isLive(base) && !(before && isLive(before)) && (await hasOther(em, id)));
+  const state = withGrace({ ...base, isSurplus }, knownAt, graceDays);
+  if (before && isSame(before, state)) {
+    if (before.knownAt !== knownAt) await updateSubscription(em, id, { ...before, knownAt });
+    return { row: { ...before, knownAt }, isNew: false };
+  }
+  if (before?.knownAt === knownAt && !isAnswer) throw new Question({ subscription: snapshot.ref });
+  const reason = isLive(state) ? 'paid' : 'ended';
+  await saveState(tx, before, { id, providerRef: snapshot.ref, state }, { reason });
+  const row = {
+    ...state,
+    id,
+    provider: provider.name,
+    providerRef: snapshot.ref,
+    revision: (before?.revision ?? 0) + 1,
+  };
+  return { row, isNew: true };
+}

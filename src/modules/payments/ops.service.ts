@@ -1,0 +1,95 @@
+import type { z } from 'zod';
+import { conflict, notFound } from '#src/errors.ts';
+import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { toCredits, toMicroCredits } from '#src/modules/billing/billing.schemas.ts';
+import { applyRefund, giveCredits } from '#src/modules/payments/apply-invoice.ts';
+import {
+  findWorkspaceOfInvoice,
+  markPaid,
+  readInvoice,
+  type InvoiceRow,
+} from '#src/modules/payments/invoices.query.ts';
+import { payManual, voidManual, type ManualTx } from '#src/modules/payments/manual.ts';
+import type { RefundInvoiceBody, ReleaseBody } from '#src/modules/payments/payments.schemas.ts';
+import { creditsFor } from '#src/modules/payments/terms.ts';
+import { findOpenWorkspace } from '#src/modules/payments/workspace.query.ts';
+import type { Runtime } from '#src/runtime.ts';
+
+type OpsRuntime = Pick<Runtime, 'orm' | 'systemPool' | 'payments'>;
+
+/** Changes an invoice in a transaction that has locked its workspace. @returns how it is then @throws AppError 404 */
+async function withInvoice(
+  { orm, systemPool }: OpsRuntime,
+  id: string,
+  work: (tx: ManualTx, invoice: InvoiceRow) => Promise<void>,
+): Promise<InvoiceRow> {
+  const workspaceId = await findWorkspaceOfInvoice(systemPool, id);
+  if (workspaceId === null) throw notFound('The invoice');
+  return inWorkspaceTx(orm, { workspaceId }, async (em) => {
+    if (!(await findOpenWorkspace(em, workspaceId))) throw notFound('The workspace');
+    const invoice = await readInvoice(em, { id });
+    if (!invoice) throw notFound('The invoice');
+    await work({ em, workspaceId }, invoice);
+    return (await readInvoice(em, { id })) ?? invoice;
+  });
+}
+
+const audited = ({ em }: ManualTx, actor: Actor, action: string, id: string, after: object) =>
+  appendAudit(em, actor, { action, target: { type: 'invoice', id }, after });
+
+/** The money of a manual invoice has come. Said again, it changes nothing. @throws AppError 409 `invoice_closed`, `not_manual` */
+export const payByOperator = (rt: OpsRuntime, actor: Actor, id: string): Promise<InvoiceRow> =>
+  withInvoice(rt, id, async (tx, { status }) => {
+    await payManual(tx, id, actor);
+    if (status !== 'paid') await audited(tx, actor, 'invoice.paid', id, {});
+  });
+
+/** A manual invoice is not to be paid. @throws AppError 409 as above */
+export const voidByOperator = (rt: OpsRuntime, actor: Actor, id: string): Promise<InvoiceRow> =>
+  withInvoice(rt, id, async (tx, { status }) => {
+    await voidManual(tx, id, actor);
+    if (status !== 'void') await audited(tx, actor, 'invoice.voided', id, {});
+  });
+
+/**
+ * Gives back an invoice, or a part of it. A provider is told to, and what it tells then takes the credits back; of a manual one they are at once.
+ * @throws AppError 409 `not_paid`; 503 while the provider is away
+ */
+export async function refundByOperator(
+  rt: OpsRuntime,
+  actor: Actor,
+  id: string,
+  { refundedMinor }: z.output<typeof RefundInvoiceBody>,
+): Promise<InvoiceRow> {
+  const invoice = await withInvoice(rt, id, async (tx, one) => {
+    if (one.status !== 'paid') throw conflict('not_paid', 'Only a paid invoice can be given back.');
+    const total = refundedMinor ?? one.amountMinor;
+    if (total > one.amountMinor) throw conflict('not_paid', 'That is more than was paid.');
+    if (total <= one.refundedMinor) return;
+    if (one.provider === 'manual') await applyRefund(tx, one, total);
+    await audited(tx, actor, 'invoice.refunded', id, { refundedMinor: total });
+  });
+  const total = refundedMinor ?? invoice.amountMinor;
+  if (invoice.provider !== 'stripe' || total <= invoice.refundedMinor) return invoice;
+  if (!rt.payments) throw conflict('no_provider', 'The payment provider of this invoice is not set up.');
+  await rt.payments.refund(invoice.providerRef, total - invoice.refundedMinor, `refund-${id}-${total}`);
+  return invoice;
+}
+
+/** Lets a held invoice give its credits. @throws AppError 409 `not_held` */
+export const releaseByOperator = (
+  rt: OpsRuntime,
+  actor: Actor,
+  id: string,
+  body: z.output<typeof ReleaseBody>,
+): Promise<InvoiceRow> =>
+  withInvoice(rt, id, async (tx, invoice) => {
+    const { held, plan, amountMinor, paidAt } = invoice;
+    if (held === null || paidAt === null) throw conflict('not_held', 'This invoice does not wait for anybody.');
+    const credits =
+      body.credits === undefined ? (plan === null ? 0 : creditsFor(plan, amountMinor)) : toMicroCredits(body.credits);
+    await markPaid(tx.em, { id, paidAt, credits, held: null });
+    await giveCredits(tx, invoice, paidAt, credits);
+    await audited(tx, actor, 'invoice.released', id, { credits: toCredits(credits) });
+  });

@@ -1,0 +1,118 @@
+import { z } from 'zod';
+import type { Plan } from '#src/http/access-token.ts';
+
+export const SUBSCRIPTION_STATUSES = ['incomplete', 'trialing', 'active', 'past_due', 'canceled'] as const;
+export type SubscriptionStatus = (typeof SUBSCRIPTION_STATUSES)[number];
+
+/** In the order in which an invoice goes through them; the last two are ends. */
+export const INVOICE_STATUSES = ['open', 'uncollectible', 'void', 'paid'] as const;
+export type InvoiceStatus = (typeof INVOICE_STATUSES)[number];
+
+const moment = z.iso.datetime();
+
+/** A subscription as its provider knew it at a moment. */
+export const SubscriptionSnapshot = z.object({
+  ref: z.string(),
+  customerRef: z.string(),
+  priceRef: z.string().nullable(),
+  status: z.enum(SUBSCRIPTION_STATUSES),
+  periodStart: moment.nullable(),
+  periodEnd: moment.nullable(),
+  cancelAt: moment.nullable(),
+});
+export type SubscriptionSnapshot = z.infer<typeof SubscriptionSnapshot>;
+
+/** An invoice as its provider knew it. Amounts in minor units. */
+export const InvoiceSnapshot = z.object({
+  ref: z.string(),
+  customerRef: z.string(),
+  /** Null: of no subscription, and so none of ours. */
+  subscriptionRef: z.string().nullable(),
+  priceRef: z.string().nullable(),
+  /** `period`: a whole one of a plan; `change`: the rest of one, after a change of plan. */
+  reason: z.enum(['period', 'change', 'other']),
+  status: z.enum(INVOICE_STATUSES),
+  amountMinor: z.int().min(0),
+  currency: z.string(),
+  periodStart: moment.nullable(),
+  periodEnd: moment.nullable(),
+  dueAt: moment.nullable(),
+  paidAt: moment.nullable(),
+  /** Where people see it. */
+  url: z.string().nullable(),
+  /** Whether an attempt to collect it has just failed, and when the next is. */
+  isFailed: z.boolean(),
+  nextAttemptAt: moment.nullable(),
+});
+export type InvoiceSnapshot = z.infer<typeof InvoiceSnapshot>;
+
+/** What an event of a provider's tells us: ids, amounts and states, nothing of people. It is stored as this. */
+export const PaymentEvent = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('subscription'), customerRef: z.string(), subscription: SubscriptionSnapshot }),
+  z.object({ kind: z.literal('invoice'), customerRef: z.string(), invoice: InvoiceSnapshot }),
+  z.object({
+    kind: z.literal('refund'),
+    customerRef: z.string(),
+    /** What was paid with; its invoice is asked for. */
+    paymentRef: z.string(),
+    /** All that was refunded of it so far. */
+    refundedMinor: z.int().min(0),
+  }),
+  z.object({
+    kind: z.literal('checkout'),
+    customerRef: z.string(),
+    checkoutId: z.uuid(),
+    status: z.enum(['completed', 'expired']),
+  }),
+]);
+export type PaymentEvent = z.infer<typeof PaymentEvent>;
+
+/** A webhook whose signature was good. */
+export interface InboundEvent {
+  id: string;
+  type: string;
+  /** By the provider's clock. */
+  occurredAt: Date;
+  /** Null: it tells nothing that concerns us. */
+  event: PaymentEvent | null;
+}
+
+/** A snapshot, and when it was true by the provider's clock. */
+export interface Answered<Snapshot> {
+  at: Date;
+  snapshot: Snapshot;
+}
+
+/**
+ * What we need of who collects money. Every call that changes something takes a key: sent again with the same one, it is done once. All calls
+ * throw AppError: 503 with a wait where the provider is away, 4xx for what it refuses. None may be made within a transaction.
+ */
+export interface PaymentProvider {
+  readonly name: 'stripe';
+  /** What a plan is sold as there; undefined: not at all. */
+  priceOf(plan: Plan): string | undefined;
+  planOf(priceRef: string | null): Plan | undefined;
+  createCustomer(workspaceId: string): Promise<string>;
+  openCheckout(checkout: {
+    id: string;
+    customerRef: string;
+    priceRef: string;
+    workspaceId: string;
+  }): Promise<{ ref: string; url: string; expiresAt: Date }>;
+  /** Nobody can pay by it any more. @returns whether that is so: false, it was paid before */
+  closeCheckout(ref: string): Promise<boolean>;
+  openPortal(customerRef: string): Promise<string>;
+  /** @param isCanceling whether it ends with its period, or goes on */
+  setCancel(ref: string, isCanceling: boolean, key: string): Promise<Answered<SubscriptionSnapshot>>;
+  /** Another price from now on; what was paid for the rest of the period counts, and the difference is collected at once. */
+  changePrice(ref: string, priceRef: string, key: string): Promise<Answered<SubscriptionSnapshot>>;
+  cancelNow(ref: string, key: string): Promise<Answered<SubscriptionSnapshot>>;
+  /** Gives back a part of what was paid for an invoice. */
+  refund(invoiceRef: string, amountMinor: number, key: string): Promise<void>;
+  findSubscription(ref: string): Promise<Answered<SubscriptionSnapshot> | null>;
+  findInvoice(ref: string): Promise<InvoiceSnapshot | null>;
+  /** The invoice that a payment paid. */
+  findInvoiceOf(paymentRef: string): Promise<string | null>;
+  /** @returns null when the signature is not good, or too old */
+  verify(body: Buffer, signature: string): InboundEvent | null;
+}
