@@ -31,7 +31,7 @@ beforeAll(async () => {
   await client.register({ email, password: 'a long enough password', name: 'Ana' });
 });
 afterAll(async () => {
-  client.close();
+  // The processes first: they end also where one of them never was ready.
   await installation.close();
   await simulator.close();
 });
