@@ -1,6 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
-import type { Plan } from '#src/http/access-token.ts';
+import { PLANS, type Plan } from '#src/http/access-token.ts';
 import type { PlanOverride } from '#src/modules/billing/plans.ts';
 
 export type LicenseStatus = 'unused' | 'active' | 'replaced' | 'expired' | 'revoked';
@@ -134,15 +134,31 @@ export async function noteTold(em: EntityManager, id: string, phase: 'soon' | 'g
   return rows.length > 0;
 }
 
+const BY_RANK = `array[${PLANS.map((plan) => `'${plan}'`).join()}]`;
+
 /** Workspaces whose month of credits is over while what gave it goes on. */
 export async function findMonthsOver(systemPool: Pool, limit: number): Promise<string[]> {
   const { rows } = await systemPool.query<{ workspace_id: string }>({
     name: 'plan-months-over',
     text: `select p.workspace_id from plan_credits p join workspace w on w.id = p.workspace_id and w.deleted_at is null
       where p.ends_at <= now() and exists (select from plan_claim c where c.workspace_id = p.workspace_id
-        and c.plan = w.plan and (c.ends_at > now() or (c.ends_at is null and c.source = 'license')))
+        and (c.ends_at > now() or (c.ends_at is null and c.source = 'license'))
+        and not exists (select from plan_claim b where b.workspace_id = p.workspace_id
+          and array_position(${BY_RANK}, b.plan) > array_position(${BY_RANK}, c.plan)))
       order by p.ends_at limit $1`,
     values: [limit],
   });
   return rows.map((row) => row.workspace_id);
+}
+
+/** Workspaces that have another base plan than this one, after one of them. */
+export async function findOtherBase(
+  systemPool: Pool,
+  { plan, after, limit }: { plan: Plan; after: string; limit: number },
+): Promise<string[]> {
+  const { rows } = await systemPool.query<{ id: string }>(
+    'select id from workspace where base_plan <> $1 and id > $2::uuid and deleted_at is null order by id limit $3',
+    [plan, after, limit],
+  );
+  return rows.map(({ id }) => id);
 }

@@ -4,7 +4,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
-import { winnerOf } from '#src/modules/billing/claims.ts';
+import { planOf, winnerOf } from '#src/modules/billing/claims.ts';
 import { hashOfKey, newKey } from '#src/modules/billing/license-key.ts';
 import {
   endLicense,
@@ -95,12 +95,15 @@ async function statusIn(
 ): Promise<z.output<typeof LicenseStatusView>> {
   const holder = await findPlan(em);
   const license = await findActive(em, workspaceId);
+  const claims = await findClaims(em);
   return {
     plan: holder.plan,
-    source: winnerOf(await findClaims(em))?.source ?? null,
+    source: planOf(claims, holder.basePlan).source,
     priceMinor: CATALOGUE[holder.plan].priceMinor,
     currency: PLAN_CURRENCY,
     ...termsOf(holder),
+    // Of what was bought: a plan that everybody has gives none.
+    creditsPerMonth: CATALOGUE[winnerOf(claims)?.plan ?? 'free'].creditsPerMonth,
     license: license ? presentLicense(license, graceDays) : null,
   };
 }

@@ -12,7 +12,7 @@ let tend: () => Promise<void>;
 beforeAll(async () => {
   test = await openTestApp({ STARTING_CREDITS: '0', LICENSE_GRACE_DAYS: String(GRACE_DAYS) });
   const { orm, systemPool, log } = test.rt;
-  tend = createPlanCare({ orm, systemPool, log, graceDays: GRACE_DAYS });
+  tend = createPlanCare({ orm, systemPool, log, graceDays: GRACE_DAYS, defaultPlan: 'free' });
 });
 afterAll(() => test.close());
 beforeEach(async () => {

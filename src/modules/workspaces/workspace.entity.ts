@@ -9,6 +9,8 @@ export const WorkspaceSchema = defineEntity({
     ...row,
     name: p.string().length(120),
     plan: p.enum(PLANS).defaultRaw(`'free'`),
+    /** What it has when nothing gives it a better one: `DEFAULT_PLAN`. */
+    basePlan: p.enum(PLANS).defaultRaw(`'free'`),
     /** Where its licence differs from its plan. */
     planOverride: p.json<PlanOverride>().nullable(),
     timeZone: p.string().length(64).default('America/Sao_Paulo'),
