@@ -53,13 +53,6 @@ export async function onPlan(
   );
 }
 
-/** As `aUser`, of a workspace that has everything without a limit: for tests of what a free plan has too little of. */
-export async function aCustomer(rt: Runtime, overrides: Partial<RegisterBody> = {}): Promise<TestUser> {
-  const user = await aUser(rt, overrides);
-  await onPlan(rt, user.workspace.id, 'enterprise');
-  return user;
-}
-
 /** A new member of a workspace whom some permissions are denied, as requests of that workspace name them. */
 export async function aDeniedMember(rt: Runtime, workspaceId: string, denies: readonly string[]): Promise<TestUser> {
   const person = await aUser(rt);

@@ -3,7 +3,8 @@ import type { Pool } from 'pg';
 import { PLANS, type Plan } from '#src/http/access-token.ts';
 import type { PlanOverride } from '#src/modules/billing/plans.ts';
 
-export type LicenseStatus = 'unused' | 'active' | 'replaced' | 'expired' | 'revoked';
+export const LICENSE_STATUSES = ['unused', 'active', 'replaced', 'expired', 'revoked'] as const;
+export type LicenseStatus = (typeof LICENSE_STATUSES)[number];
 
 /** A licence; times in RFC 3339, UTC. */
 export interface LicenseRow {
@@ -16,13 +17,16 @@ export interface LicenseRow {
   status: LicenseStatus;
   activatedAt: string | null;
   expiresAt: string | null;
+  createdAt: string;
+  endedAt: string | null;
   workspaceId: string | null;
 }
 
 const at = (column: string, name: string) =>
   `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
 const COLUMNS = `id, plan, limits, features, days, status, used_by_workspace as "workspaceId",
-  ${at('activate_by', 'activateBy')}, ${at('activated_at', 'activatedAt')}, ${at('expires_at', 'expiresAt')}`;
+  ${at('activate_by', 'activateBy')}, ${at('activated_at', 'activatedAt')}, ${at('expires_at', 'expiresAt')},
+  ${at('created_at', 'createdAt')}, ${at('ended_at', 'endedAt')}`;
 const CAN_BE_USED = `status = 'unused' and (activate_by is null or activate_by > now())`;
 
 /** Stores the digests of new keys. @returns the licences' ids, in their order */
@@ -104,6 +108,26 @@ export async function endLicense(
 export async function findLicense(systemPool: Pool, by: string | Buffer): Promise<LicenseRow | undefined> {
   const where = typeof by === 'string' ? 'id = $1::uuid' : 'key_hash = $1';
   return (await systemPool.query<LicenseRow>(`select ${COLUMNS} from license where ${where}`, [by])).rows[0];
+}
+
+export interface LicenseFilter {
+  status: LicenseStatus | undefined;
+  plan: Plan | undefined;
+  workspaceId: string | undefined;
+  /** The last of the page before. */
+  before: string | undefined;
+  limit: number;
+}
+
+/** Licences, the newest first. */
+export async function listLicenses(systemPool: Pool, filter: LicenseFilter): Promise<LicenseRow[]> {
+  const { status, plan, workspaceId, before, limit } = filter;
+  const { rows } = await systemPool.query<LicenseRow>(
+    `select ${COLUMNS} from license where ($1::text is null or status = $1) and ($2::text is null or plan = $2)
+      and ($3::uuid is null or used_by_workspace = $3) and ($4::uuid is null or id < $4) order by license.id desc limit $5`,
+    [status ?? null, plan ?? null, workspaceId ?? null, before ?? null, limit],
+  );
+  return rows;
 }
 
 /** A licence whose owners are to be told, or whose time is over. */

@@ -62,7 +62,7 @@ async function endFormer(em: EntityManager, workspaceId: string, next: LicenseRo
  */
 export function activateLicense(
   { orm, config }: Needs,
-  { workspaceId, userId }: Auth,
+  { workspaceId, userId }: Pick<Auth, 'workspaceId' | 'userId'>,
   actor: Actor,
   { key, replace }: z.output<typeof ActivateBody>,
 ): Promise<z.output<typeof LicenseStatusView>> {

@@ -14,6 +14,8 @@ export const WorkspaceSchema = defineEntity({
     /** Where its licence differs from its plan. */
     planOverride: p.json<PlanOverride>().nullable(),
     timeZone: p.string().length(64).default('America/Sao_Paulo'),
+    /** When its time zone was last changed. */
+    zonedAt: p.datetime().nullable(),
     currency: p.character().length(3).default('BRL'),
     country: p.character().length(2).default('BR'),
     /** Set when its owner deleted it; its rows are then as good as gone, and its key is destroyed. */

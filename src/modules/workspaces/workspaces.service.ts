@@ -121,6 +121,7 @@ export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: Works
     const { name, timeZone, currency, country } = workspace;
     const defined = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
     Object.assign(workspace, defined);
+    if (workspace.timeZone !== timeZone) workspace.zonedAt = new Date();
     await em.flush();
     const target = { type: 'workspace', id: workspace.id };
     const before = { name, timeZone, currency, country };
