@@ -105,11 +105,13 @@ export async function updateChannel(
   );
 }
 
-/** @returns whether it is gone; one that campaigns were made for stays */
+/** @returns whether it is gone; one that campaigns were made for stays, and one that has sent today, as its messages count for the plan */
 export async function deleteChannel(em: EntityManager, id: string): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `delete from channel c where c.workspace_id = current_workspace() and c.id = ?::uuid
-      and not exists (select from campaign p where p.workspace_id = c.workspace_id and p.channel_id = c.id) returning c.id`,
+      and not exists (select from campaign p where p.workspace_id = c.workspace_id and p.channel_id = c.id)
+      and not exists (select from channel_counter n where n.workspace_id = c.workspace_id and n.channel_id = c.id
+        and n.bucket > now() - interval '1 day') returning c.id`,
     [id],
   );
   return rows.length > 0;
