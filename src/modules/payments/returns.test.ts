@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import type { TestUser } from '#test/factories.ts';
-import { anOwner, ask, askOps, CREDITS, openPaymentTest, PRICES, type PaymentTest } from '#test/payments.ts';
+import { anOwner, ask, askOps, CREDITS, openPaymentTest, PRICES, waitingFor, type PaymentTest } from '#test/payments.ts';
 
 let test: PaymentTest;
 let owner: TestUser;
@@ -48,6 +48,7 @@ describe('a disputed payment', () => {
     expect(await test.credits(owner)).toBe(0);
     const all = { disputedMinor: PRICES.starter, creditsReversed: CREDITS.starter, creditsUncollected: 0 };
     expect(await invoice()).toMatchObject({ status: 'paid', refundedMinor: 0, ...all });
+    expect(await waitingFor(test, 'dispute')).toContain((await invoice()).id);
     // The month is over before it is decided.
     await test.rt.systemPool.query(
       `update credit_lot set expires_at = now() - interval '1 day' where workspace_id = $1`,
@@ -57,6 +58,7 @@ describe('a disputed payment', () => {
     test.stripe.closeDispute(dispute, 'won');
     await told();
     expect(await invoice()).toMatchObject({ disputedMinor: 0, creditsReversed: 0, creditsUncollected: 0 });
+    expect(await waitingFor(test, 'dispute')).not.toContain((await invoice()).id);
     await test.rt.systemPool.query('select credit_lapse()');
     expect(await test.credits(owner)).toBe(CREDITS.starter);
     expect(await events('billing.disputed')).toMatchObject([
@@ -161,6 +163,7 @@ describe('what operators give back', () => {
     await told();
     const held = async () => (await ask(test, other, 'GET', '/api/billing/invoices')).body.data[0];
     const { id } = await held();
+    expect(await waitingFor(test, 'release')).toContain(id);
     await askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 40 });
     await told();
     expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).body).toMatchObject({ code: 'returned' });
