@@ -1,6 +1,5 @@
 import { Migration } from '@mikro-orm/migrations';
 
-// A month that lies ahead is that of a clock which was set back over its beginning: what was spent in it still counts.
 const THIS_MONTH = `date_trunc('month', now() at time zone 'UTC')::date`;
 
 /** An assignment is an expression; `perform` is a query, whose set-up is most of what it costs. */
@@ -22,7 +21,7 @@ const TAKE = `taken := 0;
         update credit_account a set balance = a.balance - n.total, held = a.held + n.total
         where a.workspace_id = account and a.balance >= n.total and a.member_budget is null
           and (a.monthly_budget is null or n.total <= a.monthly_budget - a.held
-            - case when a.month in (this_month, next_month) then a.month_spent else 0 end)
+            - case when a.month = ${THIS_MONTH} then a.month_spent else 0 end)
         returning old.balance into available;
       end if;
       if available is not null then
@@ -31,7 +30,7 @@ const TAKE = `taken := 0;
       else
         select a.* into acc from credit_account a where a.workspace_id = account for update;
         available := acc.balance;
-        in_budget := acc.monthly_budget - acc.held - case when acc.month in (this_month, next_month) then acc.month_spent else 0 end;
+        in_budget := acc.monthly_budget - acc.held - case when acc.month = ${THIS_MONTH} then acc.month_spent else 0 end;
       end if;`;
 
 const accept = (isLean: boolean): string => `create function job_accept(
@@ -45,7 +44,7 @@ declare
   available bigint;
   spent bigint := 0;
   acc credit_account;
-  in_budget bigint;${isLean ? `\n  taken bigint := 0;\n  entered text;\n  this_month date := ${THIS_MONTH};\n  next_month date := this_month + interval '1 month';` : ''}
+  in_budget bigint;${isLean ? '\n  taken bigint := 0;\n  entered text;' : ''}
 begin
   for n in
     select ${isLean ? 't.*, sum(t.hold) over (partition by t.workspace_id)::bigint as total' : '*'} from unnest(workspace_ids, ids, user_ids, queues, engines, bands, inputs, options, request_ids, max_attempts, holds,
@@ -194,8 +193,8 @@ begin
 end $$`;
 
 const moved = (amount: string, captured: string, captures: string): string => `held = a.held - ${amount},
-        balance = a.balance + ${amount} - ${captured}, last_entry = a.last_entry + ${captures}, month = case when a.month = next_month then next_month else this_month end,
-        month_spent = ${captured} + case when a.month in (this_month, next_month) then a.month_spent else 0 end`;
+        balance = a.balance + ${amount} - ${captured}, last_entry = a.last_entry + ${captures}, month = ${THIS_MONTH},
+        month_spent = ${captured} + case when a.month = ${THIS_MONTH} then a.month_spent else 0 end`;
 const MOVED = `returning old.balance + old.held as was, new.balance + new.held as total, new.last_entry, new.low_at, new.member_budget`;
 
 // Ends reservations, each once: what was captured is spent, the rest is free again. Those that are resolved already are passed over. Who ends
@@ -209,8 +208,6 @@ const RESOLVE = `create function credit_resolve(workspace uuid, ids uuid[], capt
     captured bigint;
     ended int := 1;
     paid int := 1;
-    this_month date := ${THIS_MONTH};
-    next_month date := this_month + interval '1 month';
   begin
     if cardinality(ids) = 1 then
       delete from credit_reservation r where r.workspace_id = workspace and r.id = ids[1] returning r.* into one;
@@ -259,7 +256,7 @@ const RESOLVE = `create function credit_resolve(workspace uuid, ids uuid[], capt
     end if;
     if acc.member_budget is not null then
       insert into credit_month as m (workspace_id, user_id, month, spent)
-      select workspace, e.user_id, this_month, sum(e.amount)::bigint from credit_entry e
+      select workspace, e.user_id, ${THIS_MONTH}, sum(e.amount)::bigint from credit_entry e
       where e.workspace_id = workspace and e.seq > acc.last_entry - paid and e.user_id is not null group by e.user_id
       on conflict (workspace_id, user_id, month) do update set spent = m.spent + excluded.spent;
     end if;
