@@ -1,18 +1,27 @@
 import type { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { AppError, conflict } from '#src/errors.ts';
+import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import {
   type GrantBody,
   type RefundBody,
+  type RevokeCodesBody,
+  type RevokedCodesView,
   toCredits,
   toMicroCredits,
   type TopupCodesBody,
   type TopupCodesView,
   type TopupView,
 } from '#src/modules/billing/billing.schemas.ts';
-import { grantCredits, insertCodes, redeemCode, refundJob, wasRedeemedBy } from '#src/modules/billing/credits.query.ts';
+import {
+  grantCredits,
+  insertCodes,
+  redeemCode,
+  refundJob,
+  revokeCodes,
+  wasRedeemedBy,
+} from '#src/modules/billing/credits.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { INSTALLATION } from '#src/modules/settings/settings.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -74,6 +83,24 @@ export async function makeCodes(
     }),
   );
   return { batchId, credits, codes };
+}
+
+/** Ends codes that nobody has redeemed. @throws AppError 404 where there are no such codes */
+export async function endCodes(
+  { orm, systemPool }: Pick<Runtime, 'orm' | 'systemPool'>,
+  actor: Actor,
+  { batchId, code }: z.output<typeof RevokeCodesBody>,
+): Promise<z.output<typeof RevokedCodesView>> {
+  const ended = await revokeCodes(systemPool, batchId ?? hashOf(code ?? ''));
+  if (!ended) throw notFound(batchId === undefined ? 'The code' : 'The batch');
+  await inWorkspaceTx(orm, { workspaceId: INSTALLATION }, (em) =>
+    appendAudit(em, actor, {
+      action: 'topup-codes.revoked',
+      target: { type: 'topup-code-batch', id: ended.batchId },
+      after: { count: ended.revoked },
+    }),
+  );
+  return ended;
 }
 
 /** Adds credits to a workspace. @returns what is free then @throws AppError 409 `credits_not_moved`, `credits_too_many` */

@@ -179,6 +179,24 @@ describe('without a payment provider', () => {
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
   });
 
+  it('an invoice is not taken for paid while the workspace pays for another subscription', async () => {
+    const id = await checkout('starter');
+    await test.rt.systemPool.query(
+      `insert into subscription (workspace_id, provider, provider_ref, plan, status, known_at)
+        values ($1, 'stripe', 'sub_other', 'pro', 'active', now())`,
+      [owner.workspace.id],
+    );
+    expect((await operator(id, 'paid')).body).toMatchObject({ status: 409, code: 'already_subscribed' });
+    expect((await operator(id, 'void')).body.status).toBe('void');
+  });
+
+  it('a better plan is not chosen over a lesser one that is to begin', async () => {
+    await subscribe('pro');
+    await post('/api/billing/change', { plan: 'starter' });
+    expect((await post('/api/billing/change', { plan: 'enterprise' })).status).toBe(422);
+    expect((await post('/api/billing/change', { plan: 'pro' })).body.subscription.nextPlan).toBeNull();
+  });
+
   it('operators are told of invoices that there are not', async () => {
     expect((await operator(crypto.randomUUID(), 'paid')).status).toBe(404);
   });

@@ -63,7 +63,9 @@ export const InvoiceView = z.object({
   dueAt: moment,
   paidAt: moment,
   refundedMinor: z.int(),
-  /** What it gave, and what of that was taken back after refunds; what was spent by then is not collected. */
+  /** What the payer's bank asks back of it, or took. */
+  disputedMinor: z.int(),
+  /** What it gave, and what of that was taken back with the money; what was spent by then is not collected. */
   credits: z.number(),
   creditsReversed: z.number(),
   creditsUncollected: z.number(),
