@@ -276,4 +276,14 @@ describe('a grant', () => {
     expect(audit.data[0]).toMatchObject({ action: 'credits.granted', after: { credits: 4 } });
     expect((await grant(4, { workspaceId: newId() })).json()).toMatchObject({ status: 409, code: 'credits_not_moved' });
   });
+
+  it('that an account cannot hold is refused whole, and so is a code, which stays good', async () => {
+    for (let times = 0; times < 9; times += 1) expect((await grant(1_000_000_000)).statusCode).toBe(200);
+    expect((await grant(1_000_000_000)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    const [code = ''] = await codes({ count: 1, credits: 1_000_000_000 });
+    expect((await topup(code)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    expect((await topup(code, await aUser(test.rt))).statusCode).toBe(200);
+    const broken = await findBroken(test.rt.systemPool, 60);
+    expect(broken.filter(({ workspaceId }) => workspaceId === owner.workspace.id)).toEqual([]);
+  });
 });
