@@ -10,7 +10,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
 /**
  * Gives the tests Postgres and Redis: those of DATABASE_URL and REDIS_URL, else fresh ones. Test processes, which start after
  * this, find them in the same two variables; the databases in them are the harness's affair. Processes that tests start share what
- * each has compiled, by NODE_COMPILE_CACHE.
+ * each has compiled, by NODE_COMPILE_CACHE, and are bundled once for all, in WH_PROGRAMS_DIR.
  * @returns the teardown
  */
 export async function setup(): Promise<() => Promise<void>> {
@@ -27,6 +27,7 @@ export async function setup(): Promise<() => Promise<void>> {
     process.env['DATABASE_URL'] = services.databaseUrl;
     process.env['REDIS_URL'] = services.redisUrl;
     process.env['NODE_COMPILE_CACHE'] ??= join(dataDir, 'compile-cache');
+    process.env['WH_PROGRAMS_DIR'] ??= join(dataDir, 'programs');
     return close;
   } catch (error) {
     await close();

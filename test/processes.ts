@@ -11,6 +11,7 @@ import { parseProcfile } from '../scripts/lib/procfile.js';
 import { queues } from '#queues/index.ts';
 import { createTestDatabase } from '#test/harness.ts';
 import { INHERITED } from '#test/inherited.ts';
+import { findPrograms } from '#test/programs.ts';
 
 const PROCFILE = parseProcfile(readFileSync(`${import.meta.dirname}/../Procfile`, 'utf8'));
 
@@ -37,8 +38,9 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-function start(name: string, args: string[], env: Record<string, string>): Running {
-  const child: ChildProcess = spawn(process.execPath, args, {
+async function start(name: string, args: string[], env: Record<string, string>): Promise<Running> {
+  const find = await findPrograms();
+  const child: ChildProcess = spawn(process.execPath, args.map((arg) => find(arg)), {
     env: { ...INHERITED, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -157,6 +159,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
     APP_SECRET: randomBytes(32).toString('base64'),
     OPS_PASSWORD: 'only-for-this-test',
     RATE_LIMIT_SCALE: '1000',
+    DEFAULT_PLAN: 'enterprise',
     // A machine that stalls is no reason for a test to be answered 503.
     MAX_EVENT_LOOP_DELAY_MS: '0',
     MAIL_DIR: mailDir,
@@ -175,24 +178,24 @@ export async function createInstallation(overrides: Record<string, string> = {})
     env,
     async startApi(given) {
       const port = given ?? (await freePort());
-      const api = track(start('api', ['src/server.ts'], { ...env, PORT: `${port}` }));
+      const api = track(await start('api', ['src/server.ts'], { ...env, PORT: `${port}` }));
       await api.line((line) => line['msg'] === 'Listening');
       return Object.assign(api, { url: `http://127.0.0.1:${port}` });
     },
     async startWorker(...pools) {
       const [pool, ...more] = pools.length ? pools : queues.map(({ name }) => name);
       const [, ...args] = PROCFILE.get(pool ?? '') ?? [];
-      const worker = track(start('worker', [...args, ...more], env));
+      const worker = track(await start('worker', [...args, ...more], env));
       await worker.line((line) => line['msg'] === 'Working');
       return worker;
     },
     async startWorkerAs(file, pool, more) {
-      const worker = track(start('worker', [file, pool], { ...env, ...more }));
+      const worker = track(await start('worker', [file, pool], { ...env, ...more }));
       await worker.line((line) => line['msg'] === 'Working');
       return worker;
     },
     async startControl() {
-      const control = track(start('control', ['workers/control.ts'], env));
+      const control = track(await start('control', ['workers/control.ts'], env));
       await control.line((line) => line['msg'] === 'Leading' || line['msg'] === 'Standing by');
       return control;
     },

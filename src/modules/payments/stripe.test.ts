@@ -162,7 +162,7 @@ describe('a subscription', () => {
   it('gets the credits of a month once: by its invoice, and not by its plan too', async () => {
     await subscribed();
     const { systemPool, orm, log } = test.rt;
-    const tendPlans = createPlanCare({ systemPool, orm, log, graceDays: 7 });
+    const tendPlans = createPlanCare({ systemPool, orm, log, graceDays: 7, defaultPlan: 'free' });
     await tendPlans();
     test.stripe.renew(ref);
     await told();
