@@ -243,7 +243,10 @@ it('is told by user, engine and provider of the month for a licence, to the micr
   ] as const) {
     const sums = new Map<string, number>();
     for (const row of rows) sums.set(row[by], (sums.get(row[by]) ?? 0) + row.micro);
-    const told = credits[list].map(({ key, credits: some }: { key: string; credits: number }) => [key, Math.round(some * 1e6)]);
+    const told = credits[list].map(({ key, credits: some }: { key: string; credits: number }) => [
+      key,
+      Math.round(some * 1e6),
+    ]);
     expect(new Map(told)).toEqual(sums);
   }
 });
