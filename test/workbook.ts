@@ -23,7 +23,10 @@ function pack(content: Content): { packed: Buffer; crc: number; length: number }
   const end = Buffer.from(after);
   return {
     packed: Buffer.concat([...parts.map(({ packed }) => packed), deflateRawSync(end)]),
-    crc: crc32(end, parts.reduce((crc, { plain }) => crc32(plain, crc), 0)),
+    crc: crc32(
+      end,
+      parts.reduce((crc, { plain }) => crc32(plain, crc), 0),
+    ),
     length: parts.reduce((sum, { plain }) => sum + plain.length, end.length),
   };
 }
