@@ -1,11 +1,13 @@
 import {
   API_VERSION,
   chargeObject,
+  disputeObject,
   idOf,
   invoiceObject,
   MONTH_SECONDS,
   sessionObject,
   subscriptionObject,
+  type Dispute,
   type Invoice,
   type Line,
   type Price,
@@ -17,10 +19,12 @@ import { StripeWebhooks, type StripeEvent } from './stripe-webhooks.ts';
 
 /** An account of Stripe's: what its customers pay for, by a clock that can be put forward, and all that happened as events. */
 export class StripeAccount {
-  readonly customers = new Map<string, { metadata: object; created: number }>();
+  /** `balance`: what was credited to them and pays the next invoices. */
+  readonly customers = new Map<string, { metadata: object; created: number; balance: number }>();
   readonly sessions = new Map<string, Session>();
   readonly subscriptions = new Map<string, Subscription>();
   readonly invoices = new Map<string, Invoice>();
+  readonly disputes = new Map<string, Dispute>();
   /** All that happened, oldest first. */
   readonly events: StripeEvent[] = [];
   script: StripeScript = readStripeScript({});
@@ -42,7 +46,7 @@ export class StripeAccount {
   }
 
   clear(): void {
-    for (const one of [this.customers, this.sessions, this.subscriptions, this.invoices]) one.clear();
+    for (const one of [this.customers, this.sessions, this.subscriptions, this.invoices, this.disputes]) one.clear();
     this.events.length = 0;
     this.#aheadMs = 0;
     this.setScript({});
@@ -74,8 +78,8 @@ export class StripeAccount {
     return this.script.prices.find((price) => price.id === id);
   }
 
-  /** Somebody pays a checkout. @param change what is charged instead of the price, in minor units. @returns the subscription's id */
-  pay(sessionId: string, amount?: number): string {
+  /** Somebody pays a checkout, or begins a trial by it. @param amount what is charged instead of the price, in minor units. @returns the subscription's id */
+  pay(sessionId: string, amount?: number, { isTrial = false } = {}): string {
     const session = found(this.sessions, sessionId);
     if (session.status !== 'open') throw new Error(`The checkout ${sessionId} is ${session.status}.`);
     const now = this.now();
@@ -84,11 +88,12 @@ export class StripeAccount {
       item: idOf('si'),
       customer: session.customer,
       price: session.price,
-      status: 'active',
-      metadata: session.metadata,
+      status: isTrial ? 'trialing' : 'active',
+      metadata: { ...session.metadata },
       start: now,
       end: now + MONTH_SECONDS,
       cancelAtEnd: false,
+      cancelAt: null,
       canceledAt: null,
       endedAt: null,
       created: now,
@@ -96,7 +101,7 @@ export class StripeAccount {
     };
     this.subscriptions.set(one.id, one);
     Object.assign(session, { status: 'complete', subscription: one.id });
-    const invoice = this.#invoice(one, 'subscription_create', [this.#month(one, amount)]);
+    const invoice = this.#invoice(one, 'subscription_create', [this.#month(one, isTrial ? 0 : amount)]);
     this.#tellSubscription('created', one);
     this.#collect(invoice, true);
     this.#tell('checkout.session.completed', sessionObject(session, this.base()));
@@ -107,11 +112,12 @@ export class StripeAccount {
   renew(id: string, { isPaid = true, amount }: { isPaid?: boolean; amount?: number } = {}): string {
     const one = found(this.subscriptions, id);
     this.#aheadMs = Math.max(this.#aheadMs, (one.end + 1) * 1000 - Date.now());
-    if (one.cancelAtEnd) {
+    if (one.cancelAtEnd || one.cancelAt !== null) {
       this.end(id);
       return '';
     }
-    Object.assign(one, { start: one.end, end: one.end + MONTH_SECONDS });
+    const status = one.status === 'trialing' ? 'active' : one.status;
+    Object.assign(one, { status, start: one.end, end: one.end + MONTH_SECONDS });
     const invoice = this.#invoice(one, 'subscription_cycle', [this.#month(one, amount)]);
     this.#tellSubscription('updated', one);
     this.advance(3600);
@@ -125,7 +131,7 @@ export class StripeAccount {
     const invoice = found(this.invoices, invoiceId);
     this.#collect(invoice, isPaid);
     const one = found(this.subscriptions, invoice.subscription);
-    if (isPaid && one.status === 'past_due') this.#set(one, { status: 'active' });
+    if (isPaid && ['past_due', 'unpaid'].includes(one.status)) this.#set(one, { status: 'active' });
   }
 
   /** A subscription ends at once: canceled, or given up after its last attempt. */
@@ -135,12 +141,33 @@ export class StripeAccount {
     this.#tellSubscription('deleted', one);
   }
 
+  /** The last attempt failed, and the account is set to leave such subscriptions unpaid. */
+  leaveUnpaid(id: string): void {
+    this.#set(found(this.subscriptions, id), { status: 'unpaid' });
+  }
+
   setCancel(one: Subscription, isCanceling: boolean): void {
     this.#set(one, { cancelAtEnd: isCanceling, canceledAt: isCanceling ? this.now() : null });
   }
 
+  /** As customers do in the portal. */
+  cancelInPortal(id: string): void {
+    const one = found(this.subscriptions, id);
+    this.#set(one, { cancelAt: one.end, canceledAt: this.now() });
+  }
+
+  setCancelAt(one: Subscription, cancelAt: number | null): void {
+    this.#set(one, { cancelAt, canceledAt: cancelAt === null ? null : this.now() });
+  }
+
+  /** Another price from the next invoice on, and what its owner notes about that. */
+  setPrice(one: Subscription, price: Price, metadata: Record<string, string>): void {
+    this.#note(one, metadata);
+    this.#set(one, { price });
+  }
+
   /** Another price: the rest of the period is credited in the old one and charged in the new one. @returns whether it was paid */
-  change(one: Subscription, price: Price): boolean {
+  change(one: Subscription, price: Price, metadata: Record<string, string> = {}): boolean {
     const left = (one.end - this.now()) / (one.end - one.start);
     const rest = { start: this.now(), end: one.end };
     const lines: Line[] = [
@@ -149,6 +176,9 @@ export class StripeAccount {
     ];
     const total = lines.reduce((sum, { amount }) => sum + amount, 0);
     if (this.script.declines && total > 0) return false;
+    // Of a price that it has already nothing changes.
+    if (price.id === one.price.id) return true;
+    this.#note(one, metadata);
     Object.assign(one, { price });
     const invoice = this.#invoice(one, 'subscription_update', lines);
     this.#tellSubscription('updated', one);
@@ -158,10 +188,27 @@ export class StripeAccount {
 
   /** Some of what was paid goes back. @returns whether there was so much */
   refund(invoice: Invoice, amount: number): boolean {
-    if (invoice.status !== 'paid' || invoice.refunded + amount > invoice.total) return false;
+    if (invoice.status !== 'paid' || invoice.refunded + amount > invoice.due) return false;
     invoice.refunded += amount;
     this.#tell('charge.refunded', chargeObject(invoice));
     return true;
+  }
+
+  /** A bank asks a payment back, or asks about it (`warning_needs_response`). @returns the dispute's id */
+  dispute(invoiceId: string, { amount, status = 'needs_response' }: { amount?: number; status?: string } = {}): string {
+    const invoice = found(this.invoices, invoiceId);
+    const id = idOf('du');
+    this.disputes.set(id, { id, invoice: invoice.id, amount: amount ?? invoice.due, status, created: this.now() });
+    this.#tellDispute('created', id);
+    if (status === 'needs_response') this.#tellDispute('funds_withdrawn', id);
+    return id;
+  }
+
+  /** It is decided: won, lost, or a question that led to nothing. */
+  closeDispute(id: string, status: 'won' | 'lost' | 'warning_closed'): void {
+    found(this.disputes, id).status = status;
+    if (status === 'won') this.#tellDispute('funds_reinstated', id);
+    this.#tellDispute('closed', id);
   }
 
   expire(session: Session): void {
@@ -187,6 +234,7 @@ export class StripeAccount {
       lines,
       currency: one.price.currency,
       total: lines.reduce((sum, { amount }) => sum + amount, 0),
+      due: 0,
       status: 'open',
       attempts: 0,
       nextAttempt: null,
@@ -196,6 +244,11 @@ export class StripeAccount {
       charge: idOf('ch'),
       refunded: 0,
     };
+    // What is below zero pays later ones.
+    const customer = this.customers.get(one.customer);
+    const paid = Math.min(invoice.total, customer?.balance ?? 0);
+    if (customer) customer.balance -= paid;
+    invoice.due = invoice.total - paid;
     this.invoices.set(invoice.id, invoice);
     one.latestInvoice = invoice.id;
     this.#tell('invoice.created', invoiceObject(invoice, this.base()));
@@ -214,6 +267,18 @@ export class StripeAccount {
   #set(one: Subscription, change: Partial<Subscription>): void {
     Object.assign(one, change);
     this.#tellSubscription('updated', one);
+  }
+
+  /** Notes of an owner; an empty one is taken away. */
+  #note(one: Subscription, metadata: Record<string, string>): void {
+    one.metadata = Object.fromEntries(
+      Object.entries({ ...one.metadata, ...metadata }).filter(([, value]) => value !== ''),
+    );
+  }
+
+  #tellDispute(what: string, id: string): void {
+    const dispute = found(this.disputes, id);
+    this.#tell(`charge.dispute.${what}`, disputeObject(dispute, found(this.invoices, dispute.invoice)));
   }
 
   #tellSubscription(what: 'created' | 'updated' | 'deleted', one: Subscription): void {

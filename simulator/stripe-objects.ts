@@ -35,10 +35,21 @@ export interface Subscription {
   start: number;
   end: number;
   cancelAtEnd: boolean;
+  /** As the portal cancels in the flexible billing mode: by the moment alone. */
+  cancelAt: number | null;
   canceledAt: number | null;
   endedAt: number | null;
   created: number;
   latestInvoice: string | null;
+}
+
+/** What a bank asks back of a payment. */
+export interface Dispute {
+  id: string;
+  invoice: string;
+  amount: number;
+  status: string;
+  created: number;
 }
 
 export interface Line {
@@ -56,6 +67,8 @@ export interface Invoice {
   lines: Line[];
   currency: string;
   total: number;
+  /** What the customer's balance did not pay of it. */
+  due: number;
   status: 'open' | 'paid' | 'void' | 'uncollectible';
   attempts: number;
   nextAttempt: number | null;
@@ -110,7 +123,8 @@ export const subscriptionObject = (one: Subscription) => ({
   id: one.id,
   object: 'subscription',
   billing_cycle_anchor: one.created,
-  cancel_at: one.cancelAtEnd ? one.end : null,
+  billing_mode: { type: 'flexible', flexible: { proration_discounts: 'included' } },
+  cancel_at: one.cancelAt,
   cancel_at_period_end: one.cancelAtEnd,
   canceled_at: one.canceledAt,
   collection_method: 'charge_automatically',
@@ -140,9 +154,9 @@ export const subscriptionObject = (one: Subscription) => ({
 export const invoiceObject = (one: Invoice, base: string) => ({
   id: one.id,
   object: 'invoice',
-  amount_due: Math.max(0, one.total),
-  amount_paid: one.status === 'paid' ? Math.max(0, one.total) : 0,
-  amount_remaining: one.status === 'paid' ? 0 : Math.max(0, one.total),
+  amount_due: one.due,
+  amount_paid: one.status === 'paid' ? one.due : 0,
+  amount_remaining: one.status === 'paid' ? 0 : one.due,
   attempt_count: one.attempts,
   attempted: one.attempts > 0,
   billing_reason: one.reason,
@@ -195,8 +209,8 @@ export const invoiceObject = (one: Invoice, base: string) => ({
 export const paymentObject = (one: Invoice) => ({
   id: `inpay_${one.id.slice(3)}`,
   object: 'invoice_payment',
-  amount_paid: one.status === 'paid' ? one.total : null,
-  amount_requested: one.total,
+  amount_paid: one.status === 'paid' ? one.due : null,
+  amount_requested: one.due,
   created: one.created,
   currency: one.currency,
   invoice: one.id,
@@ -207,23 +221,23 @@ export const paymentObject = (one: Invoice) => ({
   status_transitions: { canceled_at: null, paid_at: one.paidAt },
 });
 
-export const chargeObject = (one: Invoice) => ({
+export const chargeObject = (one: Invoice, isDisputed = false) => ({
   id: one.charge,
   object: 'charge',
-  amount: one.total,
-  amount_captured: one.total,
+  amount: one.due,
+  amount_captured: one.due,
   amount_refunded: one.refunded,
   billing_details: { email: 'pessoa@example.com', name: 'Pessoa Pagadora' },
   captured: true,
   created: one.created,
   currency: one.currency,
   customer: one.customer,
-  disputed: false,
+  disputed: isDisputed,
   livemode: false,
   metadata: {},
   paid: true,
   payment_intent: one.payment,
-  refunded: one.refunded === one.total,
+  refunded: one.refunded === one.due,
   status: 'succeeded',
 });
 
@@ -239,3 +253,24 @@ export const refundObject = (one: Invoice, amount: number, created: number) => (
   reason: null,
   status: 'succeeded',
 });
+
+export const disputeObject = ({ id, amount, status, created }: Dispute, { charge, payment, currency }: Invoice) => ({
+  id,
+  object: 'dispute',
+  amount,
+  balance_transactions: [],
+  charge,
+  created,
+  currency,
+  evidence: { customer_email_address: 'pessoa@example.com', customer_name: 'Pessoa Pagadora' },
+  evidence_details: { due_by: created + 7 * 86_400, has_evidence: false, past_due: false, submission_count: 0 },
+  is_charge_refundable: false,
+  livemode: false,
+  metadata: {},
+  payment_intent: payment,
+  reason: 'fraudulent',
+  status,
+});
+
+/** A list as Stripe answers with one, all of it on one page. */
+export const listOf = list;

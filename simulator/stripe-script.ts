@@ -27,7 +27,7 @@ export const StripeScript = z.strictObject({
     .prefault({}),
   /** Cards are declined (no). */
   declines: z.boolean().default(false),
-  /** Every request is answered 503, or its connection is cut after it was done, or it is never answered (none). */
+  /** Every request is answered 503, or never; or the connection of what changes something is cut after it was done (none). */
   fault: z.enum(['unavailable', 'cut', 'hang']).optional(),
   /** To the answer (0). */
   delayMs: ms.default(0),

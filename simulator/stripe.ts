@@ -3,9 +3,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StripeAccount } from './stripe-account.ts';
 import { readForm, textAt } from './stripe-form.ts';
 import {
+  chargeObject,
   customerObject,
+  disputeObject,
   idOf,
   invoiceObject,
+  listOf,
   paymentObject,
   refundObject,
   sessionObject,
@@ -13,11 +16,12 @@ import {
   type Invoice,
   type Session,
 } from './stripe-objects.ts';
-import type { Json } from './wire.ts';
+import { isObject, type Json } from './wire.ts';
 
 const DAY_SECONDS = 86_400;
 /** What Stripe's SDK expects at the root of its host. */
-const PATHS = /^\/v1\/(customers|checkout|billing_portal|subscriptions|invoices|invoice_payments|refunds)(\/|$)/;
+const PATHS =
+  /^\/v1\/(customers|checkout|billing_portal|subscriptions|invoices|invoice_payments|refunds|charges|disputes)(\/|$)/;
 
 interface Answer {
   status: number;
@@ -33,11 +37,13 @@ const missing = (what: string, id: string): Answer =>
 const invalid = (message: string, param?: string): Answer =>
   refusal(400, 'invalid_request_error', message, param === undefined ? {} : { param });
 const ok = (body: object): Answer => ({ status: 200, body });
+const textsOf = (form: unknown): Record<string, string> =>
+  isObject(form) ? Object.fromEntries(Object.keys(form).map((name) => [name, textAt(form, name)])) : {};
 
 /** The used part of Stripe's API, in its wire format, over one account. */
 export class StripeApi extends StripeAccount {
   /** What was answered to a key, and to what. */
-  readonly #keys = new Map<string, { asked: string; answer: Answer }>();
+  readonly #keys = new Map<string, { asked: string; answer: Answer; request: string }>();
   /** How often each call was really done, by method and path without ids. */
   readonly done: string[] = [];
 
@@ -69,11 +75,14 @@ export class StripeApi extends StripeAccount {
         refusal(400, 'idempotency_error', 'Keys for idempotent requests can only be used with the same parameters.'),
       );
     const answer = known?.answer ?? this.#answer(req.method ?? '', path, readForm(req.method === 'GET' ? query : text));
-    // What was refused before it was begun may be asked again with the same key.
-    if (typeof key === 'string' && req.method === 'POST' && answer.status < 400) this.#keys.set(key, { asked, answer });
+    const request = idOf('req');
+    // What was begun is remembered, refusals too; what was not understood may be asked again with the same key.
+    if (typeof key === 'string' && req.method === 'POST' && answer.status !== 400 && !known)
+      this.#keys.set(key, { asked, answer, request });
     if (script.delayMs > 0) await sleep(script.delayMs);
-    if (script.fault === 'cut') return void res.socket?.resetAndDestroy();
-    this.#send(res, answer, known ? { 'idempotent-replayed': 'true' } : {});
+    if (script.fault === 'cut' && req.method !== 'GET') return void res.socket?.resetAndDestroy();
+    const headers = { 'request-id': request, 'original-request': known?.request ?? request };
+    this.#send(res, answer, known ? { ...headers, 'idempotent-replayed': 'true' } : headers);
   }
 
   #send(res: ServerResponse, { status, body }: Answer, headers: Record<string, string> = {}): void {
@@ -96,6 +105,12 @@ export class StripeApi extends StripeAccount {
       return one ? ok(invoiceObject(one, this.base())) : missing('invoice', second);
     }
     if (route === 'GET invoice_payments') return this.#payments(form);
+    if (route === 'GET charges') return this.#charges(second, form);
+    if (route === 'GET disputes') {
+      const one = this.disputes.get(second);
+      const invoice = this.invoices.get(one?.invoice ?? '');
+      return one && invoice ? ok(disputeObject(one, invoice)) : missing('dispute', second);
+    }
     if (route === 'POST refunds') return this.#refunds(form);
     return invalid(`Unrecognized request URL (${method}: ${path}${third}).`);
   }
@@ -103,7 +118,7 @@ export class StripeApi extends StripeAccount {
   #customer(form: Json): Answer {
     const id = idOf('cus');
     const metadata = typeof form['metadata'] === 'object' && form['metadata'] !== null ? form['metadata'] : {};
-    this.customers.set(id, { metadata, created: this.now() });
+    this.customers.set(id, { metadata, created: this.now(), balance: 0 });
     return ok(customerObject(id, this.now(), metadata));
   }
 
@@ -158,12 +173,15 @@ export class StripeApi extends StripeAccount {
       if (one.status === 'canceled') return invalid('A canceled subscription can only update its metadata.');
       const isCanceling = textAt(form, 'cancel_at_period_end');
       if (isCanceling !== '') this.setCancel(one, isCanceling === 'true');
+      if ('cancel_at' in form) this.setCancelAt(one, Number(textAt(form, 'cancel_at')) || null);
       const price = textAt(form, 'items', '0', 'price');
       if (price !== '') {
         const next = this.priceOf(price);
         if (!next) return missing('price', price);
         if (textAt(form, 'items', '0', 'id') !== one.item) return invalid('There is no such item.', 'items[0][id]');
-        if (!this.change(one, next))
+        const metadata = textsOf(form['metadata']);
+        if (textAt(form, 'proration_behavior') === 'none') this.setPrice(one, next, metadata);
+        else if (!this.change(one, next, metadata))
           return refusal(402, 'card_error', 'Your card was declined.', {
             code: 'card_declined',
             decline_code: 'generic_decline',
@@ -180,19 +198,30 @@ export class StripeApi extends StripeAccount {
     );
   }
 
+  #charges(id: string, form: Json): Answer {
+    const payment = textAt(form, 'payment_intent');
+    const isDisputed = ({ id: invoice }: Invoice) => [...this.disputes.values()].some((one) => one.invoice === invoice);
+    const found = [...this.invoices.values()].filter(
+      (one) => one.status === 'paid' && (id === '' ? one.payment === payment : one.charge === id),
+    );
+    const charges = found.map((one) => chargeObject(one, isDisputed(one)));
+    if (id === '') return ok(listOf('/v1/charges', charges));
+    return charges[0] ? ok(charges[0]) : missing('charge', id);
+  }
+
   #payments(form: Json): Answer {
     const status = textAt(form, 'status');
     const data = this.#find(form)
       .map(paymentObject)
       .filter((one) => status === '' || one.status === status);
-    return ok({ object: 'list', data, has_more: false, url: '/v1/invoice_payments' });
+    return ok(listOf('/v1/invoice_payments', data));
   }
 
   #refunds(form: Json): Answer {
     const payment = textAt(form, 'payment_intent');
     const invoice = [...this.invoices.values()].find((one) => one.payment === payment);
     if (!invoice) return missing('payment_intent', payment);
-    const amount = Number(textAt(form, 'amount') || invoice.total - invoice.refunded);
+    const amount = Number(textAt(form, 'amount') || invoice.due - invoice.refunded);
     if (!this.refund(invoice, amount))
       return refusal(400, 'invalid_request_error', 'Refund amount is greater than unrefunded amount on charge.', {
         code: 'charge_already_refunded',
@@ -213,7 +242,7 @@ export class StripeApi extends StripeAccount {
       .end(`Stripe, simulated: ${path}\n`);
   }
 
-  /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`. @returns what there is */
+  /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`, `dispute`, `win`, `lose`. @returns what there is */
   control(verb: string, form: Json): object {
     const id = textAt(form, 'id');
     if (verb === 'pay') this.pay(id);
@@ -221,11 +250,15 @@ export class StripeApi extends StripeAccount {
     else if (verb === 'fail') this.renew(id, { isPaid: false });
     else if (verb === 'retry') this.retry(id, true);
     else if (verb === 'end') this.end(id);
+    else if (verb === 'dispute') this.dispute(id);
+    else if (verb === 'win') this.closeDispute(id, 'won');
+    else if (verb === 'lose') this.closeDispute(id, 'lost');
     else if (verb === 'refund') {
       const invoice = this.invoices.get(id);
-      if (invoice) this.refund(invoice, Number(textAt(form, 'amount') || invoice.total));
+      if (invoice) this.refund(invoice, Number(textAt(form, 'amount') || invoice.due));
     }
     const [sessions, subscriptions] = [[...this.sessions.values()], [...this.subscriptions.values()]];
-    return { sessions, subscriptions, invoices: [...this.invoices.values()], events: this.events };
+    const [invoices, disputes] = [[...this.invoices.values()], [...this.disputes.values()]];
+    return { sessions, subscriptions, invoices, disputes, events: this.events };
   }
 }

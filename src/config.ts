@@ -96,6 +96,8 @@ const Env = z.object({
   OPS_USER: z.string().min(1).default('ops'),
   OPS_PASSWORD: z.string().min(12, 'must have at least 12 characters'),
   STARTING_CREDITS: z.coerce.number().int().min(0).max(1_000_000).default(1000),
+  /** What a workspace has that has neither a licence nor a subscription of a better plan. */
+  DEFAULT_PLAN: z.enum(['free', 'starter', 'pro', 'enterprise']).default('free'),
   /** How long a licence that has expired goes on. */
   LICENSE_GRACE_DAYS: z.coerce.number().int().min(0).max(365).default(7),
   /** The account `migrate up --seed` makes; both or neither. */

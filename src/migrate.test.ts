@@ -98,7 +98,8 @@ describe('--seed', () => {
     expect(await hash()).toEqual(before);
     expect(await seedHere('other-password')).toEqual(first);
     expect(await hash()).not.toEqual(before);
-    expect(await query('select name from workspace')).toEqual([{ name: 'Loja Demo' }]);
+    expect(await query('select name, plan from workspace')).toEqual([{ name: 'Loja Demo', plan: 'enterprise' }]);
+    expect(await query('select status from license')).toEqual([{ status: 'active' }]);
   });
 
   it('gives an API key when asked for: the kept one while it works, else a new one, never two that work', async () => {

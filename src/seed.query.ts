@@ -51,3 +51,10 @@ export async function findOpenKeys(
   );
   return rows.map(({ id }) => id);
 }
+
+/** Waits until no other seed gives a workspace its licence. @returns whether it has never had one */
+export async function awaitsLicense(client: ClientBase, workspaceId: string): Promise<boolean> {
+  await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`seed ${workspaceId}`]);
+  const { rowCount } = await client.query('select from license where used_by_workspace = $1 limit 1', [workspaceId]);
+  return rowCount === 0;
+}

@@ -5,7 +5,7 @@ import { asRole } from '#src/db/tenant.ts';
 import { AppError } from '#src/errors.ts';
 import { readApiKey } from '#src/http/api-key-text.ts';
 import { createPasswords } from '#src/lib/password.ts';
-import { findDemo, findOpenKeys, isKeyOpen, replacePassword } from '#src/seed.query.ts';
+import { awaitsLicense, findDemo, findOpenKeys, isKeyOpen, replacePassword } from '#src/seed.query.ts';
 
 const DEMO_NAME = 'Demo';
 const DEMO_WORKSPACE = 'Loja Demo';
@@ -21,7 +21,7 @@ export interface Demo {
 
 /**
  * Makes the demo account of `DEMO_EMAIL` and `DEMO_PASSWORD` with a workspace, once; when the password in the environment has changed,
- * gives the account the new one and ends its sessions. Running it again, or twice at once, changes nothing.
+ * gives the account the new one and ends its sessions. Its workspace gets a licence for everything, once. Running it again, or twice at once, changes nothing.
  * @param withKey also answers an API key of the workspace: `DEMO_API_KEY` while it works, else a new one, and the last ends
  * @throws ConfigError when one of the two variables is missing
  */
@@ -46,6 +46,8 @@ export async function seed(config: Config, withKey = false): Promise<Demo> {
       await replacePassword(client, demo.userId, await passwords.hash(password));
     }
     const { workspaceId } = demo;
+    // Let go of when the client ends.
+    if (await awaitsLicense(client, workspaceId)) await licenseDemo(config, demo);
     if (!withKey) return { email, workspaceId };
     return { email, workspaceId, apiKey: await demoKey(client, config, demo) };
   } finally {
@@ -77,6 +79,22 @@ async function demoKey(
   } catch (error) {
     if (error instanceof AppError && error.code === 'plan_limit') return null;
     throw error;
+  } finally {
+    await rt.close();
+  }
+}
+
+/** The demo workspace is there to try everything in: it gets a licence as any other does. */
+async function licenseDemo(config: Config, auth: { userId: string; workspaceId: string }): Promise<void> {
+  const [{ activateLicense, makeLicenses }, { SYSTEM }, { openRuntime }] = await Promise.all([
+    import('#src/modules/billing/licenses.service.ts'),
+    import('#src/modules/audit/audit.ts'),
+    import('#src/runtime.ts'),
+  ]);
+  const rt = await openRuntime(config, 'migrate');
+  try {
+    const { licenses } = await makeLicenses(rt, SYSTEM, { plan: 'enterprise', count: 1 });
+    for (const { key } of licenses) await activateLicense(rt, auth, SYSTEM, { key, replace: false });
   } finally {
     await rt.close();
   }

@@ -55,7 +55,7 @@ export const somePeople = (count: number, from = 0): Person[] =>
 /** A test app with a gateway; campaigns are prepared, sent and tended by hand, in this process and without Redis between. */
 export async function openCampaignTest(env: Record<string, string> = {}) {
   const receiver = await startReceiver();
-  const test = await openTestApp({ EGRESS_ALLOW: receiver.target, ...env });
+  const test = await openTestApp({ EGRESS_ALLOW: receiver.target, DEFAULT_PLAN: 'enterprise', ...env });
   const { rt } = test;
   const systemPool = openPool(test.config, { name: 'campaigns', role: 'wh_system', max: 4 }, rt.log);
   const leaseMs = test.config.CAMPAIGN_LEASE_MS;

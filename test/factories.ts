@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Auth, Plan, Role } from '#src/http/access-token.ts';
+import type { PlanOverride } from '#src/modules/billing/plans.ts';
 import type { RegisterBody, SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
@@ -37,9 +38,19 @@ export async function aUser(rt: Runtime, overrides: Partial<RegisterBody> = {}):
   };
 }
 
-/** Gives a workspace a plan, as a licence or a subscription would. */
-export async function onPlan(rt: Pick<Runtime, 'systemPool'>, workspaceId: string, plan: Plan): Promise<void> {
-  await rt.systemPool.query('update workspace set plan = $2 where id = $1', [workspaceId, plan]);
+/** Gives a workspace a plan for good, as a licence does; what a licence has otherwise is `override`. */
+export async function onPlan(
+  rt: Pick<Runtime, 'systemPool'>,
+  workspaceId: string,
+  plan: Plan,
+  override: PlanOverride | null = null,
+): Promise<void> {
+  await rt.systemPool.query(
+    `with said as (update workspace set plan = $2, plan_override = $3 where id = $1)
+      insert into plan_claim (workspace_id, source, plan, override) values ($1, 'license', $2, $3)
+        on conflict (workspace_id, source) do update set plan = excluded.plan, override = excluded.override`,
+    [workspaceId, plan, override && JSON.stringify(override)],
+  );
 }
 
 /** A new member of a workspace whom some permissions are denied, as requests of that workspace name them. */

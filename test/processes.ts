@@ -163,6 +163,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
     APP_SECRET: randomBytes(32).toString('base64'),
     OPS_PASSWORD: 'only-for-this-test',
     RATE_LIMIT_SCALE: '1000',
+    DEFAULT_PLAN: 'enterprise',
     // A machine that stalls is no reason for a test to be answered 503.
     MAX_EVENT_LOOP_DELAY_MS: '0',
     MAIL_DIR: mailDir,

@@ -78,7 +78,7 @@ export async function startReceiver() {
 /** A test app whose events are placed, consumed and delivered by hand, in this process and without Redis between. */
 export async function openWebhookTest() {
   const receiver = await startReceiver();
-  const test = await openTestApp({ EGRESS_ALLOW: receiver.target });
+  const test = await openTestApp({ EGRESS_ALLOW: receiver.target, DEFAULT_PLAN: 'enterprise' });
   const { rt } = test;
   const pool = openPool(test.config, { name: 'webhooks', role: 'wh_system', max: 6 }, rt.log);
   const woken: { workspaceId: string; jobId: string }[] = [];

@@ -223,7 +223,8 @@ async function main(): Promise<void> {
     stopping.signal,
     log,
   );
-  const tendPlans = createPlanCare({ systemPool: pool, orm, log, graceDays: config.LICENSE_GRACE_DAYS });
+  const { LICENSE_GRACE_DAYS: graceDays, DEFAULT_PLAN: defaultPlan } = config;
+  const tendPlans = createPlanCare({ systemPool: pool, orm, log, graceDays, defaultPlan });
   const plans = leadWhenFree(
     config.DATABASE_URL,
     PLANS_LOCK,

@@ -228,6 +228,15 @@ export interface WorkspaceEvents {
   'billing.invoice_paid': { invoiceId: string; amountMinor: number; currency: string; credits: number };
   'billing.invoice_held': { invoiceId: string; reason: 'amount' | 'price' | 'subscription' };
   'billing.payment_failed': { invoiceId: string; nextAttemptAt: string | null };
+  'billing.disputed': {
+    invoiceId: string;
+    disputeId: string;
+    status: 'open' | 'won' | 'lost';
+    amountMinor: number;
+    currency: string;
+    creditsReversed: number;
+    creditsUncollected: number;
+  };
   'billing.refunded': {
     invoiceId: string;
     refundedMinor: number;

@@ -264,6 +264,19 @@ export const EVENTS = {
     'An invoice could not be collected',
     z.object({ invoiceId: z.uuid(), nextAttemptAt: z.string().nullable() }),
   ),
+  'billing.disputed': event(
+    'billing:read',
+    "The payer's bank asks an invoice's payment back: its credits were taken back as far as they were there, until it is decided (won: they are there again)",
+    z.object({
+      invoiceId: z.uuid(),
+      disputeId: z.uuid(),
+      status: z.enum(['open', 'won', 'lost']),
+      amountMinor: z.int(),
+      currency: z.string(),
+      creditsReversed: z.number(),
+      creditsUncollected: z.number(),
+    }),
+  ),
   'billing.refunded': event(
     'billing:read',
     'An invoice was given back, all of it or a part; its credits were taken back as far as they were there',

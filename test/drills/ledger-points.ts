@@ -5,7 +5,8 @@ import { checkLedger } from '#test/drills/books.ts';
 import { createInstallation, freePort, type Installation, type Running } from '#test/processes.ts';
 
 const LEASE_MS = 1000;
-const WITHIN_MS = 60_000;
+/** Everything comes late where others have the processor: this is when never is. */
+const WITHIN_MS = 240_000;
 
 /** An installation whose processes are there to be killed. */
 export interface Field {
@@ -26,6 +27,7 @@ export async function openField(): Promise<Field> {
     OPENAI_BASE_URL: `${simulator.url}/v1`,
     OPENAI_MODELS: 'gpt-4o-mini',
     JOB_LEASE_MS: `${LEASE_MS}`,
+    STARTING_CREDITS: '1000000',
     MAX_EVENT_LOOP_DELAY_MS: '0',
   });
   const port = await freePort();
@@ -49,6 +51,8 @@ export async function openField(): Promise<Field> {
   };
   const person = { email: 'drill@example.com', password: 'long enough for a drill', name: 'Drill' };
   field.token = String((await post(field, '/api/auth/register', person))['token']);
+  // Sessions are short, the drill is long.
+  field.token = String((await post(field, '/api/api-keys', { name: 'Drill', scopes: ['*'] }))['secret']);
   return field;
 }
 
@@ -58,14 +62,19 @@ async function post({ port, token }: Field, path: string, body: object = {}): Pr
     headers: { 'content-type': 'application/json', ...(token === '' ? {} : { authorization: `Bearer ${token}` }) },
     body: JSON.stringify(body),
   });
-  return (await answer.json()) as Record<string, unknown>;
+  const said = await answer.text();
+  if (!answer.ok) throw new Error(`${path} was answered ${answer.status}: ${said}`);
+  return JSON.parse(said) as Record<string, unknown>;
 }
 
 const QUESTION = 'quanto custa a entrega?';
 const ask = async (field: Field, content = QUESTION): Promise<string> =>
   String((await post(field, '/api/ai/chat', { messages: [{ role: 'user', content }] }))['jobId']);
 const askMany = (field: Field) =>
-  post(field, '/api/ai/batch', { engine: 'sentiment', items: Array.from({ length: 5 }, () => ({ text: 'Adorei!' })) });
+  post(field, '/api/ai/batch', {
+    engine: 'chat',
+    items: Array.from({ length: 5 }, () => ({ messages: [{ role: 'user', content: QUESTION }] })),
+  });
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
   const startedAt = performance.now();
@@ -136,28 +145,19 @@ async function killControl(field: Field): Promise<void> {
 
 /** Where somebody dies, by name. Each brings it about and starts again who was killed. */
 export const POINTS: Record<string, (field: Field) => Promise<void>> = {
-  'the API in its accept': (field) =>
-    whileLocked(field.installation.pool, 'job_accept', { start: () => ask(field), blow: () => killApi(field) }),
-  'the API in the accept of a batch': (field) =>
-    whileLocked(field.installation.pool, 'batch_accept', { start: () => askMany(field), blow: () => killApi(field) }),
-  'the API right after its 202': async (field) => {
-    await ask(field);
-    await killApi(field);
-  },
   'control right after the 202': async (field) => {
     await ask(field);
     await killControl(field);
   },
   'the worker in its claim': async (field) => {
-    await field.worker.kill('SIGKILL');
+    // It stands still until the job is locked.
+    await field.worker.kill('SIGSTOP');
     await ask(field);
-    const starting: Promise<Running>[] = [];
     await whileLocked(field.installation.pool, 'job_claim', {
       lock: 'select from job where finished_at is null for update',
-      start: async () => void starting.push(field.installation.startWorker('ai-inference')),
-      blow: async () => (await starting[0])?.kill('SIGKILL'),
+      start: () => field.worker.kill('SIGCONT'),
+      blow: () => killWorker(field),
     });
-    field.worker = await field.installation.startWorker('ai-inference');
   },
   'the worker before the first text': async (field) => {
     field.simulator.script({ firstMs: 2000 });
@@ -171,11 +171,12 @@ export const POINTS: Record<string, (field: Field) => Promise<void>> = {
     await killWorker(field);
   },
   'the worker when a job is to be tried again': async (field) => {
-    await isJob(field, await ask(field, `${QUESTION}\n#sim {"fault":"server_error","times":1}`), 'retrying');
+    // Not a fault of the provider: its breaker would open under so many.
+    await isJob(field, await ask(field, `${QUESTION}\n#sim {"fault":"empty","times":2}`), 'retrying');
     await killWorker(field);
   },
   'the worker in its finish': async (field) => {
-    field.simulator.script({ firstMs: 2000 });
+    field.simulator.script({ firstMs: 1000 });
     await isJob(field, await ask(field), 'active');
     await whileLocked(field.installation.pool, 'job_finish', { blow: () => killWorker(field) });
   },
@@ -183,14 +184,22 @@ export const POINTS: Record<string, (field: Field) => Promise<void>> = {
     await isJob(field, await ask(field), 'completed');
     await killWorker(field);
   },
+  'the API in its accept': (field) =>
+    whileLocked(field.installation.pool, 'job_accept', { start: () => ask(field), blow: () => killApi(field) }),
+  'the API in the accept of a batch': (field) =>
+    whileLocked(field.installation.pool, 'batch_accept', { start: () => askMany(field), blow: () => killApi(field) }),
+  'the API right after its 202': async (field) => {
+    await ask(field);
+    await killApi(field);
+  },
   'the API in a cancel': async (field) => {
-    await field.worker.kill('SIGKILL');
+    await field.worker.kill('SIGSTOP');
     const id = await ask(field);
     await whileLocked(field.installation.pool, 'credit_resolve', {
       start: () => post(field, `/api/jobs/${id}/cancel`),
       blow: () => killApi(field),
     });
-    field.worker = await field.installation.startWorker('ai-inference');
+    await field.worker.kill('SIGCONT');
   },
 };
 

@@ -35,6 +35,7 @@ export async function openTarget(env: Record<string, string> = {}, plant?: (app:
   const opened = await openTestRuntime({
     RATE_LIMIT_SCALE: '1000000',
     STARTING_CREDITS: '1000000',
+    DEFAULT_PLAN: 'enterprise',
     // Accepted jobs only stay queued, so nobody ever calls it.
     OPENAI_API_KEY: 'none',
     ...env,

@@ -31,6 +31,7 @@ export const CAMPAIGN_REQUESTS: Record<string, Entry> = {
   'POST /api/channels/:id/pause': { params: someChannel },
   'POST /api/channels/:id/resume': { params: someChannel },
   'GET /api/channels/:id/health': { params: someChannel },
+  'GET /api/channels/:id/limits': { params: someChannel },
   // Of a phone: only numbers of the Cloud API can be asked.
   'POST /api/channels/:id/test': { params: someChannel, ok: [409] },
   'DELETE /api/channels/:id': { params: someChannel },

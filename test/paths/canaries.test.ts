@@ -19,7 +19,10 @@ const commands: string[] = [];
 let watcher: Redis;
 beforeAll(async () => {
   redis = await startRedis();
-  watcher = await new Redis(redis.url).monitor();
+  // The monitor is a connection of its own beside the one that is asked for it.
+  const asked = new Redis(redis.url);
+  watcher = await asked.monitor();
+  asked.disconnect();
   watcher.on('monitor', (_time, args: string[]) => commands.push(args.join(' ')));
   installation = await createInstallation({ REDIS_URL: redis.url, LOG_LEVEL: 'trace', OPS_USER: 'ops' });
   const [api, ...rest] = await Promise.all([

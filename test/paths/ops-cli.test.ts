@@ -53,6 +53,14 @@ it('makes codes and licences that work, and shows them once', async () => {
     limits: { contacts: null, members: 7 },
     features: { webhooks: false },
   });
+  const listed = await run(['licenses', 'list', '--status', 'active', '--plan', 'pro', '--limit', '1']);
+  expect([listed.exitCode, listed.stdout.split('\t').slice(0, 3)]).toEqual([0, [id, 'pro', 'active']]);
+  expect((await run(['licenses', 'show', id, '--json'])).json()).toMatchObject([{ id, status: 'active', days: 30 }]);
+  expect((await run(['licenses', 'list', '--status', 'paid'])).exitCode).toBe(2);
+  const [batch = ''] = (await run(['topup-batches', 'list'])).stdout.split('\t');
+  const ended = await run(['topup-batches', 'revoke', batch, '--json']);
+  expect(ended.json()).toEqual([{ batchId: batch, revoked: 1 }]);
+  expect((await run(['topup-batches', 'list'])).stdout.split('\t').slice(1, 5)).toEqual(['7.5', '2', '1', '1']);
   expect(await run(['licenses', 'revoke', id])).toMatchObject({ exitCode: 0 });
   expect(await run(['licenses', 'revoke', id, '--json'])).toMatchObject({ exitCode: 1 });
 }, 120_000);

@@ -29,17 +29,20 @@ async function findCredentials(context: Context): Promise<string> {
 const isProblem = (value: unknown): value is Problem =>
   typeof value === 'object' && value !== null && 'code' in value && 'detail' in value && 'status' in value;
 
-/** Asks once: what makes keys must not make them twice. @throws ApiError, NetworkError, CliError 3 */
-async function post(context: Context, path: string, body: object): Promise<object> {
+/** Asks once: what makes keys must not make them twice. @param body absent: it is only read @throws ApiError, NetworkError, CliError 3 */
+async function call(context: Context, path: string, body?: object): Promise<object> {
   const url = await findUrl(context);
   if (isInClear(url))
     context.out.note(`Careful: over ${url} the password crosses the network in clear text. Use https.`);
-  const headers = { authorization: `Basic ${await findCredentials(context)}`, 'content-type': 'application/json' };
+  const headers = {
+    authorization: `Basic ${await findCredentials(context)}`,
+    ...(body && { 'content-type': 'application/json' }),
+  };
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(TIMEOUT_MS)]);
   const answer = await fetch(`${url}${path}`, {
-    method: 'POST',
+    method: body ? 'POST' : 'GET',
     headers,
-    body: JSON.stringify(body),
+    ...(body && { body: JSON.stringify(body) }),
     redirect: 'error',
     signal,
   }).catch((error: unknown) => {
@@ -84,9 +87,13 @@ function feature(text: string, before: Record<string, boolean> = {}): Record<str
   return { ...before, [name]: value === 'on' };
 }
 
+/** What an answer has under a name, if it has it. */
+const valueOf = (said: unknown, name: string): unknown =>
+  typeof said === 'object' && said !== null ? Object.entries(said).find(([key]) => key === name)?.[1] : undefined;
+
 /** A list of an answer, whatever else is in it. */
 function listOf(said: object, name: string): unknown[] {
-  const value: unknown = Object.entries(said).find(([key]) => key === name)?.[1];
+  const value = valueOf(said, name);
   if (!Array.isArray(value)) throw new NetworkError('The answer is not that of the backend.');
   return value;
 }
@@ -100,7 +107,7 @@ interface CodesOptions {
 }
 
 async function topupCodes(context: Context, { count, credits, expiresAt }: CodesOptions): Promise<number> {
-  const said = await post(context, '/ops/topup-codes', { count, credits, expiresAt });
+  const said = await call(context, '/ops/topup-codes', { count, credits, expiresAt });
   context.out.json(said);
   context.out.text(
     listOf(said, 'codes')
@@ -122,7 +129,7 @@ interface LicensesOptions {
 
 async function licenses(context: Context, options: LicensesOptions): Promise<number> {
   const { plan, count, days, activateBy, limit: limits, feature: features } = options;
-  const said = await post(context, '/ops/licenses', { plan, count, days, activateBy, limits, features });
+  const said = await call(context, '/ops/licenses', { plan, count, days, activateBy, limits, features });
   context.out.json(said);
   const rows = listOf(said, 'licenses').map((one) =>
     typeof one === 'object' && one !== null && 'id' in one && 'key' in one ? [String(one.key), String(one.id)] : [],
@@ -133,10 +140,74 @@ async function licenses(context: Context, options: LicensesOptions): Promise<num
 }
 
 async function revoke(context: Context, _options: object, [licenseId = '']: string[]): Promise<number> {
-  context.out.json(await post(context, '/ops/licenses/revoke', { licenseId }));
+  context.out.json(await call(context, '/ops/licenses/revoke', { licenseId }));
   context.out.note('The licence is revoked.');
   return EXIT.done;
 }
+
+const cell = (value: unknown): string => (value === null || value === undefined ? '-' : plain(String(value)));
+
+interface PageOptions {
+  limit?: number;
+  cursor?: string;
+}
+
+type Query = Record<string, string | number | undefined>;
+
+/** Shows one page of a list as a table. @param columns what of each row, under the same name */
+async function page(context: Context, path: string, columns: string[], query: Query): Promise<number> {
+  const asked = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) asked.set(key, String(value));
+  const said = await call(context, `${path}?${asked.toString()}`);
+  context.out.json(said);
+  const rows = listOf(said, 'data').map((row) => columns.map((name) => cell(valueOf(row, name))));
+  context.out.table(columns, rows);
+  const next = valueOf(valueOf(said, 'page'), 'nextCursor');
+  if (typeof next === 'string') context.out.note(`There are more: --cursor ${plain(next)}`);
+  return EXIT.done;
+}
+
+interface LicenseFilter extends PageOptions {
+  status?: string;
+  plan?: string;
+  workspace?: string;
+}
+
+const LICENSE_COLUMNS = ['id', 'plan', 'status', 'workspaceId', 'activatedAt', 'expiresAt', 'createdAt'];
+const BATCH_COLUMNS = ['batchId', 'credits', 'codes', 'redeemed', 'revoked', 'expiresAt', 'createdAt'];
+
+const listLicenses = (
+  context: Context,
+  { status, plan, workspace: workspaceId, limit: most, cursor }: LicenseFilter,
+): Promise<number> =>
+  page(context, '/ops/licenses', LICENSE_COLUMNS, { status, plan, workspaceId, limit: most, cursor });
+
+async function showLicense(context: Context, _options: object, [id = '']: string[]): Promise<number> {
+  const said = await call(context, `/ops/licenses/${encodeURIComponent(id)}`);
+  context.out.json(said);
+  context.out.table(
+    ['', ''],
+    Object.entries(said).map(([name, value]) => [
+      name,
+      cell(typeof value === 'object' && value !== null ? JSON.stringify(value) : value),
+    ]),
+  );
+  return EXIT.done;
+}
+
+const listBatches = (context: Context, { limit: most, cursor }: PageOptions): Promise<number> =>
+  page(context, '/ops/topup-codes', BATCH_COLUMNS, { limit: most, cursor });
+
+async function revokeBatch(context: Context, _options: object, [batchId = '']: string[]): Promise<number> {
+  const said = await call(context, '/ops/topup-codes/revoke', { batchId });
+  context.out.json(said);
+  context.out.note(`Revoked ${cell(valueOf(said, 'revoked'))} codes that nobody had redeemed.`);
+  return EXIT.done;
+}
+
+/** A list that is shown page by page. */
+const paged = (command: Command): Command =>
+  command.option('--limit <n>', 'how many rows, at most 100', whole).option('--cursor <cursor>', 'where to go on');
 
 export function addOps(program: Command, act: Act): void {
   const ops = program
@@ -149,7 +220,16 @@ export function addOps(program: Command, act: Act): void {
     .requiredOption('--credits <m>', 'what each adds', positive)
     .option('--expires-at <time>', 'until when, like 2027-01-01T00:00:00Z')
     .action(act(topupCodes));
-  const group = ops.command('licenses').description('make and revoke licences');
+  const batches = ops.command('topup-batches').description('what became of codes');
+  paged(batches.command('list').description('the batches of codes, and how many were redeemed')).action(
+    act(listBatches),
+  );
+  batches
+    .command('revoke')
+    .argument('<batchId>')
+    .description('end all codes of a batch that nobody has redeemed')
+    .action(act(revokeBatch));
+  const group = ops.command('licenses').description('make, list and revoke licences');
   group
     .command('create')
     .description('make licences')
@@ -160,5 +240,14 @@ export function addOps(program: Command, act: Act): void {
     .option('--limit <name=n>', 'another limit than the plan’s, or none; may be said again', limit)
     .option('--feature <name=on|off>', 'a feature more, or less; may be said again', feature)
     .action(act(licenses));
+  paged(
+    group
+      .command('list')
+      .description('licences, newest first; never their keys')
+      .option('--status <status>', 'unused, active, replaced, expired or revoked')
+      .option('--plan <plan>', 'starter, pro or enterprise')
+      .option('--workspace <id>', 'those that a workspace has activated'),
+  ).action(act(listLicenses));
+  group.command('show').argument('<id>').description('all there is to know of a licence').action(act(showLicense));
   group.command('revoke').argument('<id>').description('end a licence for good').action(act(revoke));
 }

@@ -214,3 +214,39 @@ describe('a job', () => {
     expect(answer.json().detail).toContain('gpt-4o-mini');
   });
 });
+
+it('is told by user, engine and provider of the month for a licence, to the micro-credit', async () => {
+  const [ana, bia] = [await aUser(test.rt), await aUser(test.rt)];
+  const { id } = ana.workspace;
+  await aMember(test.rt, id, bia.user.id, 'member');
+  const now = { started_at_ms: Date.now() };
+  const calls = [
+    [ana, 'chat', 'openai', 333_333],
+    [ana, 'summary', 'groq', 1],
+    [bia, 'chat', 'groq', 2_000_001],
+    [bia, 'chat', 'openai', 999_999],
+  ] as const;
+  for (const [who, engine, provider, charge] of calls)
+    await done(who.user.id, engine, [call({ ...now, provider })], charge, id);
+  await done(bia.user.id, 'chat', [call({ started_at_ms: Date.now() - 32 * 86_400_000 })], 5_000_000, id);
+  const { credits } = (await get('/api/license/usage', ana, id)).json();
+  const { rows } = await test.rt.systemPool.query(
+    `select user_id as "user", engine, provider, credits::int as micro from ai_usage_log where workspace_id = $1
+      and started_at >= date_trunc('month', now(), 'UTC')`,
+    [id],
+  );
+  expect(rows.map(({ micro }) => micro).toSorted((a, b) => a - b)).toEqual([1, 333_333, 999_999, 2_000_001]);
+  for (const [list, by] of [
+    ['byUser', 'user'],
+    ['byEngine', 'engine'],
+    ['byProvider', 'provider'],
+  ] as const) {
+    const sums = new Map<string, number>();
+    for (const row of rows) sums.set(row[by], (sums.get(row[by]) ?? 0) + row.micro);
+    const told = credits[list].map(({ key, credits: some }: { key: string; credits: number }) => [
+      key,
+      Math.round(some * 1e6),
+    ]);
+    expect(new Map(told)).toEqual(sums);
+  }
+});

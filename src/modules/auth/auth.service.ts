@@ -39,7 +39,7 @@ export async function createUser(
     const emailVerifiedAt = isVerified ? new Date() : null;
     const { email, name } = body;
     const user = em.create(User, { id: scope.userId, email, name, passwordHash, emailVerifiedAt });
-    const workspace = addWorkspace(em, scope, { name: body.workspaceName ?? body.name });
+    const workspace = addWorkspace(em, rt, scope, { name: body.workspaceName ?? body.name });
     if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
     const microCredits = Math.round(rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT);

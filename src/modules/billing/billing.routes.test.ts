@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildApp } from '#src/app.ts';
 import { newId } from '#src/lib/ids.ts';
 import { findBroken, lapseLots } from '#src/modules/billing/reconcile.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { createAccept } from '#src/modules/jobs/accept.query.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
 import { createFinish } from '#src/modules/jobs/finish.query.ts';
+import { openRuntime } from '#src/runtime.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
@@ -55,12 +57,17 @@ async function charge(credits: number): Promise<string> {
 }
 
 describe('a code', () => {
-  it('is redeemed by one of a hundred that try at once, also from several workspaces', async () => {
+  it('is redeemed by one of a hundred that try at once, from several workspaces and at two processes', async () => {
     const stranger = await aUser(test.rt);
     const [code = ''] = await codes({ count: 1, credits: 7.5 });
+    const other = await openRuntime(test.config, 'test');
+    const app = await buildApp(other);
+    const places = [test, { ...test, app, rt: other }];
     const answers = await Promise.all(
-      Array.from({ length: 100 }, (_, at) => topup(code, at % 2 === 0 ? owner : stranger)),
+      Array.from({ length: 100 }, (_, at) => topup(code, at % 2 === 0 ? owner : stranger, places[(at >> 1) % 2])),
     );
+    await app.close();
+    await other.close();
     const got = answers.filter(({ statusCode }) => statusCode === 200);
     expect(got.map((answer) => answer.json())).toEqual([{ credits: 7.5, balance: 27.5 }]);
     expect(new Set(answers.map(({ statusCode }) => statusCode))).toEqual(new Set([200, 409, 422]));
@@ -96,6 +103,42 @@ describe('a code', () => {
     for (const code of [late, newCode(), 'x', ' '])
       expect((await topup(code)).json()).toMatchObject({ status: 422, code: 'topup_code_invalid' });
     expect((await get('/api/ai/credits')).balance).toBe(20);
+  });
+
+  it('is counted in its batch for operators, and revoked with it or alone unless it was redeemed', async () => {
+    const list = async (query = '') => {
+      const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
+      return (
+        await test.app.inject({ url: `/ops/topup-codes${query}`, headers: { authorization: `Basic ${basic}` } })
+      ).json();
+    };
+    const older = (await ops('/ops/topup-codes', { count: 1, credits: 2 })).json();
+    const expiresAt = '2099-01-01T00:00:00.000Z';
+    const { batchId, codes: made } = (await ops('/ops/topup-codes', { count: 4, credits: 1.5, expiresAt })).json();
+    const [used = '', alone = '', third = ''] = made;
+    expect((await topup(used)).statusCode).toBe(200);
+    const revoke = (body: object) => ops('/ops/topup-codes/revoke', body);
+    expect((await revoke({ code: alone })).json()).toEqual({ batchId, revoked: 1 });
+    expect((await revoke({ code: used })).json()).toEqual({ batchId, revoked: 0 });
+    expect((await topup(alone)).json()).toMatchObject({ status: 422, code: 'topup_code_invalid' });
+    const batch = {
+      batchId,
+      credits: 1.5,
+      codes: 4,
+      redeemed: 1,
+      revoked: 1,
+      expiresAt,
+      createdAt: expect.any(String),
+    };
+    const page = await list('?limit=1');
+    expect(page.data).toEqual([batch]);
+    expect((await list(`?limit=1&cursor=${page.page.nextCursor}`)).data).toMatchObject([{ batchId: older.batchId }]);
+    expect(JSON.stringify(page)).not.toContain('WH-');
+    expect((await revoke({ batchId })).json()).toEqual({ batchId, revoked: 2 });
+    expect((await list('?limit=1')).data).toEqual([{ ...batch, revoked: 3 }]);
+    expect((await topup(third)).json()).toMatchObject({ code: 'topup_code_invalid' });
+    expect((await revoke({ batchId: newId() })).statusCode).toBe(404);
+    expect((await revoke({})).statusCode).toBe(400);
   });
 
   it('is for administrators, and operators alone make any', async () => {
@@ -232,5 +275,15 @@ describe('a grant', () => {
     const audit = await get('/api/audit');
     expect(audit.data[0]).toMatchObject({ action: 'credits.granted', after: { credits: 4 } });
     expect((await grant(4, { workspaceId: newId() })).json()).toMatchObject({ status: 409, code: 'credits_not_moved' });
+  });
+
+  it('that an account cannot hold is refused whole, and so is a code, which stays good', async () => {
+    for (let times = 0; times < 9; times += 1) expect((await grant(1_000_000_000)).statusCode).toBe(200);
+    expect((await grant(1_000_000_000)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    const [code = ''] = await codes({ count: 1, credits: 1_000_000_000 });
+    expect((await topup(code)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    expect((await topup(code, await aUser(test.rt))).statusCode).toBe(200);
+    const broken = await findBroken(test.rt.systemPool, 60);
+    expect(broken.filter(({ workspaceId }) => workspaceId === owner.workspace.id)).toEqual([]);
   });
 });

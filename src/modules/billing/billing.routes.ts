@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
-import { decodeCursor, toPage } from '#src/http/page.ts';
+import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
 import {
   BalanceView,
@@ -9,20 +9,31 @@ import {
   EntriesQuery,
   EntryList,
   GrantBody,
+  presentBatch,
   presentCredits,
   presentEntry,
   RefundBody,
+  RevokeCodesBody,
+  RevokedCodesView,
+  TopupBatchList,
   TopupBody,
   TopupCodesBody,
   TopupCodesView,
   TopupView,
 } from '#src/modules/billing/billing.schemas.ts';
-import { grantByOperator, makeCodes, redeemTopup, refundByOperator } from '#src/modules/billing/billing.service.ts';
-import { findCreditsWithLots, listEntries } from '#src/modules/billing/credits.query.ts';
+import {
+  endCodes,
+  grantByOperator,
+  makeCodes,
+  redeemTopup,
+  refundByOperator,
+} from '#src/modules/billing/billing.service.ts';
+import { findCreditsWithLots, listBatches, listEntries } from '#src/modules/billing/credits.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['billing'], security: [{ bearer: [] }] };
 const EntryKey = z.tuple([z.int().positive()]);
+const BatchKey = z.tuple([z.uuid()]);
 
 /** What a workspace has, what became of it, and how it gets more. */
 export function billingRoutes(rt: Pick<Runtime, 'orm' | 'pool'>) {
@@ -72,6 +83,21 @@ export function addOperatorCredits(app: App, rt: Pick<Runtime, 'orm' | 'systemPo
     ...ops,
     schema: { hide: true, body: TopupCodesBody, response: { 201: TopupCodesView } },
     handler: async (request, reply) => reply.code(201).send(await makeCodes(rt, actorOf(request), request.body)),
+  });
+  app.get('/ops/topup-codes', {
+    ...ops,
+    schema: { hide: true, querystring: PageQuery, response: { 200: TopupBatchList } },
+    handler: async (request) => {
+      const { limit, cursor } = request.query;
+      const before = cursor === undefined ? undefined : decodeCursor(cursor, BatchKey)[0];
+      const rows = await listBatches(rt.systemPool, { before, limit: limit + 1 });
+      return toPage(rows, limit, ({ batchId }) => [batchId], presentBatch);
+    },
+  });
+  app.post('/ops/topup-codes/revoke', {
+    ...ops,
+    schema: { hide: true, body: RevokeCodesBody, response: { 200: RevokedCodesView } },
+    handler: (request) => endCodes(rt, actorOf(request), request.body),
   });
   app.post('/ops/credits/grants', {
     ...ops,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '#src/http/page.ts';
-import { type CreditsRow, ENTRY_KINDS, type EntryRow } from '#src/modules/billing/credits.query.ts';
+import { type BatchRow, type CreditsRow, ENTRY_KINDS, type EntryRow } from '#src/modules/billing/credits.query.ts';
 import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
 
 export const toCredits = (micro: string | number): number => Number(micro) / MICRO_CREDITS_PER_CREDIT;
@@ -70,6 +70,30 @@ export const TopupCodesBody = z.strictObject({
   expiresAt: z.iso.datetime().optional(),
 });
 export const TopupCodesView = z.object({ batchId: z.uuid(), credits: z.number(), codes: z.array(z.string()) });
+
+/** Codes that were made together; those neither redeemed nor revoked can be redeemed until they expire. */
+export const TopupBatchView = z.object({
+  batchId: z.uuid(),
+  /** Of each. */
+  credits: z.number(),
+  codes: z.int(),
+  redeemed: z.int(),
+  revoked: z.int(),
+  expiresAt: z.iso.datetime().nullable(),
+  createdAt: z.iso.datetime(),
+});
+export const TopupBatchList = pageOf(TopupBatchView);
+
+export const presentBatch = ({ credits, expiresAt, createdAt, ...row }: BatchRow): z.output<typeof TopupBatchView> => ({
+  ...row,
+  credits: toCredits(credits),
+  expiresAt: expiresAt?.toISOString() ?? null,
+  createdAt: createdAt.toISOString(),
+});
+export const RevokeCodesBody = z
+  .strictObject({ batchId: z.uuid().optional(), code: TopupBody.shape.code.optional() })
+  .refine(({ batchId, code }) => (batchId === undefined) !== (code === undefined), 'takes a batchId or a code');
+export const RevokedCodesView = z.object({ batchId: z.uuid(), revoked: z.int() });
 
 export const GrantBody = z.strictObject({
   workspaceId: z.uuid(),

@@ -1,27 +1,43 @@
 import type { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { AppError, conflict } from '#src/errors.ts';
+import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import {
   type GrantBody,
   type RefundBody,
+  type RevokeCodesBody,
+  type RevokedCodesView,
   toCredits,
   toMicroCredits,
   type TopupCodesBody,
   type TopupCodesView,
   type TopupView,
 } from '#src/modules/billing/billing.schemas.ts';
-import { grantCredits, insertCodes, redeemCode, refundJob, wasRedeemedBy } from '#src/modules/billing/credits.query.ts';
+import {
+  grantCredits,
+  insertCodes,
+  redeemCode,
+  refundJob,
+  revokeCodes,
+  wasRedeemedBy,
+} from '#src/modules/billing/credits.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { INSTALLATION } from '#src/modules/settings/settings.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Orm = Pick<Runtime, 'orm'>;
 
+/** @throws AppError 409 `credits_too_many` for the ledger's refusal to give more than an account can hold; else the error itself */
+function tellTooMany(error: unknown): never {
+  if (error instanceof Error && 'code' in error && error.code === '22003')
+    throw conflict('credits_too_many', 'The workspace cannot have so many credits.');
+  throw error;
+}
+
 /**
  * Adds the credits of a code to the caller's workspace. A code is redeemed once, whoever tries it at the same time.
- * @throws AppError 409 `topup_code_used` when the workspace had it already; 422 `topup_code_invalid` for every other code that cannot be redeemed
+ * @throws AppError 409 `topup_code_used` when the workspace had it already, `credits_too_many`; 422 `topup_code_invalid` for every other code that cannot be redeemed
  */
 export function redeemTopup(
   { orm }: Orm,
@@ -44,7 +60,7 @@ export function redeemTopup(
       after: { credits },
     });
     return { credits, balance: toCredits(redeemed.balance) };
-  });
+  }).catch(tellTooMany);
 }
 
 /** Makes codes and stores their digests: what is returned is all there ever is of them. */
@@ -69,7 +85,25 @@ export async function makeCodes(
   return { batchId, credits, codes };
 }
 
-/** Adds credits to a workspace. @returns what is free then @throws AppError 409 `credits_not_moved` */
+/** Ends codes that nobody has redeemed. @throws AppError 404 where there are no such codes */
+export async function endCodes(
+  { orm, systemPool }: Pick<Runtime, 'orm' | 'systemPool'>,
+  actor: Actor,
+  { batchId, code }: z.output<typeof RevokeCodesBody>,
+): Promise<z.output<typeof RevokedCodesView>> {
+  const ended = await revokeCodes(systemPool, batchId ?? hashOf(code ?? ''));
+  if (!ended) throw notFound(batchId === undefined ? 'The code' : 'The batch');
+  await inWorkspaceTx(orm, { workspaceId: INSTALLATION }, (em) =>
+    appendAudit(em, actor, {
+      action: 'topup-codes.revoked',
+      target: { type: 'topup-code-batch', id: ended.batchId },
+      after: { count: ended.revoked },
+    }),
+  );
+  return ended;
+}
+
+/** Adds credits to a workspace. @returns what is free then @throws AppError 409 `credits_not_moved`, `credits_too_many` */
 export function grantByOperator(
   { orm }: Orm,
   actor: Actor,
@@ -91,10 +125,10 @@ export function grantByOperator(
       after: { credits, referenceId },
     });
     return { balance: toCredits(balance) };
-  });
+  }).catch(tellTooMany);
 }
 
-/** Gives back what a job was charged. @returns what is free then @throws AppError 409 `credits_not_moved` */
+/** Gives back what a job was charged. @returns what is free then @throws AppError 409 `credits_not_moved`, `credits_too_many` */
 export function refundByOperator(
   { orm }: Orm,
   actor: Actor,
@@ -114,5 +148,5 @@ export function refundByOperator(
       after: { credits },
     });
     return { balance: toCredits(balance) };
-  });
+  }).catch(tellTooMany);
 }

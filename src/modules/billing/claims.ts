@@ -26,6 +26,17 @@ export function winnerOf(claims: readonly PlanClaim[]): PlanClaim | null {
   return claims.toSorted(order)[0] ?? null;
 }
 
+/** What a workspace has in all: what its winning claim gives, unless it has a better plan without any. */
+export function planOf(
+  claims: readonly PlanClaim[],
+  basePlan: Plan,
+): Omit<PlanClaim, 'source' | 'endsAt'> & { source: PlanSource | null } {
+  const claim = winnerOf(claims);
+  if (!claim || rankOf(claim.plan) < rankOf(basePlan)) return { source: null, plan: basePlan, override: null };
+  const { source, plan, override } = claim;
+  return { source, plan, override };
+}
+
 /** The month that credits of a plan were last given for. */
 export interface CreditPeriod {
   source: PlanSource;

@@ -129,3 +129,45 @@ export async function insertCodes(
   );
   return batchId;
 }
+
+/** Codes that were made together; `credits` of each, in micro-credits. */
+export interface BatchRow {
+  batchId: string;
+  credits: string;
+  codes: number;
+  redeemed: number;
+  revoked: number;
+  expiresAt: Date | null;
+  createdAt: Date;
+}
+
+/** Batches of codes, the newest first. @param page.before the last of the page before */
+export async function listBatches(
+  systemPool: Pool,
+  page: { before: string | undefined; limit: number },
+): Promise<BatchRow[]> {
+  const { rows } = await systemPool.query<BatchRow>(
+    `select batch_id as "batchId", max(credits)::text as credits, count(*)::int as codes, count(used_at)::int as redeemed,
+        count(revoked_at)::int as revoked, max(expires_at) as "expiresAt", min(created_at) as "createdAt"
+      from topup_code where $1::uuid is null or batch_id < $1 group by batch_id order by batch_id desc limit $2`,
+    [page.before ?? null, page.limit],
+  );
+  return rows;
+}
+
+/**
+ * Ends codes that nobody has redeemed: all of a batch, or the one of a digest.
+ * @returns how many, and of which batch; undefined where there are no such codes
+ */
+export async function revokeCodes(
+  systemPool: Pool,
+  by: string | Buffer,
+): Promise<{ batchId: string; revoked: number } | undefined> {
+  const which = typeof by === 'string' ? 'batch_id = $1::uuid' : 'code_hash = $1';
+  const { rows } = await systemPool.query<{ batchId: string; revoked: number }>(
+    `with revoked as (update topup_code set revoked_at = now() where ${which} and used_at is null and revoked_at is null returning batch_id)
+      select batch_id as "batchId", (select count(*)::int from revoked) as revoked from topup_code where ${which} limit 1`,
+    [by],
+  );
+  return rows[0];
+}

@@ -1,9 +1,10 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
-import type { Plan } from '#src/http/access-token.ts';
+import { PLANS, type Plan } from '#src/http/access-token.ts';
 import type { PlanOverride } from '#src/modules/billing/plans.ts';
 
-export type LicenseStatus = 'unused' | 'active' | 'replaced' | 'expired' | 'revoked';
+export const LICENSE_STATUSES = ['unused', 'active', 'replaced', 'expired', 'revoked'] as const;
+export type LicenseStatus = (typeof LICENSE_STATUSES)[number];
 
 /** A licence; times in RFC 3339, UTC. */
 export interface LicenseRow {
@@ -16,13 +17,16 @@ export interface LicenseRow {
   status: LicenseStatus;
   activatedAt: string | null;
   expiresAt: string | null;
+  createdAt: string;
+  endedAt: string | null;
   workspaceId: string | null;
 }
 
 const at = (column: string, name: string) =>
   `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
 const COLUMNS = `id, plan, limits, features, days, status, used_by_workspace as "workspaceId",
-  ${at('activate_by', 'activateBy')}, ${at('activated_at', 'activatedAt')}, ${at('expires_at', 'expiresAt')}`;
+  ${at('activate_by', 'activateBy')}, ${at('activated_at', 'activatedAt')}, ${at('expires_at', 'expiresAt')},
+  ${at('created_at', 'createdAt')}, ${at('ended_at', 'endedAt')}`;
 const CAN_BE_USED = `status = 'unused' and (activate_by is null or activate_by > now())`;
 
 /** Stores the digests of new keys. @returns the licences' ids, in their order */
@@ -106,6 +110,26 @@ export async function findLicense(systemPool: Pool, by: string | Buffer): Promis
   return (await systemPool.query<LicenseRow>(`select ${COLUMNS} from license where ${where}`, [by])).rows[0];
 }
 
+export interface LicenseFilter {
+  status: LicenseStatus | undefined;
+  plan: Plan | undefined;
+  workspaceId: string | undefined;
+  /** The last of the page before. */
+  before: string | undefined;
+  limit: number;
+}
+
+/** Licences, the newest first. */
+export async function listLicenses(systemPool: Pool, filter: LicenseFilter): Promise<LicenseRow[]> {
+  const { status, plan, workspaceId, before, limit } = filter;
+  const { rows } = await systemPool.query<LicenseRow>(
+    `select ${COLUMNS} from license where ($1::text is null or status = $1) and ($2::text is null or plan = $2)
+      and ($3::uuid is null or used_by_workspace = $3) and ($4::uuid is null or id < $4) order by license.id desc limit $5`,
+    [status ?? null, plan ?? null, workspaceId ?? null, before ?? null, limit],
+  );
+  return rows;
+}
+
 /** A licence whose owners are to be told, or whose time is over. */
 export type EndingRow = LicenseRow & { workspaceId: string; expiresAt: string; phase: 'soon' | 'grace' | 'over' };
 
@@ -134,15 +158,31 @@ export async function noteTold(em: EntityManager, id: string, phase: 'soon' | 'g
   return rows.length > 0;
 }
 
+const BY_RANK = `array[${PLANS.map((plan) => `'${plan}'`).join()}]`;
+
 /** Workspaces whose month of credits is over while what gave it goes on. */
 export async function findMonthsOver(systemPool: Pool, limit: number): Promise<string[]> {
   const { rows } = await systemPool.query<{ workspace_id: string }>({
     name: 'plan-months-over',
     text: `select p.workspace_id from plan_credits p join workspace w on w.id = p.workspace_id and w.deleted_at is null
       where p.ends_at <= now() and exists (select from plan_claim c where c.workspace_id = p.workspace_id
-        and c.plan = w.plan and (c.ends_at > now() or (c.ends_at is null and c.source = 'license')))
+        and (c.ends_at > now() or (c.ends_at is null and c.source = 'license'))
+        and not exists (select from plan_claim b where b.workspace_id = p.workspace_id
+          and array_position(${BY_RANK}, b.plan) > array_position(${BY_RANK}, c.plan)))
       order by p.ends_at limit $1`,
     values: [limit],
   });
   return rows.map((row) => row.workspace_id);
+}
+
+/** Workspaces that have another base plan than this one, after one of them. */
+export async function findOtherBase(
+  systemPool: Pool,
+  { plan, after, limit }: { plan: Plan; after: string; limit: number },
+): Promise<string[]> {
+  const { rows } = await systemPool.query<{ id: string }>(
+    'select id from workspace where base_plan <> $1 and id > $2::uuid and deleted_at is null order by id limit $3',
+    [plan, after, limit],
+  );
+  return rows.map(({ id }) => id);
 }

@@ -1,18 +1,25 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
+import { IdParams } from '#src/http/fields.ts';
+import { decodeCursor, toPage } from '#src/http/page.ts';
+import { may } from '#src/http/permissions.ts';
 import { findUsage, type UsageGroup } from '#src/modules/ai/usage.query.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
 import {
   ActivateBody,
   KeyBody,
+  LicenseList,
   LicensesBody,
+  LicensesQuery,
   LicenseStatusView,
   LicensesView,
   LicenseUsageView,
+  OperatorLicenseView,
+  presentForOperator,
   RevokeBody,
   RevokedView,
   ValidView,
@@ -24,6 +31,7 @@ import {
   revokeLicense,
   validateKey,
 } from '#src/modules/billing/licenses.service.ts';
+import { findLicense, listLicenses } from '#src/modules/billing/licenses.query.ts';
 import { LIMITS, termsOf } from '#src/modules/billing/plans.ts';
 import { findPlanUsage } from '#src/modules/billing/plan-usage.query.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -38,6 +46,9 @@ async function readUsage({ pool }: Pick<Runtime, 'pool'>, auth: Auth): Promise<z
   const used = await findPlanUsage(pool, auth);
   if (!used) throw notFound('The workspace');
   const { limits } = termsOf(used);
+  const inAll = Object.fromEntries(LIMITS.map((name) => [name, standing(used[name], limits[name])]));
+  const view = { plan: used.plan, limits: LicenseUsageView.shape.limits.parse(inAll) };
+  if (!may(auth, 'billing:read')) return { ...view, credits: null };
   const to = new Date();
   const from = new Date(Date.UTC(to.getUTCFullYear(), to.getUTCMonth()));
   const spentBy = async (groupBy: UsageGroup) => {
@@ -45,13 +56,15 @@ async function readUsage({ pool }: Pick<Runtime, 'pool'>, auth: Auth): Promise<z
     return rows.map(({ key, calls, credits }) => ({ key, calls, credits: toCredits(credits) }));
   };
   const [byUser, byEngine, byProvider] = [await spentBy('user'), await spentBy('engine'), await spentBy('provider')];
-  const inAll = Object.fromEntries(LIMITS.map((name) => [name, { used: used[name], limit: limits[name] }]));
-  return {
-    plan: used.plan,
-    limits: LicenseUsageView.shape.limits.parse(inAll),
-    credits: { since: from.toISOString(), byUser, byEngine, byProvider },
-  };
+  return { ...view, credits: { since: from.toISOString(), byUser, byEngine, byProvider } };
 }
+
+const standing = (used: number, limit: number | null) => ({
+  used,
+  limit,
+  isFull: limit !== null && used >= limit,
+  isExceeded: limit !== null && used > limit,
+});
 
 /** What a workspace's plan is, has and gives, and the keys that give one. */
 export function licenseRoutes(rt: Pick<Runtime, 'orm' | 'pool' | 'config'>) {
@@ -77,10 +90,10 @@ export function licenseRoutes(rt: Pick<Runtime, 'orm' | 'pool' | 'config'>) {
       handler: (request) => readStatus(rt, authOf(request)),
     });
     app.get('/api/license/usage', {
-      config: { access: 'billing:read' },
+      config: { access: 'workspace:read' },
       schema: {
         ...schema,
-        summary: "What there is of all that plans limit, and who spent this month's credits on what",
+        summary: "What there is of all that plans limit; for administrators, who spent this month's credits on what",
         response: { 200: LicenseUsageView },
       },
       handler: (request) => readUsage(rt, authOf(request)),
@@ -88,14 +101,40 @@ export function licenseRoutes(rt: Pick<Runtime, 'orm' | 'pool' | 'config'>) {
   };
 }
 
+const LicenseKey = z.tuple([z.uuid()]);
 const ops = { config: { access: 'ops' as const } };
 
 /** Adds what operators do with licences to a scope that lets only operators in. */
-export function addOperatorLicenses(app: App, rt: Pick<Runtime, 'orm' | 'systemPool'>): void {
+export function addOperatorLicenses(app: App, rt: Pick<Runtime, 'orm' | 'systemPool' | 'config'>): void {
   app.post('/ops/licenses', {
     ...ops,
     schema: { hide: true, body: LicensesBody, response: { 201: LicensesView } },
     handler: async (request, reply) => reply.code(201).send(await makeLicenses(rt, actorOf(request), request.body)),
+  });
+  const graceDays = rt.config.LICENSE_GRACE_DAYS;
+  app.get('/ops/licenses', {
+    ...ops,
+    schema: { hide: true, querystring: LicensesQuery, response: { 200: LicenseList } },
+    handler: async (request) => {
+      const { limit, cursor, status, plan, workspaceId } = request.query;
+      const before = cursor === undefined ? undefined : decodeCursor(cursor, LicenseKey)[0];
+      const rows = await listLicenses(rt.systemPool, { status, plan, workspaceId, before, limit: limit + 1 });
+      return toPage(
+        rows,
+        limit,
+        ({ id }) => [id],
+        (row) => presentForOperator(row, graceDays),
+      );
+    },
+  });
+  app.get('/ops/licenses/:id', {
+    ...ops,
+    schema: { hide: true, params: IdParams, response: { 200: OperatorLicenseView } },
+    handler: async (request) => {
+      const row = await findLicense(rt.systemPool, request.params.id);
+      if (!row) throw notFound('The licence');
+      return presentForOperator(row, graceDays);
+    },
   });
   app.post('/ops/licenses/revoke', {
     ...ops,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { PageQuery, pageOf } from '#src/http/page.ts';
 import { Plan } from '#src/http/access-token.ts';
 import { FEATURES, FeaturesOverride, LIMITS, LimitsOverride } from '#src/modules/billing/plans.ts';
-import type { LicenseRow } from '#src/modules/billing/licenses.query.ts';
+import { LICENSE_STATUSES, type LicenseRow } from '#src/modules/billing/licenses.query.ts';
 
 const Key = z.string().min(1).max(100);
 export const KeyBody = z.strictObject({ key: Key });
@@ -58,9 +59,13 @@ const Spent = z.array(z.object({ key: z.string(), calls: z.int(), credits: z.num
 export const LicenseUsageView = z
   .object({
     plan: Plan,
-    limits: z.record(z.enum(LIMITS), z.object({ used: z.int(), limit: z.int().nullable() })),
-    /** Since the first of the month, UTC, as budgets count. */
-    credits: z.object({ since: z.iso.datetime(), byUser: Spent, byEngine: Spent, byProvider: Spent }),
+    /** `isFull`: nothing new is let in; `isExceeded`: there is more than a plan that was changed for a lesser one has room for. */
+    limits: z.record(
+      z.enum(LIMITS),
+      z.object({ used: z.int(), limit: z.int().nullable(), isFull: z.boolean(), isExceeded: z.boolean() }),
+    ),
+    /** Since the first of the month, UTC, as budgets count; null for who may not read what is paid for (`billing:read`). */
+    credits: z.object({ since: z.iso.datetime(), byUser: Spent, byEngine: Spent, byProvider: Spent }).nullable(),
   })
   .meta({ id: 'LicenseUsage' });
 
@@ -79,6 +84,24 @@ export const LicensesView = z.object({
 export const RevokeBody = z
   .strictObject({ licenseId: z.uuid().optional(), key: Key.optional() })
   .refine(({ licenseId, key }) => (licenseId === undefined) !== (key === undefined), 'takes a licenseId or a key');
+export const LicensesQuery = PageQuery.extend({
+  status: z.enum(LICENSE_STATUSES).optional(),
+  plan: z.enum(['starter', 'pro', 'enterprise']).optional(),
+  /** Those that it has activated, also before the one it has. */
+  workspaceId: z.uuid().optional(),
+});
+/** A licence as operators see it; of its key nothing is known. */
+export const OperatorLicenseView = LicenseView.extend({
+  status: z.enum(LICENSE_STATUSES),
+  /** So many days from its activation; null: without an end. */
+  days: z.int().nullable(),
+  activateBy: z.iso.datetime().nullable(),
+  createdAt: z.iso.datetime(),
+  endedAt: z.iso.datetime().nullable(),
+  workspaceId: z.uuid().nullable(),
+}).meta({ id: 'OperatorLicense' });
+export const LicenseList = pageOf(OperatorLicenseView);
+
 export const RevokedView = z.object({ id: z.uuid(), status: z.literal('revoked'), workspaceId: z.uuid().nullable() });
 
 const DAY_MS = 86_400_000;
@@ -97,3 +120,8 @@ export const presentLicense = (
   expiresAt,
   graceUntil: expiresAt === null ? null : graceEnd(expiresAt, graceDays),
 });
+
+export const presentForOperator = (row: LicenseRow, graceDays: number): z.output<typeof OperatorLicenseView> => {
+  const { status, days, activateBy, createdAt, endedAt, workspaceId } = row;
+  return { ...presentLicense(row, graceDays), status, days, activateBy, createdAt, endedAt, workspaceId };
+};

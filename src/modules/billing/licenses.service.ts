@@ -4,7 +4,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
-import { winnerOf } from '#src/modules/billing/claims.ts';
+import { planOf, winnerOf } from '#src/modules/billing/claims.ts';
 import { hashOfKey, newKey } from '#src/modules/billing/license-key.ts';
 import {
   endLicense,
@@ -62,7 +62,7 @@ async function endFormer(em: EntityManager, workspaceId: string, next: LicenseRo
  */
 export function activateLicense(
   { orm, config }: Needs,
-  { workspaceId, userId }: Auth,
+  { workspaceId, userId }: Pick<Auth, 'workspaceId' | 'userId'>,
   actor: Actor,
   { key, replace }: z.output<typeof ActivateBody>,
 ): Promise<z.output<typeof LicenseStatusView>> {
@@ -95,12 +95,15 @@ async function statusIn(
 ): Promise<z.output<typeof LicenseStatusView>> {
   const holder = await findPlan(em);
   const license = await findActive(em, workspaceId);
+  const claims = await findClaims(em);
   return {
     plan: holder.plan,
-    source: winnerOf(await findClaims(em))?.source ?? null,
+    source: planOf(claims, holder.basePlan).source,
     priceMinor: CATALOGUE[holder.plan].priceMinor,
     currency: PLAN_CURRENCY,
     ...termsOf(holder),
+    // Of what was bought: a plan that everybody has gives none.
+    creditsPerMonth: CATALOGUE[winnerOf(claims)?.plan ?? 'free'].creditsPerMonth,
     license: license ? presentLicense(license, graceDays) : null,
   };
 }

@@ -12,7 +12,7 @@ let tend: () => Promise<void>;
 beforeAll(async () => {
   test = await openTestApp({ STARTING_CREDITS: '0', LICENSE_GRACE_DAYS: String(GRACE_DAYS) });
   const { orm, systemPool, log } = test.rt;
-  tend = createPlanCare({ orm, systemPool, log, graceDays: GRACE_DAYS });
+  tend = createPlanCare({ orm, systemPool, log, graceDays: GRACE_DAYS, defaultPlan: 'free' });
 });
 afterAll(() => test.close());
 beforeEach(async () => {
@@ -24,6 +24,10 @@ const ask = (url: string, payload?: object, user = owner, app = test) =>
 const ops = (url: string, payload: object) => {
   const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
   return test.app.inject({ method: 'POST', url, headers: { authorization: `Basic ${basic}` }, payload });
+};
+const opsGet = async (url: string) => {
+  const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
+  return (await test.app.inject({ url, headers: { authorization: `Basic ${basic}` } })).json();
 };
 const make = async (body: object): Promise<{ id: string; key: string }> => {
   const made = await ops('/ops/licenses', body);
@@ -101,7 +105,11 @@ describe('a licence', () => {
     const usage = (await ask('/api/license/usage')).json();
     expect(usage).toMatchObject({
       plan: 'pro',
-      limits: { members: { used: 1, limit: 3 }, workspaces: { used: 1, limit: 10 } },
+      limits: {
+        members: { used: 1, limit: 3, isFull: false, isExceeded: false },
+        workspaces: { used: 1, limit: 10 },
+        contacts: { used: 0, limit: null, isFull: false, isExceeded: false },
+      },
     });
     expect((await ask('/api/license/validate', { key })).json()).toMatchObject({ isUsable: false, plan: null });
   });
@@ -196,6 +204,71 @@ describe('a licence', () => {
     await tend();
     expect(await balance()).toBe(75_000);
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
+  });
+
+  it('is listed for operators, page by page, by status, plan and workspace, without its key, and is revoked by its id', async () => {
+    const [first, second, third] = [
+      await make({ plan: 'starter' }),
+      await make({ plan: 'pro', days: 30, limits: { members: 7 } }),
+      await make({ plan: 'enterprise', activateBy: '2099-01-01T00:00:00.000Z' }),
+    ];
+    for (const { key } of [first, second]) await activate(key);
+    const own = `workspaceId=${owner.workspace.id}`;
+    const shown = await opsGet(`/ops/licenses?${own}`);
+    const idsOf = ({ data }: { data: { id: string }[] }) => data.map(({ id }) => id);
+    expect(shown.data).toMatchObject([
+      {
+        id: second.id,
+        status: 'active',
+        plan: 'pro',
+        days: 30,
+        limits: { members: 7 },
+        workspaceId: owner.workspace.id,
+      },
+      { id: first.id, status: 'replaced', plan: 'starter', days: null, expiresAt: null, endedAt: expect.any(String) },
+    ]);
+    expect(JSON.stringify(shown)).not.toMatch(/WHL|hash/i);
+    const one = await opsGet(`/ops/licenses?${own}&limit=1`);
+    const next = await opsGet(`/ops/licenses?${own}&limit=1&cursor=${one.page.nextCursor}`);
+    expect([idsOf(one), idsOf(next), next.page.hasMore]).toEqual([[second.id], [first.id], false]);
+    expect(idsOf(await opsGet(`/ops/licenses?${own}&status=replaced&plan=starter`))).toEqual([first.id]);
+    expect(idsOf(await opsGet(`/ops/licenses?${own}&plan=enterprise`))).toEqual([]);
+    expect(idsOf(await opsGet('/ops/licenses?status=unused&plan=enterprise'))).toContain(third.id);
+    expect(await opsGet(`/ops/licenses/${third.id}`)).toMatchObject({
+      status: 'unused',
+      activateBy: '2099-01-01T00:00:00.000Z',
+      workspaceId: null,
+    });
+    const [{ id: shownId }] = one.data;
+    expect((await ops('/ops/licenses/revoke', { licenseId: shownId })).statusCode).toBe(200);
+    expect(await opsGet(`/ops/licenses/${second.id}`)).toMatchObject({ status: 'revoked' });
+    expect(await opsGet(`/ops/licenses/${owner.workspace.id}`)).toMatchObject({ status: 404 });
+    for (const wrong of ['status=paid', 'cursor=x', 'key=x'])
+      expect(await opsGet(`/ops/licenses?${wrong}`)).toMatchObject({ status: 400 });
+    expect((await ask('/ops/licenses')).statusCode).toBe(401);
+  });
+
+  it('that was changed for a lesser one takes nothing away; every member sees what is exceeded, and nothing new is made', async () => {
+    const viewer = await aUser(test.rt);
+    await aMember(test.rt, owner.workspace.id, viewer.user.id, 'viewer');
+    const headers = { ...viewer.headers, 'x-workspace-id': owner.workspace.id };
+    const [pro, starter] = [await make({ plan: 'pro' }), await make({ plan: 'starter', limits: { channels: 1 } })];
+    await activate(pro.key);
+    const channel = (name: string) => ask('/api/channels', { name, kind: 'extension' });
+    for (const name of ['A', 'B']) expect((await channel(name)).statusCode).toBe(201);
+    expect((await activate(starter.key, owner, { replace: true })).json()).toMatchObject({ plan: 'starter' });
+    const usage = (await ask('/api/license/usage', undefined, { ...viewer, headers })).json();
+    expect(usage).toMatchObject({
+      plan: 'starter',
+      limits: {
+        channels: { used: 2, limit: 1, isFull: true, isExceeded: true },
+        members: { used: 2, limit: 10, isFull: false, isExceeded: false },
+      },
+      credits: null,
+    });
+    const { data } = (await ask('/api/channels')).json();
+    expect(data.map(({ state }: { state: string }) => state)).toEqual(['active', 'active']);
+    expect((await channel('C')).json()).toMatchObject({ status: 403, code: 'plan_limit' });
   });
 
   it('is for administrators to use and for operators to make; nobody else sees or changes one', async () => {

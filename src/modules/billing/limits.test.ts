@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { contactRoom } from '#src/modules/billing/plans.query.ts';
 import { identifyContacts } from '#src/modules/contacts/identify.query.ts';
 import type { PlanOverride } from '#src/modules/billing/plans.ts';
 import { aCampaigner, openCampaignTest, somePeople, type CampaignTest } from '#test/campaigns.ts';
+import { onPlan } from '#test/factories.ts';
 import { doOperations, manyPeople, upload } from '#test/imports.ts';
 
 let test: CampaignTest;
@@ -41,7 +43,7 @@ async function counted(): Promise<[number, number]> {
   return [limits.contacts.used, row?.n];
 }
 const many = (url: string, body: object) =>
-  Promise.all(Array.from({ length: 10 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
+  Promise.all(Array.from({ length: 50 }, (_, at) => send('POST', url, { ...body, name: `n${at}` })));
 const item = (at: number) => ({
   clientId: `m${at}`,
   chat: { waId: `55119${70_000_000 + at}@c.us` },
@@ -64,6 +66,26 @@ describe('contacts', () => {
       'room for 4 contacts; 4 are taken',
     );
   }, 120_000);
+
+  it('are not one too many for who had waited behind many others', async () => {
+    await limitTo({ contacts: 1500 });
+    const [waiting] = await inWorkspaceTx(test.rt.orm, { workspaceId: me.workspaceId }, async (em) => {
+      expect(await contactRoom(em, 1500)).toBe(1500);
+      const others = Array.from({ length: 3 }, (_, at) =>
+        send('POST', '/api/contacts', { name: `Bia ${at}`, phone: phone(at) }),
+      );
+      await vi.waitFor(async () => {
+        const locks = await query(`select from pg_locks where locktype = 'advisory' and not granted`);
+        expect(locks.length).toBeGreaterThanOrEqual(3);
+      }, 10_000);
+      await em.execute(
+        `insert into contact (workspace_id, id, name) select current_workspace(), uuidv7(), 'x' from generate_series(1, 1500)`,
+      );
+      return [Promise.all(others)];
+    });
+    expect(codes((await waiting) ?? [])).toEqual({ '403 plan_limit': 3 });
+    expect(await counted()).toEqual([1500, 1500]);
+  });
 
   it('in the bin take no room, and come back only where there is some', async () => {
     await limitTo({ contacts: 2 });
@@ -140,7 +162,7 @@ describe('messages of a day', () => {
     expect(test.receiver.received).toHaveLength(5);
     const waiting = (await send('GET', `/api/campaigns/${id}`)).json();
     expect(waiting).toMatchObject({ status: 'running', waitReason: 'plan_limit', counters: { sent: 5, pending: 7 } });
-    expect((await send('GET', '/api/license/usage')).json().limits.messagesPerDay).toEqual({ used: 5, limit: 5 });
+    expect((await send('GET', '/api/license/usage')).json().limits.messagesPerDay).toMatchObject({ used: 5, limit: 5 });
     const tested = await send('POST', `/api/campaigns/${id}/test`, { to: ['+5511987654321'] });
     expect(tested.json()).toMatchObject({ status: 403, code: 'plan_limit' });
     await limitTo({ messagesPerDay: 100 });
@@ -151,6 +173,26 @@ describe('messages of a day', () => {
       waitReason: null,
       counters: { sent: 12 },
     });
+  });
+
+  it('are none more for another time zone, or for a channel that is gone', async () => {
+    const { id: channelId } = await me.channel();
+    await limitTo({ messagesPerDay: 3, channels: 2 });
+    const id = await me.campaign(channelId);
+    const tell = (to: string[]) => send('POST', `/api/campaigns/${id}/test`, { to });
+    expect((await tell(['+5511987654321', '+5511987654322', '+5511987654323'])).statusCode).toBe(200);
+    // One in which it was midnight a moment ago.
+    await query(
+      `update channel_counter set bucket = bucket - interval '3 hours' where workspace_id = $1`,
+      me.workspaceId,
+    );
+    const offset = (24 - new Date().getUTCHours()) % 24;
+    const timeZone = offset > 12 ? `Etc/GMT+${24 - offset}` : offset === 0 ? 'UTC' : `Etc/GMT-${offset}`;
+    expect((await send('PATCH', `/api/workspaces/${me.workspaceId}`, { timeZone })).statusCode).toBe(200);
+    expect((await tell(['+5511987654324'])).json()).toMatchObject({ status: 403, code: 'plan_limit' });
+    expect((await send('DELETE', `/api/campaigns/${id}`)).statusCode).toBe(200);
+    const gone = await send('DELETE', `/api/channels/${channelId}`);
+    expect(gone.json()).toMatchObject({ status: 409, code: 'channel_in_use' });
   });
 
   it('that a phone may not begin go back, for another day', async () => {
@@ -201,15 +243,31 @@ describe('the others', () => {
     await limitTo({ channels: 2, webhooks: 1, apiKeys: 1, campaignsRunning: 1 });
     const { id: channelId } = await me.channel();
     const url = `https://example.com/`;
-    expect(codes(await many('/api/channels', { kind: 'extension' }))).toEqual({ done: 1, '403 plan_limit': 9 });
-    expect(codes(await many('/api/webhooks', { url, events: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
-    expect(codes(await many('/api/api-keys', { scopes: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 9 });
+    expect(codes(await many('/api/channels', { kind: 'extension' }))).toEqual({ done: 1, '403 plan_limit': 49 });
+    expect(codes(await many('/api/webhooks', { url, events: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 49 });
+    expect(codes(await many('/api/api-keys', { scopes: ['*'] }))).toEqual({ done: 1, '403 plan_limit': 49 });
     await me.contacts(somePeople(1));
-    const ids = await Promise.all(Array.from({ length: 5 }, () => me.campaign(channelId)));
+    const ids = await Promise.all(Array.from({ length: 50 }, () => me.campaign(channelId)));
     const started = await Promise.all(ids.map((id) => me.start(id)));
     expect(started.filter(({ status }) => status === 202)).toHaveLength(1);
-    expect(started.filter(({ status, body }) => status === 403 && body.code === 'plan_limit')).toHaveLength(4);
-  });
+    expect(started.filter(({ status, body }) => status === 403 && body.code === 'plan_limit')).toHaveLength(49);
+  }, 120_000);
+
+  it('of channels holds for those the extension brings, and one made by hand for its number is the same', async () => {
+    await limitTo({ channels: 2 });
+    const sync = (externalId: string) =>
+      send('POST', '/api/messages/sync', { channel: { externalId }, messages: [item(1)] });
+    const byHand = await send('POST', '/api/channels', { name: 'Loja', kind: 'extension', phone: '+5511912345678' });
+    expect(byHand.statusCode).toBe(201);
+    for (const externalId of ['5511912345678@c.us', '5511912345678@c.us'])
+      expect((await sync(externalId)).json().channelId).toBe(byHand.json().id);
+    const answers = await Promise.all(Array.from({ length: 50 }, (_, at) => sync(`55119000000${10 + at}@c.us`)));
+    expect(codes(answers)).toEqual({ done: 1, '403 plan_limit': 49 });
+    const again = answers.find(({ statusCode }) => statusCode === 200)?.json().channelId;
+    const { data } = (await send('GET', '/api/channels')).json();
+    expect(data.map(({ id }: { id: string }) => id)).toEqual(expect.arrayContaining([again, byHand.json().id]));
+    expect(data).toHaveLength(2);
+  }, 120_000);
 
   it('stay when a lesser plan has no room for them, and nothing new is made', async () => {
     const ids = await me.contacts(somePeople(3));
@@ -222,12 +280,18 @@ describe('the others', () => {
   });
 
   it('say which plan has a feature that this one has not', async () => {
+    await onPlan(test.rt, me.workspaceId, 'free');
     const key = { 'ai.providerKey.openai': 'sk-a-key-of-our-own' };
     const refused = (await send('PATCH', '/api/settings/ai', key)).json();
     expect(refused).toMatchObject({ status: 403, code: 'plan_feature' });
     expect(refused.detail).toContain('The plan pro');
     await limitTo({}, { ownProviderKeys: true, cloudApi: false, campaigns: false, analyticsExport: false });
     expect((await send('PATCH', '/api/settings/ai', key)).statusCode).toBe(200);
+    await limitTo({}, { cloudApi: false, campaigns: false, analyticsExport: false });
+    const changed = { 'ai.providerKey.openai': 'sk-another-as-it-leaked' };
+    expect((await send('PATCH', '/api/settings/ai', changed)).statusCode).toBe(200);
+    const second = { 'ai.providerKey.anthropic': 'sk-a-second-key' };
+    expect((await send('PATCH', '/api/settings/ai', second)).json()).toMatchObject({ code: 'plan_feature' });
     const secrets = { accessToken: 'a-secret-text', appSecret: 'a-secret-text', verifyToken: 'a-secret-text' };
     const credentials = { phoneNumberId: '123456789', ...secrets };
     const cloud = { name: 'Nuvem', kind: 'cloud_api', phone: '+5511987654321', credentials };

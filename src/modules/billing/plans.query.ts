@@ -1,13 +1,14 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { Plan } from '#src/http/access-token.ts';
 import { limitByPlan, type PlanHolder } from '#src/modules/billing/plans.ts';
 import type { CreditPeriod, PlanClaim, PlanSource } from '#src/modules/billing/claims.ts';
 
 /** What the transaction's workspace may have. */
-export async function findPlan(em: EntityManager): Promise<PlanHolder> {
-  const [row] = await em.execute<PlanHolder[]>(
-    'select plan, plan_override as "planOverride" from workspace where id = current_workspace()',
+export async function findPlan(em: EntityManager): Promise<PlanHolder & { basePlan: Plan }> {
+  const [row] = await em.execute<(PlanHolder & { basePlan: Plan })[]>(
+    'select plan, plan_override as "planOverride", base_plan as "basePlan" from workspace where id = current_workspace()',
   );
-  return row ?? { plan: 'free' };
+  return row ?? { plan: 'free', basePlan: 'free' };
 }
 
 /** How many contacts the transaction's workspace has, those in the bin not counted: one that is told as it was a moment ago. */

@@ -33,40 +33,39 @@ export interface PlanTerms {
 
 const UNLIMITED = null;
 const EVERYTHING = { campaigns: true, webhooks: true, cloudApi: true, analyticsExport: true, ownProviderKeys: true };
-const WITHOUT_OWN_KEYS = { ...EVERYTHING, ownProviderKeys: false };
 
-/** Every plan there is. `priceMinor`: a month of it in cents of a real; null: by agreement. */
+/** Every plan there is ([why these](../../../docs/decisions/2026-11-26-what-plans-have.md)). `priceMinor`: a month of it in cents of a real; null: by agreement. */
 export const CATALOGUE = {
   free: {
     priceMinor: 0,
     creditsPerMonth: 0,
-    features: WITHOUT_OWN_KEYS,
+    features: { ...EVERYTHING, analyticsExport: false, ownProviderKeys: false },
     limits: {
-      members: 5,
-      invites: 10,
-      apiKeys: 20,
-      workspaces: 3,
-      webhooks: 5,
-      channels: 50,
-      contacts: 250_000,
-      messagesPerDay: 100_000,
-      campaignsRunning: 50,
+      members: 3,
+      invites: 5,
+      apiKeys: 5,
+      workspaces: 2,
+      webhooks: 2,
+      channels: 1,
+      contacts: 1000,
+      messagesPerDay: 250,
+      campaignsRunning: 1,
     },
   },
   starter: {
     priceMinor: 9900,
     creditsPerMonth: 5000,
-    features: WITHOUT_OWN_KEYS,
+    features: { ...EVERYTHING, ownProviderKeys: false },
     limits: {
       members: 10,
       invites: 20,
-      apiKeys: 30,
-      workspaces: 5,
-      webhooks: 10,
-      channels: 100,
-      contacts: 500_000,
-      messagesPerDay: 250_000,
-      campaignsRunning: 100,
+      apiKeys: 20,
+      workspaces: 3,
+      webhooks: 5,
+      channels: 3,
+      contacts: 10_000,
+      messagesPerDay: 2000,
+      campaignsRunning: 5,
     },
   },
   pro: {
@@ -74,15 +73,15 @@ export const CATALOGUE = {
     creditsPerMonth: 25_000,
     features: EVERYTHING,
     limits: {
-      members: 20,
-      invites: 40,
+      members: 30,
+      invites: 60,
       apiKeys: 50,
       workspaces: 10,
       webhooks: 20,
-      channels: 200,
-      contacts: 2_000_000,
-      messagesPerDay: 1_000_000,
-      campaignsRunning: 500,
+      channels: 10,
+      contacts: 100_000,
+      messagesPerDay: 20_000,
+      campaignsRunning: 25,
     },
   },
   enterprise: {
@@ -90,10 +89,10 @@ export const CATALOGUE = {
     creditsPerMonth: 250_000,
     features: EVERYTHING,
     limits: {
-      members: 200,
-      invites: 400,
-      apiKeys: 200,
-      workspaces: 50,
+      members: UNLIMITED,
+      invites: 1000,
+      apiKeys: 500,
+      workspaces: UNLIMITED,
       webhooks: 100,
       channels: UNLIMITED,
       contacts: UNLIMITED,

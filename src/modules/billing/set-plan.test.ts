@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import type { Plan } from '#src/http/access-token.ts';
 import { SYSTEM } from '#src/modules/audit/audit.ts';
+import { createPlanCare } from '#src/modules/billing/plan-care.ts';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import { setPlan, type PlanChange } from '#src/modules/billing/set-plan.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
@@ -99,4 +100,73 @@ it('counts the better of two sources, and goes on with the other when one ends',
     { from: 'starter', to: 'free', source: null, reason: 'canceled' },
   ]);
   expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
+});
+
+describe('DEFAULT_PLAN', () => {
+  const care = (defaultPlan: Plan) => createPlanCare({ ...test.rt, graceDays: 7, defaultPlan })();
+  const status = () => get('/api/license/status');
+
+  it('is what workspaces have from the beginning, however they are made, and gives no credits', async () => {
+    const all = await openTestApp({ DEFAULT_PLAN: 'enterprise', STARTING_CREDITS: '0' });
+    try {
+      const user = await aUser(all.rt);
+      const read = async (url: string, payload?: object) =>
+        (
+          await all.app.inject({
+            method: payload ? 'POST' : 'GET',
+            url,
+            headers: user.headers,
+            ...(payload && { payload }),
+          })
+        ).json();
+      expect(user.workspace.plan).toBe('enterprise');
+      expect(await read('/api/workspaces', { name: 'Filial' })).toMatchObject({ plan: 'enterprise' });
+      expect(await read('/api/license/status')).toMatchObject({
+        plan: 'enterprise',
+        source: null,
+        creditsPerMonth: 0,
+        limits: { contacts: null },
+        features: { ownProviderKeys: true },
+      });
+      expect((await read('/api/ai/credits')).balance).toBe(0);
+    } finally {
+      await all.close();
+    }
+  });
+
+  it('holds for workspaces that there were before, as soon as it is changed, and back', async () => {
+    await care('pro');
+    expect(await status()).toMatchObject({ plan: 'pro', source: null, creditsPerMonth: 0 });
+    await care('pro');
+    await care('free');
+    expect(await status()).toMatchObject({ plan: 'free', source: null });
+    expect(await events()).toEqual([
+      { from: 'free', to: 'pro', source: null, reason: 'default' },
+      { from: 'pro', to: 'free', source: null, reason: 'default' },
+    ]);
+    expect(await balance()).toBe(0);
+  });
+
+  it('is what remains where a better plan ends; a lesser one gives its credits, month by month, and nothing else', async () => {
+    await care('pro');
+    expect(await set('enterprise', { source: 'license' })).toBe('enterprise');
+    expect(await status()).toMatchObject({ source: 'license', creditsPerMonth: 250_000 });
+    expect(await set('free', { source: 'license', reason: 'expired' })).toBe('pro');
+    const before = await balance();
+    expect(await set('starter', { source: 'license', override: { limits: { channels: 1 } } })).toBe('pro');
+    expect(await status()).toMatchObject({
+      plan: 'pro',
+      source: null,
+      creditsPerMonth: 5000,
+      limits: { channels: 10 },
+    });
+    await test.rt.systemPool.query(
+      `update plan_credits set ends_at = now() - interval '1 second', anchor_at = anchor_at - interval '1 month' where workspace_id = $1`,
+      [owner.workspace.id],
+    );
+    await care('pro');
+    expect(await balance()).toBe(before + 5000);
+    await care('free');
+    expect(await status()).toMatchObject({ plan: 'starter', source: 'license', limits: { channels: 1 } });
+  });
 });

@@ -5,7 +5,7 @@ import type { Plan } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { toMicroCredits } from '#src/modules/billing/billing.schemas.ts';
-import { periodOf, winnerOf, type PlanClaim, type PlanSource } from '#src/modules/billing/claims.ts';
+import { periodOf, planOf, winnerOf, type PlanClaim, type PlanSource } from '#src/modules/billing/claims.ts';
 import { grantCredits } from '#src/modules/billing/credits.query.ts';
 import { termsOf, type PlanOverride } from '#src/modules/billing/plans.ts';
 import {
@@ -17,6 +17,7 @@ import {
   savePeriod,
 } from '#src/modules/billing/plans.query.ts';
 import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
+import type { Workspace } from '#src/modules/workspaces/workspace.entity.ts';
 
 /** Why a plan changes, and who does it. */
 export interface PlanChange {
@@ -32,7 +33,8 @@ export interface PlanChange {
 }
 
 /**
- * Says what plan a licence or a subscription gives a workspace from now on; `free`: none. In the transaction of that workspace
+ * Says what plan a licence or a subscription gives a workspace from now on; `free`: none, and then it
+ * has its base plan. In the transaction of that workspace
  * (`inWorkspaceTx`), whose row it locks. Gives the credits of the running month that were not given yet, in a lot that expires with it: the same
  * call again gives none, and a lower plan takes none back. What is over a new limit stays.
  * @returns the plan that counts
@@ -43,18 +45,36 @@ export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan
   const { source, periodEnd, override } = change;
   if (plan === 'free') await deleteClaim(em, source);
   else await saveClaim(em, { source, plan, override: override ?? null, endsAt: periodEnd ?? null });
-  const claim = winnerOf(await findClaims(em));
+  return applyPlan(em, workspace, change);
+}
+
+/**
+ * Says what plan a workspace has that neither a licence nor a subscription gives a better one, as `setPlan`.
+ * @returns the plan that counts
+ */
+export function setBasePlan(em: EntityManager, workspace: Workspace, basePlan: Plan, actor: Actor): Promise<Plan> {
+  workspace.basePlan = basePlan;
+  return applyPlan(em, workspace, { reason: 'default', actor });
+}
+
+async function applyPlan(
+  em: EntityManager,
+  workspace: Workspace,
+  { reason, actor }: Pick<PlanChange, 'reason' | 'actor'>,
+): Promise<Plan> {
+  const { id: workspaceId } = workspace;
+  const claims = await findClaims(em);
   const before = { plan: workspace.plan, override: workspace.planOverride ?? null };
-  const after = { plan: claim?.plan ?? 'free', override: claim?.override ?? null };
+  const { source, ...after } = planOf(claims, workspace.basePlan);
   Object.assign(workspace, { plan: after.plan, planOverride: after.override });
   await em.flush();
+  const claim = winnerOf(claims);
   if (claim) await giveCredits(em, workspaceId, claim);
   if (isDeepStrictEqual(before, after)) return after.plan;
   await liftSendLimit(em);
-  const { actor, reason } = change;
   await emitEvent(em, {
     type: 'billing.plan_changed',
-    data: { from: before.plan, to: after.plan, source: claim?.source ?? null, reason },
+    data: { from: before.plan, to: after.plan, source, reason },
     subjectId: null,
     actorId: actor.kind === 'session' ? actor.id : null,
   });
@@ -62,7 +82,7 @@ export async function setPlan(em: EntityManager, workspaceId: string, plan: Plan
     action: 'workspace.plan_changed',
     target: { type: 'workspace', id: workspaceId },
     before,
-    after: { ...after, source: claim?.source ?? null, reason },
+    after: { ...after, source, reason },
   });
   return after.plan;
 }

@@ -1,7 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import { queryAs } from '#src/db/tenant.ts';
-import type { Pacing } from '#src/modules/channels/channels.schemas.ts';
+import type { ChannelLimitsView, Pacing } from '#src/modules/channels/channels.schemas.ts';
 
 export interface ChannelRow {
   id: string;
@@ -105,11 +105,13 @@ export async function updateChannel(
   );
 }
 
-/** @returns whether it is gone; one that campaigns were made for stays */
+/** @returns whether it is gone; one that campaigns were made for stays, and one that has sent today, as its messages count for the plan */
 export async function deleteChannel(em: EntityManager, id: string): Promise<boolean> {
   const rows = await em.execute<unknown[]>(
     `delete from channel c where c.workspace_id = current_workspace() and c.id = ?::uuid
-      and not exists (select from campaign p where p.workspace_id = c.workspace_id and p.channel_id = c.id) returning c.id`,
+      and not exists (select from campaign p where p.workspace_id = c.workspace_id and p.channel_id = c.id)
+      and not exists (select from channel_counter n where n.workspace_id = c.workspace_id and n.channel_id = c.id
+        and n.bucket > now() - interval '1 day') returning c.id`,
     [id],
   );
   return rows.length > 0;
@@ -151,6 +153,25 @@ export async function readHealth(
     [id],
   );
   return row && { ...row, secrets: row.secrets === null ? null : Buffer.from(row.secrets, 'hex') };
+}
+
+/** What a channel may send and has sent, by the same count as what is claimed and sent goes by. @returns undefined where there is none */
+export async function readLimits(em: EntityManager, id: string): Promise<ChannelLimitsView | undefined> {
+  const [row] = await em.execute<ChannelLimitsView[]>(
+    `with here as materialized (
+        select h as channel, f as flow, date_trunc('day', now(), h.time_zone) as midnight, now() - interval '65 minutes' as hour_ago,
+          (now() at time zone h.time_zone)::date - coalesce(f.warm_up_from, (now() at time zone h.time_zone)::date) + 1 as day
+        from channel h left join channel_flow f on f.workspace_id = h.workspace_id and f.channel_id = h.id
+        where h.workspace_id = current_workspace() and h.id = ?::uuid)
+      select json_build_object('limit', ((c.channel).pacing->>'perHour')::int, 'sent', coalesce(sum(n.sends) filter (where n.bucket > c.hour_ago), 0)) as hour,
+        json_build_object('limit', channel_per_day((c.channel).pacing, c.day), 'sent', coalesce(sum(n.sends) filter (where n.bucket >= c.midnight), 0)) as day,
+        case when r.room < 0 then 0 else r.room end as room, to_char(r.until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "fullUntil"
+      from here c cross join channel_room(c.channel, c.flow) r left join channel_counter n on n.workspace_id = (c.channel).workspace_id
+        and n.channel_id = (c.channel).id and n.bucket >= least(c.midnight, c.hour_ago)
+      group by c.channel, c.day, r.room, r.until`,
+    [id],
+  );
+  return row;
 }
 
 /** A channel of whichever workspace, as the system: for what comes signed with its secret and says no workspace. */

@@ -6,6 +6,7 @@ import { PageQuery } from '#src/http/page.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
 import {
   ChannelBody,
+  ChannelLimitsView,
   ChannelPage,
   ChannelPatch,
   ChannelView,
@@ -20,7 +21,7 @@ import {
   readChannel,
   removeChannel,
 } from '#src/modules/channels/channels.service.ts';
-import { channelHealth, checkChannel } from '#src/modules/channels/health.ts';
+import { channelHealth, channelLimits, checkChannel } from '#src/modules/channels/health.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['channels'], security: [{ bearer: [] }] };
@@ -113,6 +114,17 @@ export function channelRoutes(rt: Runtime) {
       config: read,
       schema: { ...schema, summary: 'How it is, as far as is known', params: IdParams, response: { 200: HealthView } },
       handler: (request) => channelHealth(rt, { workspaceId: authOf(request).workspaceId, id: request.params.id }),
+    });
+
+    app.get('/api/channels/:id/limits', {
+      config: read,
+      schema: {
+        ...schema,
+        summary: 'What it may send in its hour and day, and has sent',
+        params: IdParams,
+        response: { 200: ChannelLimitsView },
+      },
+      handler: (request) => channelLimits(rt, { workspaceId: authOf(request).workspaceId, id: request.params.id }),
     });
 
     app.post('/api/channels/:id/test', {

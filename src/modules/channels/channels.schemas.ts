@@ -151,3 +151,19 @@ export const HealthView = z
   })
   .meta({ id: 'ChannelHealth' });
 export type HealthView = z.infer<typeof HealthView>;
+
+const room = z.object({ limit: z.int().nullable(), sent: z.int() });
+/** What a channel may send, and what it has sent of it. */
+export const ChannelLimitsView = z
+  .object({
+    /** Counted by blocks of five minutes, of which the one that the hour began in counts whole. */
+    hour: room,
+    /** The channel's own day; fewer while it warms up. */
+    day: room,
+    /** How many more there is room for now, beside what phones have claimed; null: no limit. */
+    room: z.int().nullable(),
+    /** When there is room again, where there is none. */
+    fullUntil: z.iso.datetime().nullable(),
+  })
+  .meta({ id: 'ChannelLimits' });
+export type ChannelLimitsView = z.infer<typeof ChannelLimitsView>;

@@ -210,12 +210,15 @@ async function resealed(
   });
 }
 
-/** @throws AppError 404; 409 when campaigns were made for it */
+/** @throws AppError 404; 409 when campaigns were made for it, or it has sent in the last day */
 export function removeChannel({ orm }: Needs, key: { workspaceId: string; id: string }, actor: Actor): Promise<void> {
   return inWorkspaceTx(orm, { workspaceId: key.workspaceId }, async (em) => {
     const row = await findChannelRow(em, key.id, true);
     if (!(await deleteChannel(em, key.id)))
-      throw conflict('channel_in_use', 'Campaigns were made for this channel; pause it instead.');
+      throw conflict(
+        'channel_in_use',
+        'Campaigns were made for this channel, or it has sent messages in the last day; pause it instead.',
+      );
     const target = { type: 'channel', id: key.id };
     await appendAudit(em, actor, { action: 'channel.deleted', target, before: noted(row) });
   });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { conflict } from '#src/errors.ts';
-import { readHealth } from '#src/modules/channels/channels.query.ts';
-import type { HealthView } from '#src/modules/channels/channels.schemas.ts';
+import { conflict, notFound } from '#src/errors.ts';
+import { readHealth, readLimits } from '#src/modules/channels/channels.query.ts';
+import type { ChannelLimitsView, HealthView } from '#src/modules/channels/channels.schemas.ts';
 import { findChannelRow } from '#src/modules/channels/channels.service.ts';
 import { readNumber } from '#src/modules/cloud-api/client.ts';
 import { noteHealth } from '#src/modules/cloud-api/cloud.query.ts';
@@ -34,6 +34,14 @@ export const channelHealth = ({ orm }: Pick<Needs, 'orm'>, { workspaceId, id }: 
     const { state, pause_reason: pauseReason } = await findChannelRow(em, id);
     const known = await readHealth(em, id);
     return { state, pauseReason, slowedUntil: known?.slowed_until ?? null, ...Health.parse(known?.health ?? {}) };
+  });
+
+/** What a channel may send and has sent. @throws AppError 404 */
+export const channelLimits = ({ orm }: Pick<Needs, 'orm'>, { workspaceId, id }: Key): Promise<ChannelLimitsView> =>
+  inWorkspaceTx(orm, { workspaceId }, async (em) => {
+    const limits = await readLimits(em, id);
+    if (!limits) throw notFound('The channel');
+    return limits;
   });
 
 /** Asks Meta how a number is, which also shows whether its token is good, and notes the answer. @throws AppError 404, 409 */

@@ -95,4 +95,25 @@ it('messages that try a campaign out have their room in the hour and the day', a
   });
   expect(await attempt(['+5511980000000'])).toMatchObject({ status: 200 });
   expect(test.receiver.received).toHaveLength(3);
+  expect((await me.call('GET', `/api/channels/${id}/limits`)).body).toMatchObject({
+    hour: { limit: 3, sent: 3 },
+    day: { limit: null, sent: 3 },
+    room: 0,
+    fullUntil: expect.stringMatching(/Z$/),
+  });
+});
+
+it('says what it may send, also before it has sent anything', async () => {
+  const limitsOf = async (pacing: object) => {
+    const { id } = await me.channel({ pacing });
+    return (await me.call('GET', `/api/channels/${id}/limits`)).body;
+  };
+  const none = { limit: null, sent: 0 };
+  expect(await limitsOf({})).toEqual({ hour: none, day: none, room: null, fullUntil: null });
+  expect(await limitsOf({ perHour: 60, perDay: 200, warmUp: true })).toEqual({
+    hour: { limit: 60, sent: 0 },
+    day: { limit: 50, sent: 0 },
+    room: 50,
+    fullUntil: null,
+  });
 });

@@ -3,14 +3,39 @@ import { newId } from '#src/lib/ids.ts';
 import type { MessageStatus } from '#src/modules/messages/messages.schemas.ts';
 import type { MessageKey } from '#src/modules/messages/settle.ts';
 
-/** Finds a channel of the extension or makes it, and locks it: batches of one channel follow each other. @returns its id */
-export async function lockChannel(em: EntityManager, externalId: string, name: string | undefined): Promise<string> {
-  const [row] = await em.execute<[{ id: string }]>(
-    `insert into channel as c (workspace_id, id, kind, external_id, name) values (current_workspace(), ?, 'extension', ?, ?)
-      on conflict (workspace_id, kind, external_id) do update set updated_at = now(), name = coalesce(?::text, c.name) returning id`,
-    [newId(), externalId, name ?? externalId, name ?? null],
+/** Finds a channel of the extension and locks it: batches of one channel follow each other. @returns its id */
+export async function lockChannel(
+  em: EntityManager,
+  externalId: string,
+  name: string | undefined,
+): Promise<string | undefined> {
+  const [row] = await em.execute<{ id: string }[]>(
+    `update channel c set updated_at = now(), name = coalesce(?::text, c.name)
+      where c.workspace_id = current_workspace() and c.kind = 'extension' and c.external_id = ? returning id`,
+    [name ?? null, externalId],
   );
-  return row.id;
+  return row?.id;
+}
+
+/** As `lockChannel`, of one that was made by hand for a number, and is known as the extension knows it from now on. */
+export async function adoptChannel(em: EntityManager, externalId: string, phone: string): Promise<string | undefined> {
+  const [row] = await em.execute<{ id: string }[]>(
+    `update channel c set updated_at = now(), external_id = ?
+      where c.workspace_id = current_workspace() and c.kind = 'extension' and c.phone = ? and c.external_id in (c.phone, c.id::text)
+      returning id`,
+    [externalId, phone],
+  );
+  return row?.id;
+}
+
+/** Makes a channel of the extension. @returns its id */
+export async function addChannel(em: EntityManager, externalId: string, name: string | undefined): Promise<string> {
+  const id = newId();
+  await em.execute(
+    `insert into channel (workspace_id, id, kind, external_id, name) values (current_workspace(), ?, 'extension', ?, ?)`,
+    [id, externalId, name ?? externalId],
+  );
+  return id;
 }
 
 /** A message that is stored, by one of its keys. */

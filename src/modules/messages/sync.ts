@@ -8,6 +8,8 @@ import type { Auth } from '#src/http/access-token.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
 import { idAt } from '#src/lib/ids.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
+import { checkLimit } from '#src/modules/billing/plans.ts';
+import { countChannels } from '#src/modules/channels/channels.query.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
 import { findContacts, identifyContacts } from '#src/modules/contacts/identify.query.ts';
 import {
@@ -19,6 +21,8 @@ import {
 } from '#src/modules/messages/messages.schemas.ts';
 import { groupItems, isFault, keyText, readItem, type Group } from '#src/modules/messages/settle.ts';
 import {
+  addChannel,
+  adoptChannel,
   findKeys,
   insertKeys,
   insertMessages,
@@ -31,6 +35,8 @@ import {
   type StoredKey,
   type Touch,
 } from '#src/modules/messages/sync.query.ts';
+import { phoneOfWaId } from '#src/modules/contacts/phone.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { isOptOut } from '#src/modules/campaigns/opt-out-words.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -79,6 +85,7 @@ const NOT_YOURS: FieldError = {
  * status is the highest that was told. Members who see only their own contacts write to those alone, and look after whom they are the first to
  * write to. A constant number of statements, however many messages.
  * @returns for each what came of it; one that cannot be read keeps no other out
+ * @throws AppError 403 `plan_limit` where the workspace has no room for one more channel
  */
 export function syncMessages(
   rt: Pick<Runtime, 'orm' | 'settings'>,
@@ -87,7 +94,24 @@ export function syncMessages(
 ): Promise<z.input<typeof SyncView>> {
   const { workspaceId, userId: actorId } = auth;
   const by = { workspaceId, actorId, onlyOf: onlyOwner(auth, 'contacts') };
-  return storeMessages(rt, by, (em) => lockChannel(em, channel.externalId, channel.name), messages);
+  return storeMessages(rt, by, (em) => openChannel(em, workspaceId, channel), messages);
+}
+
+/** @throws AppError 403 `plan_limit` where it would be one channel too many */
+async function openChannel(
+  em: EntityManager,
+  workspaceId: string,
+  { externalId, name }: z.output<typeof SyncBody>['channel'],
+): Promise<string> {
+  const known = await lockChannel(em, externalId, name);
+  if (known !== undefined) return known;
+  const workspace = await lockWorkspace(em, workspaceId);
+  const phone = phoneOfWaId(externalId.replace(/^\+/, ''));
+  // Another batch may have made it while the lock was waited for.
+  const found = (await lockChannel(em, externalId, name)) ?? (phone && (await adoptChannel(em, externalId, phone)));
+  if (found) return found;
+  checkLimit(workspace, 'channels', await countChannels(em));
+  return addChannel(em, externalId, name);
 }
 
 /** Who brings messages: a member, or, with nobody, a channel by itself. */

@@ -26,6 +26,7 @@ const AUDIENCES: Record<string, (event: StoredEvent) => Told> = {
   'billing.invoice_due': () => ({ kind: 'billing.invoice_due', to: { adminsBut: null } }),
   'billing.payment_failed': () => ({ kind: 'billing.payment_failed', to: { adminsBut: null } }),
   'billing.past_due': () => ({ kind: 'billing.past_due', to: { adminsBut: null } }),
+  'billing.disputed': () => ({ kind: 'billing.disputed', to: { adminsBut: null } }),
   'license.expiring': () => ({ kind: 'license.expiring', to: { adminsBut: null } }),
   'billing.plan_changed': ({ actorId }) => ({ kind: 'billing.plan_changed', to: { adminsBut: actorId } }),
   'webhook.disabled': () => ({ kind: 'webhook.disabled', to: { adminsBut: null } }),

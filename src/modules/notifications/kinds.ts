@@ -177,6 +177,49 @@ export const KINDS = {
       body: `The plan goes on until ${momentOf(graceUntil, about)}. Without the payment your team is then back on the free plan.`,
     }),
   }),
+  'billing.disputed': kind({
+    data: z.object({ status: z.enum(['open', 'won', 'lost']), amountMinor: z.int(), currency: z.string() }),
+    inApp: 'notifications.billing.inApp',
+    email: 'notifications.billing.email',
+    pt: ({ status, amountMinor, currency }, about) => ({
+      title: {
+        open: 'Um pagamento foi contestado',
+        won: 'Uma contestação acabou a favor',
+        lost: 'Um pagamento foi estornado',
+      }[status],
+      body: `${
+        {
+          open: 'O banco pede de volta',
+          won: 'O banco já não pede de volta',
+          lost: 'O banco estornou',
+        }[status]
+      } ${moneyOf(amountMinor, currency, about.locale)} do seu plano. ${
+        {
+          open: 'Até a decisão, os créditos desse pagamento não valem.',
+          won: 'Os créditos desse pagamento voltaram.',
+          lost: 'Os créditos desse pagamento não voltam.',
+        }[status]
+      }`,
+    }),
+    en: ({ status, amountMinor, currency }, about) => ({
+      title: { open: 'A payment is disputed', won: 'A dispute has ended well', lost: 'A payment was charged back' }[
+        status
+      ],
+      body: `${
+        {
+          open: 'The bank asks back',
+          won: 'The bank no longer asks back',
+          lost: 'The bank took back',
+        }[status]
+      } ${moneyOf(amountMinor, currency, about.locale)} of your plan. ${
+        {
+          open: 'Until that is decided, the credits of this payment are gone.',
+          won: 'The credits of this payment are there again.',
+          lost: 'The credits of this payment stay gone.',
+        }[status]
+      }`,
+    }),
+  }),
   'license.expiring': kind({
     data: z.object({
       plan: z.string(),

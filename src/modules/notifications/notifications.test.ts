@@ -255,6 +255,7 @@ describe('the words', () => {
     'webhook.disabled': { webhookId: newId(), reason: 'failing' },
     'credits.low': { remaining: 12.5, lowAt: 100 },
     'credits.exhausted': { remaining: 0 },
+    'billing.disputed': { status: 'open', amountMinor: 9900, currency: 'BRL' },
     'billing.invoice_due': {
       invoiceId: newId(),
       amountMinor: 9900,

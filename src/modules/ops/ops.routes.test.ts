@@ -29,14 +29,18 @@ describe.each(['/ops/queues', '/ops/queues/api/queues', '/metrics'])('%s', (url)
 });
 
 it('lets nobody guess the password: past ten a second not even the right one is looked at', async () => {
-  const limited = await openTestApp({ RATE_LIMIT_SCALE: '1' });
+  // On a busy machine too Redis alone counts.
+  const limited = await openTestApp({ RATE_LIMIT_SCALE: '1', RATE_LIMIT_PATIENCE_MS: '10000' });
   const from = (remoteAddress: string, password: string) =>
     limited.app.inject({ url: '/ops/queues', headers: basic(password), remoteAddress });
+  const startedAt = performance.now();
   const guesses = await Promise.all(Array.from({ length: 1000 }, (_, at) => from('203.0.113.9', `guess ${at}`)));
   const refused = guesses.filter(({ statusCode }) => statusCode === 401);
-  expect(refused.length).toBeGreaterThanOrEqual(600);
   // Ten come back every second while they run.
-  expect(refused.length).toBeLessThan(800);
+  const seconds = (performance.now() - startedAt) / 1000;
+  expect(refused.length).toBeGreaterThanOrEqual(600);
+  expect(refused.length).toBeLessThanOrEqual(600 + Math.ceil(10 * seconds));
+  expect(guesses.filter(({ statusCode }) => statusCode === 200)).toEqual([]);
   const last = await Promise.all(Array.from({ length: 200 }, () => from('203.0.113.9', limited.config.OPS_PASSWORD)));
   const answer = last.find(({ statusCode }) => statusCode === 429);
   expect(answer?.json()).toMatchObject({ status: 429, code: 'rate_limited' });
@@ -61,9 +65,9 @@ it('the board refuses what a job is in no state for, and a request without a bod
   expect((await put(`${job?.id}/promote`)).json()).toMatchObject({ status: 409, code: 'queue_refused' });
   expect((await put('clean/completed')).statusCode).toBe(200);
   expect((await put(`clean/${job?.id}`)).json()).toMatchObject({ status: 404, code: 'not_found' });
-  // The first leaves nothing that is paused.
+  // Whichever is first leaves nothing that is paused.
   const both = await Promise.all([put('obliterate'), put('obliterate')]);
-  expect(both.map(({ statusCode }) => statusCode)).toEqual([200, 409]);
+  expect(both.map(({ statusCode }) => statusCode).toSorted()).toEqual([200, 409]);
 });
 
 it('the board says what was wrong with a request', async () => {

@@ -3,17 +3,10 @@ import { newId } from '#src/lib/ids.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
 import { grantCredits } from '#src/modules/billing/credits.query.ts';
 import { Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
-import {
-  markPaid,
-  markRefunded,
-  readInvoice,
-  reverseCredits,
-  saveInvoice,
-  type InvoiceRow,
-} from '#src/modules/payments/invoices.query.ts';
+import { markPaid, readInvoice, saveInvoice, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import { INVOICE_STATUSES, type InvoiceSnapshot } from '#src/modules/payments/provider.ts';
 import { readSubscription, type SubscriptionRow } from '#src/modules/payments/subscriptions.query.ts';
-import { creditsFor, creditsRefunded, holdOf } from '#src/modules/payments/terms.ts';
+import { creditsFor, holdOf } from '#src/modules/payments/terms.ts';
 
 const MONTH_MS = 30 * 86_400_000;
 const rankOf = (one: { status: InvoiceRow['status'] }): number => INVOICE_STATUSES.indexOf(one.status);
@@ -106,6 +99,7 @@ function rowOf(
   const rest = { reason, status, amountMinor, currency, periodStart, periodEnd, dueAt, url };
   return {
     refundedMinor: 0,
+    disputedMinor: 0,
     credits: 0,
     creditsReversed: 0,
     creditsUncollected: 0,
@@ -120,42 +114,4 @@ function rowOf(
     providerRef: told.ref,
     plan: provider.planOf(told.priceRef) ?? null,
   };
-}
-
-/**
- * Some of an invoice was given back. Its credits are taken back in proportion, those of them that are left; what was spent is noted as
- * uncollected. Told again, or told late, it changes nothing.
- * @param refundedMinor all that was given back of it so far
- * @returns whether anything was new
- */
-export async function applyRefund(
-  { em, workspaceId }: Pick<PaymentTx, 'em' | 'workspaceId'>,
-  invoice: InvoiceRow,
-  refundedMinor: number,
-): Promise<boolean> {
-  const refunded = Math.min(refundedMinor, invoice.amountMinor);
-  if (refunded <= invoice.refundedMinor) return false;
-  const owed = creditsRefunded(invoice.credits, refunded, invoice.amountMinor);
-  const wanted = owed - invoice.creditsReversed - invoice.creditsUncollected;
-  const taken =
-    wanted > 0 ? await reverseCredits(em, { workspaceId, referenceId: invoice.id, microCredits: wanted }) : 0;
-  const now = {
-    id: invoice.id,
-    refundedMinor: refunded,
-    creditsReversed: invoice.creditsReversed + taken,
-    creditsUncollected: invoice.creditsUncollected + Math.max(0, wanted - taken),
-  };
-  await markRefunded(em, now);
-  await emitEvent(em, {
-    type: 'billing.refunded',
-    data: {
-      invoiceId: invoice.id,
-      refundedMinor: refunded,
-      creditsReversed: toCredits(now.creditsReversed),
-      creditsUncollected: toCredits(now.creditsUncollected),
-    },
-    subjectId: null,
-    actorId: null,
-  });
-  return true;
 }

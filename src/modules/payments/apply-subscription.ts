@@ -3,6 +3,7 @@ import { emitEvent } from '#src/events/outbox.query.ts';
 import type { Plan } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { SYSTEM, type Actor } from '#src/modules/audit/audit.ts';
+import { rankOf } from '#src/modules/billing/plans.ts';
 import { setPlan } from '#src/modules/billing/set-plan.ts';
 import type { SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
 import {
@@ -22,11 +23,13 @@ export interface PaymentTx {
   workspaceId: string;
   provider: { name: ProviderName; planOf(priceRef: string | null): Plan | undefined };
   graceDays: number;
+  /** Of a workspace that was closed nobody is to pay: what lives on is written down as one too many, to be ended. */
+  isClosed?: boolean;
 }
 
 /** What must be asked of the provider before an event can be worked off; thrown, so that nothing of the transaction stays. */
 export class Question extends Error {
-  readonly about: { subscription: string } | { invoice: string } | { payment: string };
+  readonly about: { subscription: string } | { invoice: string } | { payment: string } | { dispute: string };
 
   constructor(about: Question['about']) {
     super('The provider must be asked');
@@ -66,7 +69,11 @@ export async function saveState(
   else await insertSubscription(em, { id, provider: provider.name, providerRef }, state);
   const [was, now] = [planGiven(before), planGiven(state)];
   const isChanged =
-    was !== now || before?.status !== state.status || before.cancelAt !== state.cancelAt || before.plan !== state.plan;
+    was !== now ||
+    before?.status !== state.status ||
+    before.cancelAt !== state.cancelAt ||
+    before.plan !== state.plan ||
+    before.nextPlan !== state.nextPlan;
   // What a second one is about is told by its invoice, which is held.
   if (state.isSurplus) return;
   if (isChanged)
@@ -88,6 +95,7 @@ export async function saveState(
 
 const isSame = (row: SubscriptionRow, state: SubscriptionState): boolean =>
   row.plan === state.plan &&
+  row.nextPlan === state.nextPlan &&
   row.status === state.status &&
   row.periodEnd === state.periodEnd &&
   row.cancelAt === state.cancelAt &&
@@ -113,11 +121,14 @@ export async function applySubscription(
   const before = await readSubscription(em, { provider: provider.name, ref: snapshot.ref });
   const knownAt = at.toISOString();
   if (before && knownAt < before.knownAt) return { row: before, isNew: false };
-  const plan = provider.planOf(snapshot.priceRef) ?? before?.plan;
-  if (plan === undefined) return null;
+  const priced = provider.planOf(snapshot.priceRef) ?? before?.nextPlan ?? before?.plan;
+  if (priced === undefined) return null;
+  const kept = snapshot.keptPlan ?? priced;
+  const plan = rankOf(kept) > rankOf(priced) ? kept : priced;
   const id = before?.id ?? newId();
   const told = {
     plan,
+    nextPlan: plan === priced ? null : priced,
     status: snapshot.status,
     periodStart: toIso(snapshot.periodStart),
     periodEnd: toIso(snapshot.periodEnd),
@@ -126,7 +137,8 @@ export async function applySubscription(
   };
   const base = before ? { ...before, ...told } : newState(told);
   // Whoever pays twice gets the plan once: the later one is ended, and what it cost waits for an operator.
-  const isSurplus = base.isSurplus || (isLive(base) && !(before && isLive(before)) && (await hasOther(em, id)));
+  const isSurplus =
+    base.isSurplus || tx.isClosed === true || (isLive(base) && !(before && isLive(before)) && (await hasOther(em, id)));
   const state = withGrace({ ...base, isSurplus }, knownAt, graceDays);
   if (before && isSame(before, state)) {
     if (before.knownAt !== knownAt) await updateSubscription(em, id, { ...before, knownAt });

@@ -3,7 +3,8 @@ import type { Pool } from 'pg';
 import type { Config } from '#src/config.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
-import { applyInvoice, applyRefund } from '#src/modules/payments/apply-invoice.ts';
+import { applyInvoice } from '#src/modules/payments/apply-invoice.ts';
+import { applyDispute, applyRefund } from '#src/modules/payments/apply-return.ts';
 import { applySubscription, Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
 import { closeCheckout, findWorkspaceOf } from '#src/modules/payments/customers.query.ts';
 import {
@@ -15,10 +16,11 @@ import {
   type Outcome,
   type StoredInbound,
 } from '#src/modules/payments/inbound.query.ts';
-import { notePayment, readInvoice } from '#src/modules/payments/invoices.query.ts';
+import { notePayment, readInvoice, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import {
   PaymentEvent,
   type Answered,
+  type DisputeSnapshot,
   type InvoiceSnapshot,
   type PaymentProvider,
   type SubscriptionSnapshot,
@@ -37,7 +39,8 @@ export interface PaymentResources {
 interface Answers {
   subscription?: Answered<SubscriptionSnapshot>;
   invoice?: InvoiceSnapshot;
-  /** The invoice that the payment of a refund paid; null: none. */
+  dispute?: Answered<DisputeSnapshot>;
+  /** The invoice that was paid by what is returned; null: none. */
   invoiceRef?: string | null;
 }
 
@@ -82,27 +85,45 @@ export function createInboundStep(resources: PaymentResources): () => Promise<nu
 }
 
 async function workOff(resources: PaymentResources, stored: StoredInbound): Promise<void> {
-  const { systemPool, provider } = resources;
-  const event = PaymentEvent.parse(stored.event);
-  const workspaceId = await findWorkspaceOf(systemPool, provider.name, event.customerRef);
-  if (workspaceId === null) return setAside(systemPool, stored);
+  const { systemPool, provider, log } = resources;
+  const told = PaymentEvent.parse(stored.event);
+  const event = told.kind === 'dispute' ? await ofSomebody(provider, told) : told;
+  const workspaceId = event && (await findWorkspaceOf(systemPool, provider.name, event.customerRef));
+  if (!event || !workspaceId) return setAside(systemPool, stored);
   const answers: Answers = {};
   for (let asked = 0; ; asked += 1) {
     try {
       await inWorkspaceTx(resources.orm, { workspaceId }, async (em) => {
         // The lock before the mark: what else changes the workspace's subscription takes them in the same order.
-        const isOpen = await findOpenWorkspace(em, workspaceId);
+        const isClosed = !(await findOpenWorkspace(em, workspaceId));
         if (!(await takeInbound(em, stored))) return;
-        const tx = { em, workspaceId, provider, graceDays: resources.config.BILLING_GRACE_DAYS };
-        const outcome = isOpen ? await applyEvent(tx, event, new Date(stored.occurredAt), answers) : 'ignored';
+        const tx = { em, workspaceId, provider, graceDays: resources.config.BILLING_GRACE_DAYS, isClosed };
+        const isWanted = !isClosed || event.kind === 'subscription';
+        const outcome = isWanted ? await applyEvent(tx, event, new Date(stored.occurredAt), answers) : 'ignored';
         if (outcome !== 'applied') await noteOutcome(em, stored, outcome);
       });
+      if (event.kind === 'dispute')
+        log.warn({ workspaceId, ...event.dispute }, 'A payment is disputed: answer it at the payment provider');
       return;
     } catch (error) {
       if (!(error instanceof Question) || asked === MAX_QUESTIONS) throw error;
       await answer(provider, error, event.customerRef, answers);
     }
   }
+}
+
+/** An event as it is applied: of a customer. A return says what was paid with. */
+type Event =
+  | Exclude<PaymentEvent, { kind: 'dispute' }>
+  | (Extract<PaymentEvent, { kind: 'dispute' }> & { customerRef: string; paymentRef: string });
+
+/** @returns null for a dispute of nobody's payment */
+async function ofSomebody(
+  provider: PaymentProvider,
+  told: Extract<PaymentEvent, { kind: 'dispute' }>,
+): Promise<Event | null> {
+  const found = await provider.findCharge(told.chargeRef);
+  return found && { ...told, ...found };
 }
 
 /** Asks the provider; what it says of another customer is not of this workspace, and is not believed. */
@@ -121,10 +142,17 @@ async function answer(
     const found = await provider.findInvoice(about.invoice);
     if (!found || !isOurs(found)) throw new Error('There is no such invoice of this customer');
     answers.invoice = found;
-  } else answers.invoiceRef = await provider.findInvoiceOf(about.payment);
+  } else if ('dispute' in about) answers.dispute = await disputeOf(provider, about.dispute);
+  else answers.invoiceRef = await provider.findInvoiceOf(about.payment);
 }
 
-async function applyEvent(tx: PaymentTx, event: PaymentEvent, at: Date, answers: Answers): Promise<Outcome> {
+async function disputeOf(provider: PaymentProvider, ref: string): Promise<Answered<DisputeSnapshot>> {
+  const found = await provider.findDispute(ref);
+  if (!found) throw new Error('There is no such dispute');
+  return found;
+}
+
+async function applyEvent(tx: PaymentTx, event: Event, at: Date, answers: Answers): Promise<Outcome> {
   if (answers.subscription) {
     const applied = await applySubscription(tx, answers.subscription.snapshot, answers.subscription.at, true);
     if (event.kind === 'subscription') return outcomeOf(applied && applied.isNew);
@@ -136,19 +164,24 @@ async function applyEvent(tx: PaymentTx, event: PaymentEvent, at: Date, answers:
     return outcomeOf(applied && applied.isNew);
   }
   if (event.kind === 'invoice') return outcomeOf(await applyInvoice(tx, event.invoice));
-  if (event.kind === 'refund') return outcomeOf(await refund(tx, event, answers));
+  if (event.kind === 'refund' || event.kind === 'dispute') {
+    const invoice = await findReturned(tx, event.paymentRef, answers);
+    if (!invoice) return 'ignored';
+    if (event.kind === 'refund') return outcomeOf(await applyRefund(tx, invoice, event.refundedMinor));
+    const told = answers.dispute ?? { snapshot: event.dispute, at };
+    return outcomeOf(await applyDispute(tx, invoice, { ...told, isAnswer: answers.dispute !== undefined }));
+  }
   await closeCheckout(tx.em, event.checkoutId, event.status);
   return 'applied';
 }
 
 const outcomeOf = (isNew: boolean | null): Outcome => (isNew === null ? 'ignored' : isNew ? 'applied' : 'older');
 
-/** A refund names what was paid with. Which invoice that was, and that it was paid, is asked for where it was not told yet. */
-async function refund(
-  tx: PaymentTx,
-  { paymentRef, refundedMinor }: Extract<PaymentEvent, { kind: 'refund' }>,
-  answers: Answers,
-): Promise<boolean | null> {
+/**
+ * What is returned names what was paid with. Which invoice that was, and that it was paid, is asked for where it was not told yet.
+ * @returns the invoice as paid; null: it is none of ours, or was not paid
+ */
+async function findReturned(tx: PaymentTx, paymentRef: string, answers: Answers): Promise<InvoiceRow | null> {
   const { em, provider } = tx;
   if (answers.invoice) await applyInvoice(tx, answers.invoice);
   const known = await readInvoice(em, { paymentRef });
@@ -161,5 +194,5 @@ async function refund(
     throw new Question({ invoice: ref });
   }
   await notePayment(em, invoice.id, paymentRef);
-  return applyRefund(tx, invoice, refundedMinor);
+  return invoice;
 }

@@ -26,9 +26,11 @@ export interface InvoiceRow {
   paidAt: string | null;
   url: string | null;
   refundedMinor: number;
+  /** What banks ask back of it, or took. */
+  disputedMinor: number;
   credits: number;
   creditsReversed: number;
-  /** What was refunded and had been spent. */
+  /** What was returned and had been spent. */
   creditsUncollected: number;
   held: Held | null;
   createdAt: string;
@@ -39,7 +41,8 @@ const at = (column: string, name: string) =>
 
 const COLUMNS = `i.id, i.subscription_id as "subscriptionId", i.provider, i.provider_ref as "providerRef", i.plan, i.reason,
   i.amount_minor::float8 as "amountMinor", i.currency, i.status, ${at('period_start', 'periodStart')}, ${at('period_end', 'periodEnd')},
-  ${at('due_at', 'dueAt')}, ${at('paid_at', 'paidAt')}, i.url, i.refunded_minor::float8 as "refundedMinor", i.credits::float8,
+  ${at('due_at', 'dueAt')}, ${at('paid_at', 'paidAt')}, i.url, i.refunded_minor::float8 as "refundedMinor",
+  i.disputed_minor::float8 as "disputedMinor", i.credits::float8,
   i.credits_reversed::float8 as "creditsReversed", i.credits_uncollected::float8 as "creditsUncollected", i.held,
   ${at('created_at', 'createdAt')}`;
 
@@ -68,6 +71,28 @@ export async function findInvoice(pool: Pool, workspaceId: string, id: string): 
     },
   );
   return rows[0] ?? null;
+}
+
+/** What operators look for: manual ones to be paid, held ones, and those that banks ask back. */
+export const WAITING = ['payment', 'release', 'dispute'] as const;
+const WAITS: Record<(typeof WAITING)[number], string> = {
+  payment: `i.provider = 'manual' and i.status = 'open'`,
+  release: 'i.held is not null',
+  dispute: `i.id in (select d.invoice_id from payment_dispute d where d.status = 'open')`,
+};
+
+/** Of all workspaces, invoices that wait for an operator, newest first. @param page.before the id of the last of the page before */
+export async function listWaiting(
+  systemPool: Pool,
+  page: { waiting: (typeof WAITING)[number]; before: string | undefined; limit: number },
+): Promise<(InvoiceRow & { workspaceId: string })[]> {
+  const { rows } = await systemPool.query<InvoiceRow & { workspaceId: string }>({
+    name: `invoice-waiting-${page.waiting}`,
+    text: `select i.workspace_id as "workspaceId", ${COLUMNS} from invoice i
+      where ${WAITS[page.waiting]} and ($1::uuid is null or i.id < $1) order by i.id desc limit $2`,
+    values: [page.before ?? null, page.limit],
+  });
+  return rows;
 }
 
 /** Whose invoice it is, for operators. */
@@ -120,7 +145,14 @@ export async function readPaidAhead(
 
 export type NewInvoice = Omit<
   InvoiceRow,
-  'refundedMinor' | 'credits' | 'creditsReversed' | 'creditsUncollected' | 'held' | 'createdAt' | 'paidAt'
+  | 'refundedMinor'
+  | 'disputedMinor'
+  | 'credits'
+  | 'creditsReversed'
+  | 'creditsUncollected'
+  | 'held'
+  | 'createdAt'
+  | 'paidAt'
 >;
 
 const GIVEN = [
@@ -161,15 +193,16 @@ export async function markPaid(
   );
 }
 
-/** What was given back of an invoice so far, and of its credits. */
-export async function markRefunded(
+/** What was given back of an invoice so far or is asked back, and of its credits. */
+export async function markReturned(
   em: EntityManager,
-  one: Pick<InvoiceRow, 'id' | 'refundedMinor' | 'creditsReversed' | 'creditsUncollected'>,
+  one: Pick<InvoiceRow, 'id' | 'refundedMinor' | 'disputedMinor' | 'creditsReversed' | 'creditsUncollected' | 'held'>,
 ): Promise<void> {
   await em.execute(
-    `update invoice set refunded_minor = ?::bigint, credits_reversed = ?::bigint, credits_uncollected = ?::bigint, updated_at = now()
+    `update invoice set refunded_minor = ?::bigint, disputed_minor = ?::bigint, credits_reversed = ?::bigint,
+        credits_uncollected = ?::bigint, held = ?, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid`,
-    [one.refundedMinor, one.creditsReversed, one.creditsUncollected, one.id],
+    [one.refundedMinor, one.disputedMinor, one.creditsReversed, one.creditsUncollected, one.held, one.id],
   );
 }
 
@@ -191,6 +224,18 @@ export async function reverseCredits(
     grant.microCredits,
   ]);
   return Number(row?.taken ?? 0);
+}
+
+/** Gives back what was taken back of what was granted by a reference. @param grant.until when it may expire at the earliest @returns how much */
+export async function restoreCredits(
+  em: EntityManager,
+  grant: { workspaceId: string; referenceId: string; microCredits: number; until: Date },
+): Promise<number> {
+  const [row] = await em.execute<{ given: string }[]>(
+    'select credit_restore(?::uuid, ?::uuid, ?::bigint, ?::timestamptz) as given',
+    [grant.workspaceId, grant.referenceId, grant.microCredits, grant.until],
+  );
+  return Number(row?.given ?? 0);
 }
 
 /** Of all workspaces, open invoices that are due soon and of which nobody was reminded. @param days before they are due */

@@ -3,7 +3,7 @@ import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
-import { ask, askOps, CREDITS, PRICES } from '#test/payments.ts';
+import { ask, askOps, CREDITS, PRICES, waitingFor } from '#test/payments.ts';
 
 const INSTRUCTIONS = 'Pix: 12.345.678/0001-95';
 let test: TestApp;
@@ -56,7 +56,9 @@ describe('without a payment provider', () => {
       instructions: INSTRUCTIONS,
     });
     expect(await view()).toMatchObject({ givenPlan: 'free', subscription: { status: 'incomplete' } });
+    expect(await waitingFor(test, 'payment')).toContain(id);
     const answers = await Promise.all(Array.from({ length: 10 }, () => operator(id, 'paid')));
+    expect(await waitingFor(test, 'payment')).not.toContain(id);
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
     expect(answers[0]?.body).toMatchObject({ status: 'paid', credits: CREDITS.starter, instructions: null });
     expect(await credits()).toBe(CREDITS.starter);
@@ -177,6 +179,24 @@ describe('without a payment provider', () => {
     expect(await credits()).toBe(0);
     expect((await operator(body.id, 'refund', { refundedMinor: PRICES.pro + 1 })).status).toBe(409);
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
+  });
+
+  it('an invoice is not taken for paid while the workspace pays for another subscription', async () => {
+    const id = await checkout('starter');
+    await test.rt.systemPool.query(
+      `insert into subscription (workspace_id, provider, provider_ref, plan, status, known_at)
+        values ($1, 'stripe', 'sub_other', 'pro', 'active', now())`,
+      [owner.workspace.id],
+    );
+    expect((await operator(id, 'paid')).body).toMatchObject({ status: 409, code: 'already_subscribed' });
+    expect((await operator(id, 'void')).body.status).toBe('void');
+  });
+
+  it('a better plan is not chosen over a lesser one that is to begin', async () => {
+    await subscribe('pro');
+    await post('/api/billing/change', { plan: 'starter' });
+    expect((await post('/api/billing/change', { plan: 'enterprise' })).status).toBe(422);
+    expect((await post('/api/billing/change', { plan: 'pro' })).body.subscription.nextPlan).toBeNull();
   });
 
   it('operators are told of invoices that there are not', async () => {

@@ -15,6 +15,7 @@ import {
   type InvoiceRow,
 } from '#src/modules/payments/invoices.query.ts';
 import {
+  hasOther,
   readSubscription,
   type SubscriptionRow,
   type SubscriptionState,
@@ -103,14 +104,20 @@ export async function cancelManual(tx: ManualTx, current: SubscriptionRow, actor
   await changeState(tx, current, { cancelAt: ahead?.periodEnd ?? current.periodEnd, nextPlan: null }, by);
 }
 
+/** @throws AppError 409 `payment_due` while the period is not paid, `change_pending` for a better plan while a lesser one is to begin */
+export function checkChange({ status, plan: paid, nextPlan }: SubscriptionRow, plan: Plan): void {
+  if (status === 'past_due') throw conflict('payment_due', 'Pay the open invoice first.');
+  if (nextPlan !== null && rankOf(plan) > rankOf(paid))
+    throw conflict('change_pending', `The plan ${nextPlan} is to begin next. Choose ${paid} to take that back first.`);
+}
+
 /**
  * Another plan. A better one costs the difference for the rest of the period, and is there once that is paid; a lower one begins with the next
  * period. Choosing what there is takes a change back that was not paid yet.
  */
 export async function changeManual(tx: ManualTx, current: SubscriptionRow, plan: Plan, actor: Actor): Promise<void> {
   const { periodStart: start, periodEnd: end } = current;
-  if (current.status === 'past_due' || start === null || end === null)
-    throw conflict('payment_due', 'Pay the open invoice first.');
+  if (start === null || end === null) throw conflict('payment_due', 'Pay the open invoice first.');
   if (await readPaidAhead(tx.em, current))
     throw conflict('paid_ahead', 'The next month is paid already. Change the plan once it has begun.');
   await voidOpen(tx, current.id);
@@ -132,6 +139,8 @@ export async function payManual(tx: ManualTx, invoiceId: string, actor: Actor): 
   if (invoice.status === 'paid') return;
   if (invoice.status !== 'open' || subscription?.provider !== 'manual' || invoice.plan === null)
     throw conflict('invoice_closed', 'This invoice is no longer to be paid.');
+  if (!isLive(subscription) && (await hasOther(em, subscription.id)))
+    throw conflict('already_subscribed', 'The workspace pays for another subscription by now. Void this invoice.');
   const now = isoOf(new Date());
   if (invoice.reason === 'change') {
     await settlePaid(tx, invoice, now, false);

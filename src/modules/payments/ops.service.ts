@@ -3,7 +3,8 @@ import { conflict, notFound } from '#src/errors.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { toCredits, toMicroCredits } from '#src/modules/billing/billing.schemas.ts';
-import { applyRefund, giveCredits } from '#src/modules/payments/apply-invoice.ts';
+import { giveCredits } from '#src/modules/payments/apply-invoice.ts';
+import { applyRefund } from '#src/modules/payments/apply-return.ts';
 import {
   findWorkspaceOfInvoice,
   markPaid,
@@ -73,11 +74,11 @@ export async function refundByOperator(
   const total = refundedMinor ?? invoice.amountMinor;
   if (invoice.provider !== 'stripe' || total <= invoice.refundedMinor) return invoice;
   if (!rt.payments) throw conflict('no_provider', 'The payment provider of this invoice is not set up.');
-  await rt.payments.refund(invoice.providerRef, total - invoice.refundedMinor, `refund-${id}-${total}`);
+  await rt.payments.refund(invoice.providerRef, total);
   return invoice;
 }
 
-/** Lets a held invoice give its credits. @throws AppError 409 `not_held` */
+/** Lets a held invoice give its credits. @throws AppError 409 `not_held`; `returned` for one of which money was given back or is asked back */
 export const releaseByOperator = (
   rt: OpsRuntime,
   actor: Actor,
@@ -85,8 +86,10 @@ export const releaseByOperator = (
   body: z.output<typeof ReleaseBody>,
 ): Promise<InvoiceRow> =>
   withInvoice(rt, id, async (tx, invoice) => {
-    const { held, plan, amountMinor, paidAt } = invoice;
+    const { held, plan, amountMinor, paidAt, refundedMinor, disputedMinor } = invoice;
     if (held === null || paidAt === null) throw conflict('not_held', 'This invoice does not wait for anybody.');
+    if (refundedMinor + disputedMinor > 0)
+      throw conflict('returned', 'Some of this invoice is not paid any more. Grant what credits it is still to give.');
     const credits =
       body.credits === undefined ? (plan === null ? 0 : creditsFor(plan, amountMinor)) : toMicroCredits(body.credits);
     await markPaid(tx.em, { id, paidAt, credits, held: null });

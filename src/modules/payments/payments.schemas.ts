@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Plan } from '#src/http/access-token.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
-import { HELD, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
+import { HELD, WAITING, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import { INVOICE_STATUSES, SUBSCRIPTION_STATUSES } from '#src/modules/payments/provider.ts';
 import type { SubscriptionRow } from '#src/modules/payments/subscriptions.query.ts';
 import { planGiven } from '#src/modules/payments/terms.ts';
@@ -63,7 +63,9 @@ export const InvoiceView = z.object({
   dueAt: moment,
   paidAt: moment,
   refundedMinor: z.int(),
-  /** What it gave, and what of that was taken back after refunds; what was spent by then is not collected. */
+  /** What the payer's bank asks back of it, or took. */
+  disputedMinor: z.int(),
+  /** What it gave, and what of that was taken back with the money; what was spent by then is not collected. */
   credits: z.number(),
   creditsReversed: z.number(),
   creditsUncollected: z.number(),
@@ -88,6 +90,9 @@ export function presentInvoice(row: InvoiceRow, instructions: string): z.output<
     instructions: provider === 'manual' && row.status === 'open' ? instructions : null,
   };
 }
+
+export const WaitingQuery = PageQuery.extend({ waiting: z.enum(WAITING) });
+export const WaitingList = pageOf(InvoiceView.extend({ workspaceId: z.uuid() }));
 
 export const RefundInvoiceBody = z.strictObject({
   /** All that is to be given back of it, with what was before; absent: everything. Sent again, it gives nothing more. */

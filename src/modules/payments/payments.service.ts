@@ -4,6 +4,7 @@ import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth, Plan } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { rankOf } from '#src/modules/billing/plans.ts';
 import { applySubscription } from '#src/modules/payments/apply-subscription.ts';
 import {
   closeCheckout,
@@ -13,7 +14,14 @@ import {
   readOpenCheckout,
   saveCustomer,
 } from '#src/modules/payments/customers.query.ts';
-import { askForPlan, cancelManual, changeManual, changeState, type ManualTx } from '#src/modules/payments/manual.ts';
+import {
+  askForPlan,
+  cancelManual,
+  changeManual,
+  changeState,
+  checkChange,
+  type ManualTx,
+} from '#src/modules/payments/manual.ts';
 import {
   presentSubscription,
   type CheckoutView,
@@ -155,12 +163,14 @@ async function change(rt: PaymentRuntime, { workspaceId }: Auth, actor: Actor, o
   return presentSubscription(await inBillingTx(rt, workspaceId, async (_tx, current) => current));
 }
 
-/** The subscription ends with the period that is paid for. @throws AppError 409 `not_subscribed`; 503 while the provider is away */
+/** The subscription ends with the period that is paid for; one that is overdue ends now. @throws AppError 409 `not_subscribed`; 503 while the provider is away */
 export const cancelSubscription = (rt: PaymentRuntime, auth: Auth, actor: Actor): Promise<View> =>
   change(rt, auth, actor, {
     action: 'subscription.canceled',
     key: 'cancel',
-    byProvider: (provider, { providerRef }, key) => provider.setCancel(providerRef, true, key),
+    // Otherwise it would go on to be collected for a period that nobody wants.
+    byProvider: (provider, { status, providerRef }, key) =>
+      status === 'past_due' ? provider.cancelNow(providerRef, key) : provider.setCancel(providerRef, true, key),
     byHand: (tx, current) => cancelManual(tx, current, actor),
     after: {},
   });
@@ -175,16 +185,23 @@ export const reactivateSubscription = (rt: PaymentRuntime, auth: Auth, actor: Ac
     after: {},
   });
 
-/** Another plan; what was paid for the rest of the period counts. @throws as cancelling does; 422 `plan_not_sold`, `payment_refused` */
+/**
+ * Another plan: a better one at once, what was paid for the rest of the period counts; a lesser one from the next period on. The one there is
+ * takes such a change back.
+ * @throws as cancelling does; 409 `payment_due`, `change_pending`; 422 `plan_not_sold`, `payment_refused`
+ */
 export async function changePlan(rt: PaymentRuntime, auth: Auth, actor: Actor, plan: Plan): Promise<View> {
   if (priceMinorOf(plan) === undefined) throw notSold(plan);
   return change(rt, auth, actor, {
     action: 'subscription.plan_changed',
     key: `change-${plan}`,
-    byProvider: (provider, { providerRef }, key) => {
+    check: (current) => checkChange(current, plan),
+    byProvider: (provider, { providerRef, plan: paid }, key) => {
       const priceRef = provider.priceOf(plan);
       if (priceRef === undefined) throw notSold(plan);
-      return provider.changePrice(providerRef, priceRef, key);
+      if (rankOf(plan) > rankOf(paid)) return provider.changePrice(providerRef, priceRef, key);
+      // Money for what was paid would come back as credit, for which the better plan could be had again, with its credits.
+      return provider.changeNextPrice(providerRef, { priceRef, keptPlan: plan === paid ? null : paid }, key);
     },
     byHand: (tx, current) => changeManual(tx, current, plan, actor),
     after: { plan },

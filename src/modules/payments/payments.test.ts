@@ -177,6 +177,7 @@ describe('a webhook', () => {
     await test.deliver(
       Array.from({ length: 10 }, (_, at) => ({ ...paid, id: `evt_again_${owner.workspace.id}_${at}` })),
     );
+    expect((await stored()).filter(({ applied_at }) => applied_at === null)).toEqual([]);
     expect(await test.credits(owner)).toBe(CREDITS.starter);
     expect((await entries()).filter(({ kind }: { kind: string }) => kind === 'grant')).toHaveLength(1);
     expect(await told('billing.invoice_paid')).toHaveLength(1);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Plan } from '#src/http/access-token.ts';
+import { PLANS, type Plan } from '#src/http/access-token.ts';
 
 export const SUBSCRIPTION_STATUSES = ['incomplete', 'trialing', 'active', 'past_due', 'canceled'] as const;
 export type SubscriptionStatus = (typeof SUBSCRIPTION_STATUSES)[number];
@@ -19,6 +19,8 @@ export const SubscriptionSnapshot = z.object({
   periodStart: moment.nullable(),
   periodEnd: moment.nullable(),
   cancelAt: moment.nullable(),
+  /** A better plan than that of its price, which was paid for and goes on until the period ends; null: none. */
+  keptPlan: z.enum(PLANS).nullable().default(null),
 });
 export type SubscriptionSnapshot = z.infer<typeof SubscriptionSnapshot>;
 
@@ -29,7 +31,7 @@ export const InvoiceSnapshot = z.object({
   /** Null: of no subscription, and so none of ours. */
   subscriptionRef: z.string().nullable(),
   priceRef: z.string().nullable(),
-  /** `period`: a whole one of a plan; `change`: the rest of one, after a change of plan. */
+  /** `period`: a whole one of a plan; `change`: the rest of one, after a change of plan; `other`: nothing of these, as a trial's. */
   reason: z.enum(['period', 'change', 'other']),
   status: z.enum(INVOICE_STATUSES),
   amountMinor: z.int().min(0),
@@ -46,6 +48,19 @@ export const InvoiceSnapshot = z.object({
 });
 export type InvoiceSnapshot = z.infer<typeof InvoiceSnapshot>;
 
+export const DISPUTE_STATUSES = ['open', 'won', 'lost'] as const;
+export type DisputeStatus = (typeof DISPUTE_STATUSES)[number];
+
+/** A payment that a bank asks back, as its provider knew it. */
+export const DisputeSnapshot = z.object({
+  ref: z.string(),
+  status: z.enum(DISPUTE_STATUSES),
+  /** In minor units, and of which currency. */
+  amountMinor: z.int().min(0),
+  currency: z.string(),
+});
+export type DisputeSnapshot = z.infer<typeof DisputeSnapshot>;
+
 /** What an event of a provider's tells us: ids, amounts and states, nothing of people. It is stored as this. */
 export const PaymentEvent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('subscription'), customerRef: z.string(), subscription: SubscriptionSnapshot }),
@@ -58,6 +73,8 @@ export const PaymentEvent = z.discriminatedUnion('kind', [
     /** All that was refunded of it so far. */
     refundedMinor: z.int().min(0),
   }),
+  // It does not say whose it is, which is asked for by what was paid with.
+  z.object({ kind: z.literal('dispute'), chargeRef: z.string(), dispute: DisputeSnapshot }),
   z.object({
     kind: z.literal('checkout'),
     customerRef: z.string(),
@@ -102,17 +119,29 @@ export interface PaymentProvider {
   /** Nobody can pay by it any more. @returns whether that is so: false, it was paid before */
   closeCheckout(ref: string): Promise<boolean>;
   openPortal(customerRef: string): Promise<string>;
-  /** @param isCanceling whether it ends with its period, or goes on */
+  /** @param isCanceling whether it ends with its period, or goes on, whoever had canceled it */
   setCancel(ref: string, isCanceling: boolean, key: string): Promise<Answered<SubscriptionSnapshot>>;
   /** Another price from now on; what was paid for the rest of the period counts, and the difference is collected at once. */
   changePrice(ref: string, priceRef: string, key: string): Promise<Answered<SubscriptionSnapshot>>;
+  /**
+   * Another price from the next period on, or for all that was noted so the one there was before; nothing is collected, and nothing given back.
+   * @param keptPlan what was paid for, and is given until then; null: that of the price
+   */
+  changeNextPrice(
+    ref: string,
+    next: { priceRef: string; keptPlan: Plan | null },
+    key: string,
+  ): Promise<Answered<SubscriptionSnapshot>>;
   cancelNow(ref: string, key: string): Promise<Answered<SubscriptionSnapshot>>;
-  /** Gives back a part of what was paid for an invoice. */
-  refund(invoiceRef: string, amountMinor: number, key: string): Promise<void>;
+  /** Gives back so much of an invoice that it is this much in all; nothing where it is already. */
+  refund(invoiceRef: string, refundedMinor: number): Promise<void>;
   findSubscription(ref: string): Promise<Answered<SubscriptionSnapshot> | null>;
   findInvoice(ref: string): Promise<InvoiceSnapshot | null>;
   /** The invoice that a payment paid. */
   findInvoiceOf(paymentRef: string): Promise<string | null>;
-  /** @returns null when the signature is not good, or too old */
+  /** Whose a charge is, and of what payment; null: of nobody. */
+  findCharge(chargeRef: string): Promise<{ customerRef: string; paymentRef: string } | null>;
+  findDispute(ref: string): Promise<Answered<DisputeSnapshot> | null>;
+  /** @returns null when the signature is not good, or too old @throws AppError 400 for a version of its events that we do not read */
   verify(body: Buffer, signature: string): InboundEvent | null;
 }

@@ -1,5 +1,8 @@
 import type Stripe from 'stripe';
+import { PLANS, type Plan } from '#src/http/access-token.ts';
 import type {
+  DisputeSnapshot,
+  DisputeStatus,
   InvoiceSnapshot,
   InvoiceStatus,
   PaymentEvent,
@@ -10,17 +13,18 @@ import { isUuid } from '#src/lib/ids.ts';
 
 type Ref = string | { id: string } | null | undefined;
 
-const refOf = (one: Ref): string | null => (typeof one === 'string' ? one : (one?.id ?? null));
+export const refOf = (one: Ref): string | null => (typeof one === 'string' ? one : (one?.id ?? null));
 const momentOf = (seconds: number | null | undefined): string | null =>
   typeof seconds === 'number' ? new Date(seconds * 1000).toISOString() : null;
 
-// "unpaid" and "paused": nothing is collected any more, and nothing is owed to the customer (Stripe, "How subscriptions work").
+// "unpaid": Stripe has given up to collect it, and it is active again once it is paid: overdue, of which we know how long. "paused": a trial ended
+// without a way to pay (Stripe, "How subscriptions work").
 const SUBSCRIPTION: Record<string, SubscriptionStatus> = {
   incomplete: 'incomplete',
   trialing: 'trialing',
   active: 'active',
   past_due: 'past_due',
-  unpaid: 'canceled',
+  unpaid: 'past_due',
   paused: 'canceled',
   canceled: 'canceled',
   incomplete_expired: 'canceled',
@@ -41,7 +45,20 @@ export function toSubscription(one: Stripe.Subscription): SubscriptionSnapshot |
     periodStart: momentOf(item?.current_period_start),
     periodEnd,
     cancelAt: momentOf(one.cancel_at) ?? (one.cancel_at_period_end ? periodEnd : null),
+    keptPlan: keptPlanOf(one),
   };
+}
+
+/** What we note at Stripe of a subscription that gets a lesser price: the plan that was paid for, and until when (seconds). */
+export const noteOf = (keptPlan: Plan | null, periodEnd: number): Record<'kept_plan' | 'kept_until', string> => ({
+  kept_plan: keptPlan ?? '',
+  kept_until: keptPlan === null ? '' : `${periodEnd}`,
+});
+
+/** It holds for the period that it was noted of, and for no later one. */
+function keptPlanOf({ metadata, items }: Stripe.Subscription): Plan | null {
+  const isOfNow = metadata['kept_until'] === `${items.data[0]?.current_period_end}`;
+  return isOfNow ? (PLANS.find((plan) => plan === metadata['kept_plan']) ?? null) : null;
 }
 
 const REASONS: Record<string, InvoiceSnapshot['reason']> = {
@@ -68,15 +85,18 @@ export function toInvoice(one: Stripe.Invoice, isFailed = false): InvoiceSnapsho
   const status = INVOICE[one.status ?? ''];
   if (!one.id || customerRef === null || status === undefined) return null;
   const line = one.lines.data.toSorted((a, b) => b.amount - a.amount)[0];
+  // What costs nothing by itself is no period of a plan: it opens a trial.
+  const reason = one.subtotal === 0 ? 'other' : (REASONS[one.billing_reason ?? ''] ?? 'other');
   return {
     ref: one.id,
     customerRef,
     subscriptionRef: refOf(one.parent?.subscription_details?.subscription),
     priceRef: refOf(line?.pricing?.price_details?.price),
-    reason: REASONS[one.billing_reason ?? ''] ?? 'other',
+    reason,
     status,
-    // Below zero it is a credit to the customer's balance: nothing was paid.
-    amountMinor: Math.max(0, one.total),
+    // Below zero it is a credit to the customer's balance: nothing was paid. A change is worth what is collected for it: what such a credit pays
+    // was paid, and gave its credits, before.
+    amountMinor: Math.max(0, reason === 'change' ? Math.min(one.total, one.amount_due) : one.total),
     currency: one.currency.toUpperCase(),
     periodStart: momentOf(line?.period.start),
     periodEnd: momentOf(line?.period.end),
@@ -104,6 +124,28 @@ function refundEvent(one: Stripe.Charge): PaymentEvent | null {
   return { kind: 'refund', customerRef, paymentRef, refundedMinor: one.amount_refunded };
 }
 
+// Before it is asked back ("warning_…"), a bank only asks about it.
+const DISPUTE: Record<string, DisputeStatus> = {
+  needs_response: 'open',
+  under_review: 'open',
+  appeal_needs_response: 'open',
+  appeal_under_review: 'open',
+  won: 'won',
+  prevented: 'won',
+  lost: 'lost',
+};
+
+/** What we keep of a dispute of Stripe's. @returns null while, or where, nothing is asked back */
+export function toDispute({ id, status, amount, currency }: Stripe.Dispute): DisputeSnapshot | null {
+  const known = DISPUTE[status];
+  return known ? { ref: id, status: known, amountMinor: amount, currency: currency.toUpperCase() } : null;
+}
+
+function disputeEvent(one: Stripe.Dispute): PaymentEvent | null {
+  const [chargeRef, dispute] = [refOf(one.charge), toDispute(one)];
+  return chargeRef === null || dispute === null ? null : { kind: 'dispute', chargeRef, dispute };
+}
+
 function checkoutEvent(one: Stripe.Checkout.Session, status: 'completed' | 'expired'): PaymentEvent | null {
   const [customerRef, checkoutId] = [refOf(one.customer), one.client_reference_id];
   if (customerRef === null || checkoutId === null || !isUuid(checkoutId)) return null;
@@ -129,6 +171,14 @@ export function toPaymentEvent(event: Stripe.Event): PaymentEvent | null {
     return invoiceEvent(event.data.object);
   if (event.type === 'invoice.payment_failed') return invoiceEvent(event.data.object, true);
   if (event.type === 'charge.refunded') return refundEvent(event.data.object);
+  if (
+    event.type === 'charge.dispute.created' ||
+    event.type === 'charge.dispute.updated' ||
+    event.type === 'charge.dispute.funds_withdrawn' ||
+    event.type === 'charge.dispute.funds_reinstated' ||
+    event.type === 'charge.dispute.closed'
+  )
+    return disputeEvent(event.data.object);
   if (event.type === 'checkout.session.completed') return checkoutEvent(event.data.object, 'completed');
   return event.type === 'checkout.session.expired' ? checkoutEvent(event.data.object, 'expired') : null;
 }

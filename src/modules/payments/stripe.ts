@@ -1,15 +1,24 @@
 import type Stripe from 'stripe';
 import type { Logger } from 'pino';
 import { publicUrl, type Config } from '#src/config.ts';
-import { AppError, conflict, unavailable } from '#src/errors.ts';
+import { AppError, badRequest, conflict, unavailable } from '#src/errors.ts';
 import { PLANS } from '#src/http/access-token.ts';
-import type { Answered, PaymentProvider, SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
-import { toInvoice, toPaymentEvent, toSubscription } from '#src/modules/payments/stripe-translate.ts';
+import type { Answered, PaymentProvider } from '#src/modules/payments/provider.ts';
+import {
+  noteOf,
+  refOf,
+  toDispute,
+  toInvoice,
+  toPaymentEvent,
+  toSubscription,
+} from '#src/modules/payments/stripe-translate.ts';
 
 const TIMEOUT_MS = 10_000;
 const RETRY_AFTER_MS = 5000;
 /** How old a signature may be (Stripe's default). */
 const TOLERANCE_SECONDS = 300;
+/** How often the same was refused before we say so again without having asked anew. */
+const MAX_REFUSALS = 20;
 
 type Api = Stripe;
 type StripeConfig = Pick<
@@ -70,11 +79,69 @@ export async function openStripe(config: StripeConfig, log: Logger): Promise<Pay
       throw problemOf(Library, error, log);
     }
   };
-  return { name: 'stripe', ...pricesOf(config), ...sales(stripe, config, ask, find), ...reading(stripe, config, find) };
+  const major = Library.API_VERSION.split('.').at(-1);
+  const send: Send = async (key, call) => {
+    let idempotencyKey = key;
+    for (let refusals = 0; ; refusals += 1) {
+      try {
+        return await call({ idempotencyKey });
+      } catch (error) {
+        const before = refusalBefore(Library, error);
+        if (before === undefined || refusals === MAX_REFUSALS) throw problemOf(Library, error, log);
+        idempotencyKey = `${key}-${before}`;
+      }
+    }
+  };
+  return {
+    name: 'stripe',
+    ...pricesOf(config),
+    ...sales({ stripe, config, ask, find, send }),
+    ...subscriptions({ stripe, ask, find, send }),
+    ...reading({ stripe, find }),
+    verify(body, signature) {
+      const event = signedEvent(stripe, config.STRIPE_WEBHOOK_SECRET, body, signature);
+      if (!event) return null;
+      // Releases of the same name read alike. Of another one what was paid would not be found, and nobody would hear of it.
+      if (event.api_version?.split('.').at(-1) !== major) {
+        const about = { event: event.id, version: event.api_version, expected: Library.API_VERSION };
+        log.error(about, "Stripe's webhook endpoint is of another API version");
+        throw badRequest('wrong_api_version', `Make the endpoint of API version ${Library.API_VERSION}.`);
+      }
+      const { id, type, created } = event;
+      return { id, type, occurredAt: new Date(created * 1000), event: toPaymentEvent(event) };
+    },
+  };
 }
 
 type Ask = <Result>(call: () => Promise<Result>) => Promise<Result>;
 type Find = <Result>(call: () => Promise<Result>) => Promise<Result | null>;
+/** Sends what changes something, once for each key; what was refused may be sent again. */
+type Send = <Result>(key: string, call: (once: { idempotencyKey: string }) => Promise<Result>) => Promise<Result>;
+
+/**
+ * Stripe answers a key with what it answered at first, for a day, refusals too ("Idempotent requests"). Whoever has another card by now asks anew,
+ * under a key that all who were refused the same come to.
+ * @returns the request that was refused then; undefined: this is no answer of before, or may have been done
+ */
+function refusalBefore({ errors }: typeof Stripe, error: unknown): string | undefined {
+  if (!(error instanceof errors.StripeError) || error.headers?.['idempotent-replayed'] !== 'true') return undefined;
+  const { statusCode = 500 } = error;
+  return statusCode < 500 ? error.headers['original-request'] : undefined;
+}
+
+/** @returns null for one that Stripe did not sign with any of the secrets, or that is too old */
+function signedEvent(stripe: Api, secrets: string[], body: Buffer, signature: string): Stripe.Event | null {
+  for (const secret of secrets) {
+    try {
+      const event = stripe.webhooks.constructEvent(body, signature, secret, TOLERANCE_SECONDS);
+      // What is signed well and no event is none of Stripe's.
+      return typeof event.id === 'string' && Number.isSafeInteger(event.created) ? event : null;
+    } catch {
+      // Of another secret, of another body, or too old.
+    }
+  }
+  return null;
+}
 
 function pricesOf({ STRIPE_PRICES }: StripeConfig): Pick<PaymentProvider, 'priceOf' | 'planOf'> {
   return {
@@ -84,21 +151,29 @@ function pricesOf({ STRIPE_PRICES }: StripeConfig): Pick<PaymentProvider, 'price
 }
 
 /** By Stripe's clock, which its events go by. */
-function answered(one: Stripe.Response<Stripe.Subscription>): Answered<SubscriptionSnapshot> {
-  const snapshot = toSubscription(one);
+function answered<One, Snapshot>(one: Stripe.Response<One>, read: (one: One) => Snapshot | null): Answered<Snapshot> {
+  const snapshot = read(one);
   const at = new Date(one.lastResponse.headers['date'] ?? '');
   if (!snapshot || Number.isNaN(at.getTime()))
     throw unavailable('payment_provider_unavailable', 'The payment provider gave an odd answer.', RETRY_AFTER_MS);
   return { at, snapshot };
 }
 
-function sales(stripe: Api, config: StripeConfig, ask: Ask, find: Find) {
+interface Calls {
+  stripe: Api;
+  config: StripeConfig;
+  ask: Ask;
+  find: Find;
+  send: Send;
+}
+
+function sales({ stripe, config, ask, send }: Calls) {
   const returnUrl = config.BILLING_RETURN_URL ?? `${publicUrl(config)}/billing-return`;
   const sessions = stripe.checkout.sessions;
   return {
     async createCustomer(workspaceId) {
-      const key = { idempotencyKey: `customer-${workspaceId}` };
-      return (await ask(() => stripe.customers.create({ metadata: { workspaceId } }, key))).id;
+      const params = { metadata: { workspaceId } };
+      return (await send(`customer-${workspaceId}`, (once) => stripe.customers.create(params, once))).id;
     },
     async openCheckout({ id, customerRef, priceRef, workspaceId }) {
       const params: Stripe.Checkout.SessionCreateParams = {
@@ -110,58 +185,84 @@ function sales(stripe: Api, config: StripeConfig, ask: Ask, find: Find) {
         cancel_url: returnUrl,
         subscription_data: { metadata: { workspaceId } },
       };
-      const session = await ask(() => sessions.create(params, { idempotencyKey: `checkout-${id}` }));
+      const session = await send(`checkout-${id}-${priceRef}`, (once) => sessions.create(params, once));
       if (session.url === null) throw conflict('checkout_closed', 'This checkout was completed or has expired.');
       return { ref: session.id, url: session.url, expiresAt: new Date(session.expires_at * 1000) };
     },
     async closeCheckout(ref) {
       const { status } = await ask(() => sessions.retrieve(ref));
       if (status !== 'open') return status !== 'complete';
-      const key = { idempotencyKey: `expire-${ref}` };
-      return ask(async () => (await sessions.expire(ref, {}, key)).status === 'expired');
+      return (await send(`expire-${ref}`, (once) => sessions.expire(ref, {}, once))).status === 'expired';
     },
     async openPortal(customer) {
-      const key = { idempotencyKey: `portal-${crypto.randomUUID()}` };
       const params = { customer, return_url: returnUrl };
-      return (await ask(() => stripe.billingPortal.sessions.create(params, key))).url;
+      return (await send(`portal-${crypto.randomUUID()}`, (once) => stripe.billingPortal.sessions.create(params, once)))
+        .url;
     },
-    async setCancel(ref, isCanceling, key) {
-      const params = { cancel_at_period_end: isCanceling };
-      return answered(await ask(() => stripe.subscriptions.update(ref, params, { idempotencyKey: key })));
-    },
-    async changePrice(ref, price, key) {
-      const { items } = await ask(() => stripe.subscriptions.retrieve(ref));
-      const [item] = items.data;
-      if (!item) throw conflict('payment_provider_refused', 'The subscription has nothing that could be changed.');
-      const params: Stripe.SubscriptionUpdateParams = {
-        items: [{ id: item.id, price }],
-        proration_behavior: 'always_invoice',
-        // Without the payment nothing changes.
-        payment_behavior: 'error_if_incomplete',
-      };
-      return answered(await ask(() => stripe.subscriptions.update(ref, params, { idempotencyKey: key })));
-    },
-    async cancelNow(ref, key) {
-      const canceled = await find(() => stripe.subscriptions.cancel(ref, {}, { idempotencyKey: key }));
-      // Gone for Stripe once it was canceled before.
-      return answered(canceled ?? (await ask(() => stripe.subscriptions.retrieve(ref))));
-    },
-    async refund(invoice, amount, key) {
+    async refund(invoice, refundedMinor) {
       const { data } = await ask(() => stripe.invoicePayments.list({ invoice, status: 'paid' }));
-      const payment = data[0]?.payment.payment_intent;
-      if (payment === undefined) throw conflict('nothing_to_refund', 'No payment of this invoice can be given back.');
-      const params = { payment_intent: typeof payment === 'string' ? payment : payment.id, amount };
-      await ask(() => stripe.refunds.create(params, { idempotencyKey: key }));
+      const payment_intent = refOf(data[0]?.payment.payment_intent);
+      if (payment_intent === null) throw conflict('nothing_to_refund', 'No payment of this invoice can be given back.');
+      const { data: charges } = await ask(() => stripe.charges.list({ payment_intent }));
+      const before = charges.reduce((sum, { amount_refunded }) => sum + amount_refunded, 0);
+      if (before >= refundedMinor) return;
+      // Of what was given back so far: two who give back at once cannot give back both.
+      const params = { payment_intent, amount: refundedMinor - before };
+      await send(`refund-${invoice}-${before}`, (once) => stripe.refunds.create(params, once));
     },
   } satisfies Partial<PaymentProvider>;
 }
 
-function reading(stripe: Api, config: StripeConfig, find: Find) {
+function subscriptions({ stripe, ask, find, send }: Omit<Calls, 'config'>) {
+  const read = async (ref: string) => answered(await ask(() => stripe.subscriptions.retrieve(ref)), toSubscription);
+  const update = async (ref: string, params: Stripe.SubscriptionUpdateParams, key: string) => {
+    const one = await send(key, (once) => stripe.subscriptions.update(ref, params, once));
+    // An answer of before says what was so then, and has the time of now.
+    return one.lastResponse.headers['idempotent-replayed'] === 'true' ? read(ref) : answered(one, toSubscription);
+  };
+  const itemOf = async (ref: string) => {
+    const [item] = (await ask(() => stripe.subscriptions.retrieve(ref))).items.data;
+    if (!item) throw conflict('payment_provider_refused', 'The subscription has nothing that could be changed.');
+    return item;
+  };
   return {
+    async setCancel(ref, isCanceling, key) {
+      const one = await ask(() => stripe.subscriptions.retrieve(ref));
+      // Its portal notes a moment, and not that it is the period's end; only one of the two can be set.
+      const isByMoment = one.cancel_at !== null && !one.cancel_at_period_end;
+      if (!isByMoment) return update(ref, { cancel_at_period_end: isCanceling }, key);
+      return isCanceling ? answered(one, toSubscription) : update(ref, { cancel_at: '' }, key);
+    },
+    async changePrice(ref, price, key) {
+      const { id } = await itemOf(ref);
+      const params: Stripe.SubscriptionUpdateParams = {
+        items: [{ id, price }],
+        metadata: noteOf(null, 0),
+        proration_behavior: 'always_invoice',
+        // Without the payment nothing changes.
+        payment_behavior: 'error_if_incomplete',
+      };
+      return update(ref, params, key);
+    },
+    async changeNextPrice(ref, { priceRef, keptPlan }, key) {
+      const { id, current_period_end } = await itemOf(ref);
+      const metadata = noteOf(keptPlan, current_period_end);
+      return update(ref, { items: [{ id, price: priceRef }], metadata, proration_behavior: 'none' }, key);
+    },
+    async cancelNow(ref, key) {
+      await find(() => stripe.subscriptions.cancel(ref, {}, { idempotencyKey: key }));
+      // Gone for Stripe once it was canceled before; and it may have been answered before.
+      return read(ref);
+    },
     async findSubscription(ref) {
       const found = await find(() => stripe.subscriptions.retrieve(ref));
-      return found && answered(found);
+      return found && answered(found, toSubscription);
     },
+  } satisfies Partial<PaymentProvider>;
+}
+
+function reading({ stripe, find }: Pick<Calls, 'stripe' | 'find'>) {
+  return {
     async findInvoice(ref) {
       const found = await find(() => stripe.invoices.retrieve(ref));
       return found && toInvoice(found);
@@ -172,23 +273,14 @@ function reading(stripe: Api, config: StripeConfig, find: Find) {
       const invoice = data[0]?.invoice;
       return typeof invoice === 'string' ? invoice : (invoice?.id ?? null);
     },
-    verify(body, signature) {
-      for (const secret of config.STRIPE_WEBHOOK_SECRET) {
-        try {
-          const event = stripe.webhooks.constructEvent(body, signature, secret, TOLERANCE_SECONDS);
-          const occurredAt = new Date(event.created * 1000);
-          if (Number.isNaN(occurredAt.getTime())) return null;
-          return {
-            id: event.id,
-            type: event.type,
-            occurredAt,
-            event: toPaymentEvent(event),
-          };
-        } catch {
-          // Of another secret, of another body, or too old; what is signed well and no event is none of Stripe's.
-        }
-      }
-      return null;
+    async findCharge(ref) {
+      const found = await find(() => stripe.charges.retrieve(ref));
+      const [customerRef, paymentRef] = [refOf(found?.customer), refOf(found?.payment_intent)];
+      return customerRef === null || paymentRef === null ? null : { customerRef, paymentRef };
+    },
+    async findDispute(ref) {
+      const found = await find(() => stripe.disputes.retrieve(ref));
+      return found && answered(found, toDispute);
     },
   } satisfies Partial<PaymentProvider>;
 }

@@ -38,6 +38,8 @@ export function holdOf(
   isSurplus: boolean,
 ): Held | null {
   if (isSurplus) return 'subscription';
+  // What was for nothing gives nothing.
+  if (reason === 'other' && amountMinor === 0) return null;
   const price = plan === null ? undefined : priceMinorOf(plan);
   if (price === undefined) return 'price';
   const isRight = reason === 'period' ? amountMinor === price : reason === 'change' && amountMinor <= price;
@@ -51,9 +53,9 @@ export function creditsFor(plan: Plan, amountMinor: number): number {
   return Math.round(toMicroCredits(CATALOGUE[plan].creditsPerMonth) * Math.min(1, amountMinor / price));
 }
 
-/** How many of an invoice's credits are no longer paid for once so much of it was refunded. */
-export const creditsRefunded = (credits: number, refundedMinor: number, amountMinor: number): number =>
-  amountMinor === 0 ? 0 : Math.round(credits * (refundedMinor / amountMinor));
+/** How many of an invoice's credits are no longer paid for once so much of it was returned. */
+export const creditsReturned = (credits: number, returnedMinor: number, amountMinor: number): number =>
+  amountMinor === 0 ? 0 : Math.round(credits * (returnedMinor / amountMinor));
 
 /**
  * What the rest of a period costs more in one plan than in another, in minor units; never below 0. As Stripe prorates: by the second.

@@ -102,6 +102,20 @@ describe('a pipeline', () => {
     expect([answer.statusCode, answer.json().errors?.[0].path]).toEqual([400, path]);
   });
 
+  it('is one of a hundred at most, also when several are made at once', async () => {
+    const eve = await aUser(test.rt);
+    await withOwner((sql) =>
+      sql(
+        `insert into pipeline (workspace_id, id, name) select $1, gen_random_uuid(), 'p' || n from generate_series(1, 96) n`,
+        [eve.workspace.id],
+      ),
+    );
+    const made = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => call('POST', '/api/pipelines', { name: `x${n}` }, {}, eve)),
+    );
+    expect(made.map(({ statusCode }) => statusCode).toSorted()).toEqual([201, 201, 201, 409, 409, 409, 409, 409]);
+  });
+
   it('is the administrators’ to change, and everybody’s to read', async () => {
     const bia = await aUser(test.rt);
     await aMember(test.rt, ana.workspace.id, bia.user.id, 'member');

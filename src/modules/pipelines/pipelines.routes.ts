@@ -20,6 +20,7 @@ import {
   makeDefault,
 } from '#src/modules/pipelines/stages.query.ts';
 import { stageOf } from '#src/modules/pipelines/stages.service.ts';
+import { lockWorkspaceRow } from '#src/modules/workspaces/lock.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const MAX_PIPELINES = 100;
@@ -63,7 +64,10 @@ export function pipelineRoutes(rt: Pick<Runtime, 'orm'>) {
         response: { 201: PipelineView },
       },
       handler: async (request, reply) => {
-        const made = await inWorkspaceTx(orm, authOf(request), async (em) => {
+        const auth = authOf(request);
+        const made = await inWorkspaceTx(orm, auth, async (em) => {
+          // Of several at once each counts what the one before has made.
+          await lockWorkspaceRow(em, auth.workspaceId);
           const id = await add(em, request.body);
           await appendAudit(em, actorOf(request), {
             action: 'pipeline.created',

@@ -56,6 +56,7 @@ it('somebody who is forgotten is looked for in every table that could hold them'
           'billing_customer',
           'checkout',
           'invoice',
+          'payment_dispute',
           'subscription',
           'inbound_event',
         ],

@@ -142,7 +142,9 @@ export function createSettings({
         mustMatch(ifMatch, before.etag);
         const changed = Object.keys(patch).filter((key) => isChange(rows, key, patch[key]));
         if (changed.length === 0) return before;
-        if (changed.some((key) => key.startsWith('ai.providerKey.') && patch[key] !== null))
+        // One that is there may be changed for another, whatever the plan is by now: it may have leaked.
+        const isNew = (key: string) => patch[key] !== null && !rows.some((row) => row.key === key);
+        if (changed.some((key) => key.startsWith('ai.providerKey.') && isNew(key)))
           await mustHaveFeature(em, 'ownProviderKeys');
         for (const key of changed) await put(em, place, key, patch[key], shown.get(key)?.isSecret ?? false);
         const now = viewOf(await findSettings(em, owner), shown);

@@ -44,7 +44,7 @@ const AT_ONCE = 100;
  * @param work gets the webhooks that have them
  */
 async function smuggle(work: (ids: string[]) => Promise<void>): Promise<void> {
-  await test.pool.query(`update workspace set plan = 'business' where id = $1`, [owner.workspace.id]);
+  await test.pool.query(`update workspace set plan = 'enterprise' where id = $1`, [owner.workspace.id]);
   const ids = [id];
   while (ids.length < AT_ONCE) {
     ids.push((await send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] })).json().id);

@@ -1,7 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { aUser, type TestUser } from '#test/factories.ts';
+import { aUser, onPlan, type TestUser } from '#test/factories.ts';
 import { openWebhookTest, type Received, type WebhookTest } from '#test/webhooks.ts';
 
 let test: WebhookTest;
@@ -264,6 +264,7 @@ describe('a webhook', () => {
       [id],
     );
     expect(JSON.stringify(rows)).not.toContain(secret.slice(6));
+    await onPlan(test.rt, owner.workspace.id, 'starter');
     for (let at = 1; at < 5; at += 1) await create();
     const sixth = await send('POST', '', { name: 'CRM', url: test.receiver.url, events: ['*'] });
     expect(sixth.json()).toMatchObject({ status: 403, code: 'plan_limit' });

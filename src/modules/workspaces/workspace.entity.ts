@@ -9,9 +9,13 @@ export const WorkspaceSchema = defineEntity({
     ...row,
     name: p.string().length(120),
     plan: p.enum(PLANS).defaultRaw(`'free'`),
+    /** What it has when nothing gives it a better one: `DEFAULT_PLAN`. */
+    basePlan: p.enum(PLANS).defaultRaw(`'free'`),
     /** Where its licence differs from its plan. */
     planOverride: p.json<PlanOverride>().nullable(),
     timeZone: p.string().length(64).default('America/Sao_Paulo'),
+    /** When its time zone was last changed. */
+    zonedAt: p.datetime().nullable(),
     currency: p.character().length(3).default('BRL'),
     country: p.character().length(2).default('BR'),
     /** Set when its owner deleted it; its rows are then as good as gone, and its key is destroyed. */

@@ -61,7 +61,7 @@ async function findOwnWorkspace(orm: Orm, userId: string, id?: string): Promise<
  * @param last where they worked before, if that is known
  */
 export async function homeWorkspace(
-  rt: Pick<Runtime, 'orm'>,
+  rt: Pick<Runtime, 'orm' | 'config'>,
   user: { id: string; name: string },
   last?: string,
 ): Promise<WorkspaceView> {
@@ -70,7 +70,7 @@ export async function homeWorkspace(
   if (home) return home;
   const scope = { workspaceId: newId(), userId: user.id };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
-    const workspace = addWorkspace(em, scope, { name: user.name });
+    const workspace = addWorkspace(em, rt, scope, { name: user.name });
     await em.flush();
     return presentWorkspace(workspace, 'owner');
   });
@@ -79,11 +79,12 @@ export async function homeWorkspace(
 /** Adds a workspace with its owner and its empty account, in the transaction of that workspace. */
 export function addWorkspace(
   em: EntityManager,
+  { config: { DEFAULT_PLAN: plan } }: Pick<Runtime, 'config'>,
   scope: { workspaceId: string; userId: string },
   fields: WorkspaceBody,
 ): Workspace {
   const given = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-  const workspace = em.create(Workspace, { id: scope.workspaceId, name: fields.name, ...given });
+  const workspace = em.create(Workspace, { id: scope.workspaceId, name: fields.name, ...given, plan, basePlan: plan });
   em.create(Member, { user: scope.userId, workspace, role: 'owner' });
   em.create(CreditAccount, { workspace });
   return workspace;
@@ -94,15 +95,15 @@ export function addWorkspace(
  * @throws AppError 403 `plan_limit`
  */
 export function createWorkspace(
-  rt: Pick<Runtime, 'orm'>,
+  rt: Pick<Runtime, 'orm' | 'config'>,
   auth: Auth,
   actor: Actor,
   body: WorkspaceBody,
 ): Promise<WorkspaceView> {
   const scope = { workspaceId: newId(), userId: auth.userId };
   return inWorkspaceTx(rt.orm, scope, async (em) => {
-    await checkOwned(em, auth.userId, { plan: 'free' });
-    const workspace = addWorkspace(em, scope, body);
+    await checkOwned(em, auth.userId, { plan: rt.config.DEFAULT_PLAN });
+    const workspace = addWorkspace(em, rt, scope, body);
     await em.flush();
     await appendAudit(em, actor, {
       action: 'workspace.created',
@@ -120,6 +121,7 @@ export function changeWorkspace(orm: Orm, auth: Auth, actor: Actor, patch: Works
     const { name, timeZone, currency, country } = workspace;
     const defined = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
     Object.assign(workspace, defined);
+    if (workspace.timeZone !== timeZone) workspace.zonedAt = new Date();
     await em.flush();
     const target = { type: 'workspace', id: workspace.id };
     const before = { name, timeZone, currency, country };

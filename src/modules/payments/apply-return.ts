@@ -1,0 +1,112 @@
+import { emitEvent } from '#src/events/outbox.query.ts';
+import { newId } from '#src/lib/ids.ts';
+import { toCredits } from '#src/modules/billing/billing.schemas.ts';
+import { Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
+import { readDispute, saveDispute, sumDisputed } from '#src/modules/payments/disputes.query.ts';
+import { markReturned, restoreCredits, reverseCredits, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
+import type { DisputeSnapshot } from '#src/modules/payments/provider.ts';
+import { creditsReturned } from '#src/modules/payments/terms.ts';
+
+const MONTH_MS = 30 * 86_400_000;
+
+type Tx = Pick<PaymentTx, 'em' | 'workspaceId'>;
+type Returned = Pick<InvoiceRow, 'creditsReversed' | 'creditsUncollected'>;
+
+/**
+ * Of an invoice so much is no longer paid for: its credits are taken back in proportion, those of them that are left; what was spent is noted as
+ * uncollected. Is it less than before, they are given back the same way, for a month at least.
+ * @returns how much of its credits was taken back in all, and how much could not be
+ */
+async function settleReturned(
+  { em, workspaceId }: Tx,
+  invoice: InvoiceRow,
+  { refundedMinor, disputedMinor }: Pick<InvoiceRow, 'refundedMinor' | 'disputedMinor'>,
+): Promise<Returned> {
+  const { id, amountMinor, credits, creditsReversed, creditsUncollected } = invoice;
+  const returnedMinor = Math.min(amountMinor, refundedMinor + disputedMinor);
+  const more = creditsReturned(credits, returnedMinor, amountMinor) - creditsReversed - creditsUncollected;
+  const now = { creditsReversed, creditsUncollected };
+  const key = { workspaceId, referenceId: id };
+  if (more > 0) {
+    const taken = await reverseCredits(em, { ...key, microCredits: more });
+    now.creditsReversed += taken;
+    now.creditsUncollected += more - taken;
+  } else if (more < 0) {
+    // What was spent by then is owed no more; of the rest, what was taken is there again.
+    const forgiven = Math.min(-more, creditsUncollected);
+    const until = new Date(Date.now() + MONTH_MS);
+    const given = await restoreCredits(em, { ...key, microCredits: -more - forgiven, until });
+    now.creditsUncollected -= forgiven;
+    now.creditsReversed -= given;
+  }
+  // What is given back as a whole waits for nobody.
+  const held = returnedMinor === amountMinor && refundedMinor > 0 ? null : invoice.held;
+  await markReturned(em, { id, refundedMinor, disputedMinor, held, ...now });
+  return now;
+}
+
+const inCredits = ({ creditsReversed, creditsUncollected }: Returned) => ({
+  creditsReversed: toCredits(creditsReversed),
+  creditsUncollected: toCredits(creditsUncollected),
+});
+
+/**
+ * Some of an invoice was given back, and its credits with it. Told again, or told late, it changes nothing.
+ * @param refundedMinor all that was given back of it so far
+ * @returns whether anything was new
+ */
+export async function applyRefund(tx: Tx, invoice: InvoiceRow, refundedMinor: number): Promise<boolean> {
+  const refunded = Math.min(refundedMinor, invoice.amountMinor);
+  if (refunded <= invoice.refundedMinor) return false;
+  const returned = await settleReturned(tx, invoice, { ...invoice, refundedMinor: refunded });
+  await emitEvent(tx.em, {
+    type: 'billing.refunded',
+    data: { invoiceId: invoice.id, refundedMinor: refunded, ...inCredits(returned) },
+    subjectId: null,
+    actorId: null,
+  });
+  return true;
+}
+
+/**
+ * A bank asks an invoice's payment back: while that is open, and once it is lost, it is as if it had been given back; won, all is as before.
+ * What is older than what is known changes nothing; of what is told of the same second, the provider is asked.
+ * @param at when it was so, by the provider's clock
+ * @returns whether anything was new
+ * @throws Question
+ */
+export async function applyDispute(
+  tx: PaymentTx,
+  invoice: InvoiceRow,
+  told: { snapshot: DisputeSnapshot; at: Date; isAnswer: boolean },
+): Promise<boolean> {
+  const { em } = tx;
+  const { ref, status, currency } = told.snapshot;
+  // Of another currency it does not say what of the invoice it is.
+  const amountMinor = currency === invoice.currency ? told.snapshot.amountMinor : invoice.amountMinor;
+  const before = await readDispute(em, 'stripe', ref);
+  const knownAt = told.at.toISOString();
+  if (before && knownAt < before.knownAt) return false;
+  const isSame = before?.status === status && before.amountMinor === amountMinor;
+  if (before?.knownAt === knownAt && !isSame && !told.isAnswer) throw new Question({ dispute: ref });
+  const one = { provider: 'stripe' as const, providerRef: ref, status, amountMinor, knownAt };
+  const id = before?.id ?? newId();
+  await saveDispute(em, { ...one, id, invoiceId: invoice.id });
+  if (isSame) return false;
+  const disputedMinor = await sumDisputed(em, invoice.id);
+  const returned = await settleReturned(tx, invoice, { ...invoice, disputedMinor });
+  await emitEvent(em, {
+    type: 'billing.disputed',
+    data: {
+      invoiceId: invoice.id,
+      disputeId: id,
+      status,
+      amountMinor,
+      currency: invoice.currency,
+      ...inCredits(returned),
+    },
+    subjectId: null,
+    actorId: null,
+  });
+  return true;
+}
