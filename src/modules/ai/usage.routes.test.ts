@@ -228,7 +228,13 @@ it('is told by user, engine and provider of the month for a licence, to the micr
   ] as const;
   for (const [who, engine, provider, charge] of calls)
     await done(who.user.id, engine, [call({ ...now, provider, is_paid: true })], charge, id);
-  await done(bia.user.id, 'chat', [call({ started_at_ms: Date.now() - 32 * 86_400_000, is_paid: true })], 5_000_000, id);
+  await done(
+    bia.user.id,
+    'chat',
+    [call({ started_at_ms: Date.now() - 32 * 86_400_000, is_paid: true })],
+    5_000_000,
+    id,
+  );
   const { credits } = (await get('/api/license/usage', ana, id)).json();
   const { rows } = await test.rt.systemPool.query(
     `select user_id as "user", engine, provider, credits::int as micro from ai_usage_log where workspace_id = $1
