@@ -20,6 +20,7 @@ beforeAll(async () => {
   simulator.stripe.setScript({ apiKey: 'sk_test_key', tell: { isHeld: true } });
   installation = await createInstallation({
     STARTING_CREDITS: '0',
+    DEFAULT_PLAN: 'free',
     STRIPE_API_KEY: 'sk_test_key',
     STRIPE_WEBHOOK_SECRET: SECRET,
     STRIPE_BASE_URL: simulator.url,
@@ -31,7 +32,7 @@ beforeAll(async () => {
   await client.register({ email, password: 'a long enough password', name: 'Ana' });
 });
 afterAll(async () => {
-  client.close();
+  // The processes first: they end also where one of them never was ready.
   await installation.close();
   await simulator.close();
 });

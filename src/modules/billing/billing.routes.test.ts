@@ -56,6 +56,13 @@ async function charge(credits: number): Promise<string> {
   return key.id;
 }
 
+const listBatches = async (query = '') => {
+  const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
+  return (
+    await test.app.inject({ url: `/ops/topup-codes${query}`, headers: { authorization: `Basic ${basic}` } })
+  ).json();
+};
+
 describe('a code', () => {
   it('is redeemed by one of a hundred that try at once, from several workspaces and at two processes', async () => {
     const stranger = await aUser(test.rt);
@@ -106,12 +113,6 @@ describe('a code', () => {
   });
 
   it('is counted in its batch for operators, and revoked with it or alone unless it was redeemed', async () => {
-    const list = async (query = '') => {
-      const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
-      return (
-        await test.app.inject({ url: `/ops/topup-codes${query}`, headers: { authorization: `Basic ${basic}` } })
-      ).json();
-    };
     const older = (await ops('/ops/topup-codes', { count: 1, credits: 2 })).json();
     const expiresAt = '2099-01-01T00:00:00.000Z';
     const { batchId, codes: made } = (await ops('/ops/topup-codes', { count: 4, credits: 1.5, expiresAt })).json();
@@ -130,12 +131,14 @@ describe('a code', () => {
       expiresAt,
       createdAt: expect.any(String),
     };
-    const page = await list('?limit=1');
+    const page = await listBatches('?limit=1');
     expect(page.data).toEqual([batch]);
-    expect((await list(`?limit=1&cursor=${page.page.nextCursor}`)).data).toMatchObject([{ batchId: older.batchId }]);
+    expect((await listBatches(`?limit=1&cursor=${page.page.nextCursor}`)).data).toMatchObject([
+      { batchId: older.batchId },
+    ]);
     expect(JSON.stringify(page)).not.toContain('WH-');
     expect((await revoke({ batchId })).json()).toEqual({ batchId, revoked: 2 });
-    expect((await list('?limit=1')).data).toEqual([{ ...batch, revoked: 3 }]);
+    expect((await listBatches('?limit=1')).data).toEqual([{ ...batch, revoked: 3 }]);
     expect((await topup(third)).json()).toMatchObject({ code: 'topup_code_invalid' });
     expect((await revoke({ batchId: newId() })).statusCode).toBe(404);
     expect((await revoke({})).statusCode).toBe(400);

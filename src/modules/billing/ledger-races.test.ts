@@ -16,6 +16,15 @@ import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
 
 const CREDIT = 1_000_000;
 const LEASE_MS = 60_000;
+const REST = {
+  result: {},
+  problem: null,
+  streamedText: null,
+  usage: null,
+  calls: [],
+  delayMs: 0,
+  isFailure: false,
+};
 
 let test: TestRuntime;
 beforeAll(async () => {
@@ -50,8 +59,12 @@ async function claim({ workspaceId, id }: NewJob, leaseMs = LEASE_MS): Promise<s
 }
 const end = ({ workspaceId, id }: NewJob, leaseToken: string, charge: number, status: Finish['status'] = 'completed') =>
   createFinish(test.rt.pool)({
-    ...{ workspaceId, id, leaseToken, status, charge },
-    ...{ result: {}, problem: null, streamedText: null, usage: null, calls: [], delayMs: 0, isFailure: false },
+    workspaceId,
+    id,
+    leaseToken,
+    status,
+    charge,
+    ...REST,
   });
 const run = async (user: TestUser, charge: number, hold = charge) => {
   const job = await accepted(user, hold);
@@ -149,15 +162,6 @@ describe('an end', () => {
     const jobs = await Promise.all([1, 2, 3].map(() => accepted(user)));
     const tokens = await Promise.all(jobs.map((job) => claim(job)));
     const door = createFinish(test.rt.pool);
-    const rest = {
-      result: {},
-      problem: null,
-      streamedText: null,
-      usage: null,
-      calls: [],
-      delayMs: 0,
-      isFailure: false,
-    };
     await Promise.all(
       jobs.map(({ workspaceId, id }, at) =>
         door({
@@ -166,7 +170,7 @@ describe('an end', () => {
           leaseToken: tokens[at] ?? '',
           status: 'completed',
           charge: (at + 0.5) * CREDIT,
-          ...rest,
+          ...REST,
         }),
       ),
     );
@@ -206,7 +210,7 @@ describe('what is held', () => {
     expect(await account(user)).toEqual({ free: 100 * CREDIT, held: 0 });
     const good = batch([20, 20]);
     const both = await Promise.all([acceptBatch(test.rt.pool, good), acceptBatch(test.rt.pool, good)]);
-    expect(both.map(({ isReplay }) => isReplay).toSorted()).toEqual([false, true]);
+    expect(both.filter(({ isReplay }) => isReplay)).toHaveLength(1);
     expect(await account(user)).toEqual({ free: 60 * CREDIT, held: 40 * CREDIT });
     await expect(accept(aJob(user, 11 * CREDIT))).rejects.toMatchObject({ code: 'budget_exceeded' });
     await expect(accept(aJob(user, 11 * CREDIT, newId()))).resolves.toMatchObject({ isReplay: false });

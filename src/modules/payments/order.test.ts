@@ -13,7 +13,19 @@ afterAll(() => test.close());
 /** What happens to a subscription; seconds pass before each, or none, so that events of one second are among them. */
 const Step = fc.record({
   seconds: fc.constantFrom(0, 0, 1, 90),
-  what: fc.constantFrom('renew', 'fail', 'retry', 'cancel', 'resume', 'upgrade', 'lower', 'refund', 'dispute', 'win', 'end'),
+  what: fc.constantFrom(
+    'renew',
+    'fail',
+    'retry',
+    'cancel',
+    'resume',
+    'upgrade',
+    'lower',
+    'refund',
+    'dispute',
+    'win',
+    'end',
+  ),
 });
 type Step = typeof Step extends fc.Arbitrary<infer One> ? One : never;
 

@@ -1,7 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import type { TestUser } from '#test/factories.ts';
-import { anOwner, ask, askOps, CREDITS, openPaymentTest, PRICES, waitingFor, type PaymentTest } from '#test/payments.ts';
+import {
+  anOwner,
+  ask,
+  askOps,
+  CREDITS,
+  openPaymentTest,
+  PRICES,
+  waitingFor,
+  type PaymentTest,
+} from '#test/payments.ts';
 
 let test: PaymentTest;
 let owner: TestUser;
@@ -111,7 +120,11 @@ describe('a disputed payment', () => {
     await told();
     await test.deliver(payment);
     expect(await test.credits(owner)).toBe(CREDITS.starter);
-    expect(await invoice()).toMatchObject({ status: 'paid', disputedMinor: PRICES.starter, creditsReversed: CREDITS.starter });
+    expect(await invoice()).toMatchObject({
+      status: 'paid',
+      disputedMinor: PRICES.starter,
+      creditsReversed: CREDITS.starter,
+    });
   });
 
   it('of which the bank only asks changes nothing, and neither does one of a stranger', async () => {
@@ -152,7 +165,9 @@ describe('what operators give back', () => {
   it('at once and in different amounts is one of them', async () => {
     const { id } = await invoice();
     test.hold({ delayMs: 100 });
-    await Promise.all([3000, 6000].map((refundedMinor) => askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor })));
+    await Promise.all(
+      [3000, 6000].map((refundedMinor) => askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor })),
+    );
     expect([3000, 6000]).toContain([...test.stripe.invoices.values()][0]?.refunded);
   });
 
@@ -166,7 +181,9 @@ describe('what operators give back', () => {
     expect(await waitingFor(test, 'release')).toContain(id);
     await askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 40 });
     await told();
-    expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).body).toMatchObject({ code: 'returned' });
+    expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).body).toMatchObject({
+      code: 'returned',
+    });
     await askOps(test, `/ops/invoices/${id}/refund`, {});
     await told();
     expect(await held()).toMatchObject({ held: null, refundedMinor: 100 });

@@ -62,6 +62,9 @@ it('somebody who is forgotten is looked for in every table that could hold them'
         ],
         'ids, hashes and fixed words': [
           'campaign_item_attempt',
+          'channel_flow',
+          'license',
+          'plan_claim',
           'idempotency',
           'suppression',
           'topup_code',
