@@ -135,7 +135,7 @@ function refusalBefore({ errors }: typeof Stripe, error: unknown): string | unde
 
 /** What every event has, whatever it tells; `created` in seconds. */
 const Envelope = z.object({
-  id: z.string().regex(/^\w{1,255}$/),
+  id: z.string().regex(/^[\w-]{1,255}$/),
   type: z.string().regex(/^[\w.]{1,255}$/),
   created: z.int().min(0).max(MAX_SECONDS),
   api_version: z.string().nullish(),
