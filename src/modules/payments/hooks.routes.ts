@@ -5,6 +5,9 @@ import { OF_REFUSED } from '#src/http/rate-limit/policies.ts';
 import { storeInbound } from '#src/modules/payments/inbound.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
+/** Stripe names no limit. An invoice comes with its lines, everything with its owner's notes: tens of kilobytes are nothing rare. */
+const MAX_BODY_BYTES = 1_048_576;
+
 /** `/hooks/stripe`: where Stripe tells what happens. What is signed well is stored, once, and answered; it is worked off by `control`. */
 export function paymentHookRoutes({ payments, systemPool, limiter }: Runtime) {
   return async (app: App): Promise<void> => {
@@ -14,6 +17,7 @@ export function paymentHookRoutes({ payments, systemPool, limiter }: Runtime) {
       signed.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
       signed.post('/hooks/stripe', {
         config: { access: 'public', limits: 'none' },
+        bodyLimit: MAX_BODY_BYTES,
         schema: {
           tags: ['billing'],
           summary: 'What happened to subscriptions and payments, told by Stripe: signed with the endpoint’s secret',

@@ -143,7 +143,12 @@ export async function payManual(tx: ManualTx, invoiceId: string, actor: Actor): 
     throw conflict('already_subscribed', 'The workspace pays for another subscription by now. Void this invoice.');
   const now = isoOf(new Date());
   if (invoice.reason === 'change') {
+    // It is the price of the rest of a period, and not of the next one.
+    if (invoice.periodEnd !== null && invoice.periodEnd <= now)
+      throw conflict('invoice_closed', 'The period that this invoice is of is over. Void it, and give the money back.');
     await settlePaid(tx, invoice, now, false);
+    // What was asked for the next month is of the plan there was: it is asked for anew.
+    await voidOpen(tx, subscription.id, 'period');
     return changeState(tx, subscription, { plan: invoice.plan }, { reason: 'paid', actor });
   }
   // The first month, and one after a pause, begins with the payment; any other where the last one ended.
@@ -195,7 +200,11 @@ export async function tendManual(
   if (!current || !isLive(current) || current.periodEnd === null) return;
   const isOver = Date.parse(current.periodEnd) <= now.getTime();
   const ahead = await readPaidAhead(tx.em, current);
-  if (isOver && ahead) return changeState(tx, current, begun(ahead), { reason: 'renewed' });
+  if (isOver && ahead) {
+    // Of the period that is over.
+    await voidOpen(tx, id, 'change');
+    return changeState(tx, current, begun(ahead), { reason: 'renewed' });
+  }
   if (isOver && current.cancelAt !== null) return endNow(tx, current, { reason: 'ended' });
   const open = await readOpenInvoices(tx.em, id);
   const isNear = Date.parse(current.periodEnd) <= now.getTime() + dueDays * DAY_MS;

@@ -38,6 +38,7 @@ type View = z.output<typeof SubscriptionView>;
 
 const alreadySubscribed = () =>
   conflict('already_subscribed', 'There is a subscription. Change its plan, or pay its open invoice.');
+const checkoutReplaced = () => conflict('checkout_replaced', 'Another plan was chosen at the same time.');
 const notSold = (plan: Plan) =>
   new AppError(422, 'plan_not_sold', `The plan ${plan} is not sold here. Ask the operator for it.`);
 
@@ -90,6 +91,30 @@ async function customerOf(rt: PaymentRuntime, provider: PaymentProvider, workspa
   return inWorkspaceTx(rt.orm, { workspaceId }, (em) => saveCustomer(em, provider.name, ref));
 }
 
+/**
+ * Notes the offer of a plan; of the same one there is one.
+ * @param wish.closed the offer at the provider that nobody can pay any more
+ * @returns it, with its page where that is known; or the offer of another plan that can be paid, which is to be closed at the provider first:
+ * noted as over before, nobody would close it once the provider had been away
+ */
+function beginCheckout(
+  rt: PaymentRuntime,
+  workspaceId: string,
+  { actor, plan, closed }: { actor: Actor; plan: Plan; closed: string | null },
+): Promise<{ id: string; url: string | null } | { former: string }> {
+  return inBillingTx(rt, workspaceId, async ({ em }, current) => {
+    if (current && isLive(current)) throw alreadySubscribed();
+    const open = await readOpenCheckout(em);
+    if (open && !open.isOver && open.plan === plan) return { id: open.id, url: open.url };
+    if (open?.ref && !open.isOver && open.ref !== closed) return { former: open.ref };
+    if (open) await closeCheckout(em, open.id, open.isOver ? 'expired' : 'replaced');
+    const id = newId();
+    await insertCheckout(em, id, plan);
+    await appendAudit(em, actor, { action: 'billing.checkout', target: { type: 'checkout', id }, after: { plan } });
+    return { id, url: null };
+  });
+}
+
 async function offer(
   rt: PaymentRuntime,
   provider: PaymentProvider,
@@ -100,29 +125,20 @@ async function offer(
   const priceRef = provider.priceOf(plan);
   if (priceRef === undefined) throw notSold(plan);
   const customerRef = await customerOf(rt, provider, workspaceId);
-  const { id, url, replaced } = await inBillingTx(rt, workspaceId, async ({ em }, current) => {
-    if (current && isLive(current)) throw alreadySubscribed();
-    const open = await readOpenCheckout(em);
-    if (open && !open.isOver && open.plan === plan) return { id: open.id, url: open.url, replaced: null };
-    if (open) await closeCheckout(em, open.id, open.isOver ? 'expired' : 'replaced');
-    const made = newId();
-    await insertCheckout(em, made, plan);
-    const target = { type: 'checkout', id: made };
-    await appendAudit(em, actor, { action: 'billing.checkout', target, after: { plan } });
-    return { id: made, url: null, replaced: open?.ref ?? null };
-  });
-  const close = (status: 'replaced' | 'expired') =>
-    inWorkspaceTx(rt.orm, { workspaceId }, (em) => closeCheckout(em, id, status));
-  if (replaced !== null && !(await provider.closeCheckout(replaced))) {
-    await close('replaced');
-    throw alreadySubscribed();
+  const begin = (closed: string | null) => beginCheckout(rt, workspaceId, { actor, plan, closed });
+  let begun = await begin(null);
+  if ('former' in begun) {
+    if (!(await provider.closeCheckout(begun.former))) throw alreadySubscribed();
+    begun = await begin(begun.former);
+    if ('former' in begun) throw checkoutReplaced();
   }
+  const { id, url } = begun;
   if (url !== null) return url;
   const made = await provider.openCheckout({ id, customerRef, priceRef, workspaceId });
   if (await inWorkspaceTx(rt.orm, { workspaceId }, (em) => noteCheckout(em, id, made))) return made.url;
   // Another plan was chosen meanwhile, by somebody who could not know of this offer.
   await provider.closeCheckout(made.ref);
-  throw conflict('checkout_replaced', 'Another plan was chosen at the same time.');
+  throw checkoutReplaced();
 }
 
 /** @throws AppError 409 `no_portal` without a provider, or before the first checkout */

@@ -1,9 +1,10 @@
 import type Stripe from 'stripe';
 import type { Logger } from 'pino';
+import { z } from 'zod';
 import { publicUrl, type Config } from '#src/config.ts';
 import { AppError, badRequest, conflict, unavailable } from '#src/errors.ts';
 import { PLANS } from '#src/http/access-token.ts';
-import type { Answered, PaymentProvider } from '#src/modules/payments/provider.ts';
+import { PaymentEvent, type Answered, type PaymentProvider } from '#src/modules/payments/provider.ts';
 import {
   noteOf,
   refOf,
@@ -19,6 +20,9 @@ const RETRY_AFTER_MS = 5000;
 const TOLERANCE_SECONDS = 300;
 /** How often the same was refused before we say so again without having asked anew. */
 const MAX_REFUSALS = 20;
+
+/** The year 9999: later ones no table takes. */
+const MAX_SECONDS = 253_402_300_799;
 
 type Api = Stripe;
 type StripeConfig = Pick<
@@ -108,7 +112,7 @@ export async function openStripe(config: StripeConfig, log: Logger): Promise<Pay
         throw badRequest('wrong_api_version', `Make the endpoint of API version ${Library.API_VERSION}.`);
       }
       const { id, type, created } = event;
-      return { id, type, occurredAt: new Date(created * 1000), event: toPaymentEvent(event) };
+      return { id, type, occurredAt: new Date(created * 1000), event: readEvent(event, log) };
     },
   };
 }
@@ -129,13 +133,33 @@ function refusalBefore({ errors }: typeof Stripe, error: unknown): string | unde
   return statusCode < 500 ? error.headers['original-request'] : undefined;
 }
 
+/** What every event has, whatever it tells; `created` in seconds. */
+const Envelope = z.object({
+  id: z.string().regex(/^[\w-]{1,255}$/),
+  type: z.string().regex(/^[\w.]{1,255}$/),
+  created: z.int().min(0).max(MAX_SECONDS),
+  api_version: z.string().nullish(),
+  data: z.object({ object: z.object() }),
+});
+
+/** @throws AppError 400 for what is not as its type says: stored, it would be tried for ever */
+function readEvent(event: Stripe.Event, log: Logger): PaymentEvent | null {
+  try {
+    const told = toPaymentEvent(event);
+    return told && PaymentEvent.parse(told);
+  } catch (error) {
+    log.error({ err: error, event: event.id, type: event.type }, 'An event of Stripe cannot be read');
+    throw badRequest('unreadable_event', 'This event is not as its type says.');
+  }
+}
+
 /** @returns null for one that Stripe did not sign with any of the secrets, or that is too old */
 function signedEvent(stripe: Api, secrets: string[], body: Buffer, signature: string): Stripe.Event | null {
   for (const secret of secrets) {
     try {
       const event = stripe.webhooks.constructEvent(body, signature, secret, TOLERANCE_SECONDS);
       // What is signed well and no event is none of Stripe's.
-      return typeof event.id === 'string' && Number.isSafeInteger(event.created) ? event : null;
+      return Envelope.safeParse(event).success ? event : null;
     } catch {
       // Of another secret, of another body, or too old.
     }
@@ -150,10 +174,18 @@ function pricesOf({ STRIPE_PRICES }: StripeConfig): Pick<PaymentProvider, 'price
   };
 }
 
-/** By Stripe's clock, which its events go by. */
-function answered<One, Snapshot>(one: Stripe.Response<One>, read: (one: One) => Snapshot | null): Answered<Snapshot> {
+/**
+ * By Stripe's clock, which its events go by. An answer that was long under way is of when it was asked for: what happened meanwhile is newer.
+ * @param since when it was asked for, by `performance.now()`
+ */
+function answered<One, Snapshot>(
+  one: Stripe.Response<One>,
+  read: (one: One) => Snapshot | null,
+  since: number,
+): Answered<Snapshot> {
   const snapshot = read(one);
-  const at = new Date(one.lastResponse.headers['date'] ?? '');
+  const secondsAgo = Math.floor((performance.now() - since) / 1000);
+  const at = new Date(Date.parse(one.lastResponse.headers['date'] ?? '') - secondsAgo * 1000);
   if (!snapshot || Number.isNaN(at.getTime()))
     throw unavailable('payment_provider_unavailable', 'The payment provider gave an odd answer.', RETRY_AFTER_MS);
   return { at, snapshot };
@@ -214,11 +246,17 @@ function sales({ stripe, config, ask, send }: Calls) {
 }
 
 function subscriptions({ stripe, ask, find, send }: Omit<Calls, 'config'>) {
-  const read = async (ref: string) => answered(await ask(() => stripe.subscriptions.retrieve(ref)), toSubscription);
+  const read = async (ref: string) => {
+    const since = performance.now();
+    return answered(await ask(() => stripe.subscriptions.retrieve(ref)), toSubscription, since);
+  };
   const update = async (ref: string, params: Stripe.SubscriptionUpdateParams, key: string) => {
+    const since = performance.now();
     const one = await send(key, (once) => stripe.subscriptions.update(ref, params, once));
     // An answer of before says what was so then, and has the time of now.
-    return one.lastResponse.headers['idempotent-replayed'] === 'true' ? read(ref) : answered(one, toSubscription);
+    return one.lastResponse.headers['idempotent-replayed'] === 'true'
+      ? read(ref)
+      : answered(one, toSubscription, since);
   };
   const itemOf = async (ref: string) => {
     const [item] = (await ask(() => stripe.subscriptions.retrieve(ref))).items.data;
@@ -227,11 +265,12 @@ function subscriptions({ stripe, ask, find, send }: Omit<Calls, 'config'>) {
   };
   return {
     async setCancel(ref, isCanceling, key) {
+      const since = performance.now();
       const one = await ask(() => stripe.subscriptions.retrieve(ref));
       // Its portal notes a moment, and not that it is the period's end; only one of the two can be set.
       const isByMoment = one.cancel_at !== null && !one.cancel_at_period_end;
       if (!isByMoment) return update(ref, { cancel_at_period_end: isCanceling }, key);
-      return isCanceling ? answered(one, toSubscription) : update(ref, { cancel_at: '' }, key);
+      return isCanceling ? answered(one, toSubscription, since) : update(ref, { cancel_at: '' }, key);
     },
     async changePrice(ref, price, key) {
       const { id } = await itemOf(ref);
@@ -255,8 +294,9 @@ function subscriptions({ stripe, ask, find, send }: Omit<Calls, 'config'>) {
       return read(ref);
     },
     async findSubscription(ref) {
+      const since = performance.now();
       const found = await find(() => stripe.subscriptions.retrieve(ref));
-      return found && answered(found, toSubscription);
+      return found && answered(found, toSubscription, since);
     },
   } satisfies Partial<PaymentProvider>;
 }
@@ -279,8 +319,9 @@ function reading({ stripe, find }: Pick<Calls, 'stripe' | 'find'>) {
       return customerRef === null || paymentRef === null ? null : { customerRef, paymentRef };
     },
     async findDispute(ref) {
+      const since = performance.now();
       const found = await find(() => stripe.disputes.retrieve(ref));
-      return found && answered(found, toDispute);
+      return found && answered(found, toDispute, since);
     },
   } satisfies Partial<PaymentProvider>;
 }
