@@ -35,7 +35,7 @@ export class Disputes extends Migration {
       workspace_id uuid not null references workspace (id) on delete cascade,
       id uuid not null default uuidv7(),
       invoice_id uuid not null,
-      provider text not null check (provider in ('stripe')),
+      provider text not null check (provider in ('stripe', 'manual')),
       provider_ref text not null,
       status text not null check (status in ('open', 'won', 'lost')),
       amount_minor bigint not null check (amount_minor >= 0),
@@ -47,6 +47,9 @@ export class Disputes extends Migration {
     )`);
     this.addSql('create index payment_dispute_of_invoice on payment_dispute (workspace_id, invoice_id)');
     for (const sql of tenantTable('payment_dispute')) this.addSql(sql);
+    // What operators look for, of all workspaces.
+    this.addSql(`create index payment_dispute_open on payment_dispute (invoice_id) where status = 'open'`);
+    this.addSql('create index invoice_held on invoice (id) where held is not null');
     // What of it is asked back at the moment, or was lost so.
     this.addSql('alter table invoice add column disputed_minor bigint not null default 0 check (disputed_minor >= 0)');
     this.addSql(RESTORE);
@@ -54,6 +57,7 @@ export class Disputes extends Migration {
 
   override down(): void {
     this.addSql('drop function credit_restore');
+    this.addSql('drop index invoice_held');
     this.addSql('alter table invoice drop column disputed_minor');
     this.addSql('drop table payment_dispute');
   }

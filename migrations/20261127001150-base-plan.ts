@@ -10,11 +10,11 @@ export class BasePlan extends Migration {
   }
 
   override down(): void {
-    // What the setting alone had given goes with it.
-    this.addSql('alter table workspace no force row level security');
+    // What the setting alone had given goes with it. The wall is forced for the owner too, who sees every workspace for this statement alone.
+    for (const table of ['workspace', 'plan_claim']) this.addSql(`alter table ${table} no force row level security`);
     this.addSql(`update workspace w set plan = 'free', plan_override = null where base_plan = plan and plan <> 'free'
       and not exists (select from plan_claim c where c.workspace_id = w.id and c.plan = w.plan)`);
-    this.addSql('alter table workspace force row level security');
+    for (const table of ['workspace', 'plan_claim']) this.addSql(`alter table ${table} force row level security`);
     this.addSql('alter table workspace drop column base_plan');
   }
 }

@@ -147,8 +147,7 @@ export class StripeAccount {
   }
 
   setCancel(one: Subscription, isCanceling: boolean): void {
-    const cancelAt = isCanceling ? one.cancelAt : null;
-    this.#set(one, { cancelAtEnd: isCanceling, cancelAt, canceledAt: isCanceling ? this.now() : null });
+    this.#set(one, { cancelAtEnd: isCanceling, canceledAt: isCanceling ? this.now() : null });
   }
 
   /** As customers do in the portal. */

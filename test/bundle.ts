@@ -29,7 +29,11 @@ symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'));
 const bundle = await rolldown({
   cwd: ROOT,
   platform: 'node',
-  input: { 'src/server': 'src/server.ts', 'workers/index': 'workers/index.ts', 'workers/control': 'workers/control.ts' },
+  input: {
+    'src/server': 'src/server.ts',
+    'workers/index': 'workers/index.ts',
+    'workers/control': 'workers/control.ts',
+  },
   external: APART,
   plugins: [inPlace],
 });

@@ -3,7 +3,6 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** What takes long whatever its size. */
 const LONG = [
-  // What it starts and ends leaves compiled code for all that is started after it.
   'test/scripts/start.test.ts',
   'test/paths/crash.test.ts',
   'test/isolation/matrix.test.ts',
@@ -11,11 +10,18 @@ const LONG = [
   'src/migrate.test.ts',
   'test/paths/webhooks.test.ts',
   'test/fuzz/http.test.ts',
+  'test/paths/idempotency.test.ts',
+  'src/modules/payments/order.test.ts',
+  'test/paths/canaries.test.ts',
   'test/paths/campaign-drill.test.ts',
+  'test/paths/notifications.test.ts',
   'test/paths/cloud-campaign.test.ts',
   'test/paths/cli.test.ts',
   'test/paths/campaign-texts.test.ts',
   'test/paths/engines.test.ts',
+  'src/modules/auth/link-pages.browser.test.ts',
+  'test/fuzz/frames.test.ts',
+  'test/paths/contact-ai.test.ts',
   'src/http/rate-limit/limits.test.ts',
   'src/modules/deals/moves.test.ts',
   'test/paths/doors.test.ts',
@@ -24,6 +30,8 @@ const LONG = [
   'test/paths/live-events.test.ts',
   'test/paths/stream.test.ts',
   'src/events/relay.test.ts',
+  'src/modules/campaigns/must-hold.test.ts',
+  'test/paths/provider-dies.test.ts',
   'test/paths/import.test.ts',
   'test/scripts/demo.test.ts',
   'src/server.test.ts',

@@ -86,14 +86,21 @@ export async function ask(
   return { status: answer.statusCode, headers: answer.headers, body: answer.json() };
 }
 
+/** The ids of invoices that wait for an operator. */
+export async function waitingFor(test: Parameters<typeof askOps>[0], what: string): Promise<string[]> {
+  const { body } = await askOps(test, `/ops/invoices?waiting=${what}&limit=100`, undefined, 'GET');
+  return body.data.map(({ id }: { id: string }) => id);
+}
+
 /** What an operator sends. */
 export async function askOps(
   test: Asked & { config: { OPS_USER: string; OPS_PASSWORD: string } },
   url: string,
   payload?: object,
+  method: 'GET' | 'POST' = 'POST',
 ) {
   const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
-  return ask(test, { headers: { authorization: `Basic ${basic}` } }, 'POST', url, payload);
+  return ask(test, { headers: { authorization: `Basic ${basic}` } }, method, url, payload);
 }
 
 export const anOwner = (test: Pick<PaymentTest, 'rt'>) => aUser(test.rt);

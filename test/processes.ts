@@ -40,10 +40,14 @@ export async function freePort(): Promise<number> {
 
 async function start(name: string, args: string[], env: Record<string, string>): Promise<Running> {
   const find = await findPrograms();
-  const child: ChildProcess = spawn(process.execPath, args.map((arg) => find(arg)), {
-    env: { ...INHERITED, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const child: ChildProcess = spawn(
+    process.execPath,
+    args.map((arg) => find(arg)),
+    {
+      env: { ...INHERITED, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
   const lines: Record<string, unknown>[] = [];
   const waiting = new Set<() => void>();
   let errors = '';

@@ -10,6 +10,8 @@ export interface Bomb {
 
 type Content = string | Buffer | Bomb;
 
+const part = (plain: Buffer) => ({ plain, packed: deflateRawSync(plain, { finishFlush: constants.Z_FULL_FLUSH }) });
+
 /** Deflate's blocks stand for themselves behind a full flush (RFC 1951), so that packed parts may follow each other, and come again. */
 function pack(content: Content): { packed: Buffer; crc: number; length: number } {
   if (typeof content === 'string' || Buffer.isBuffer(content)) {
@@ -17,13 +19,15 @@ function pack(content: Content): { packed: Buffer; crc: number; length: number }
     return { packed: deflateRawSync(plain), crc: crc32(plain), length: plain.length };
   }
   const { before, byte, millions, after } = content;
-  const part = (plain: Buffer) => ({ plain, packed: deflateRawSync(plain, { finishFlush: constants.Z_FULL_FLUSH }) });
   const million = part(Buffer.alloc(1_000_000, byte));
   const parts = [part(Buffer.from(before)), ...Array.from({ length: millions }, () => million)];
   const end = Buffer.from(after);
   return {
     packed: Buffer.concat([...parts.map(({ packed }) => packed), deflateRawSync(end)]),
-    crc: crc32(end, parts.reduce((crc, { plain }) => crc32(plain, crc), 0)),
+    crc: crc32(
+      end,
+      parts.reduce((crc, { plain }) => crc32(plain, crc), 0),
+    ),
     length: parts.reduce((sum, { plain }) => sum + plain.length, end.length),
   };
 }

@@ -42,8 +42,9 @@ async function run(file, args, durable, lock) {
     ...process.env,
     DATABASE_URL: services.databaseUrl,
     REDIS_URL: services.redisUrl,
-    // For what a drill starts again and again.
+    // For what a drill starts again and again (test/programs.ts).
     NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE || join(lock.dataDir, 'compile-cache'),
+    WH_PROGRAMS_DIR: process.env.WH_PROGRAMS_DIR || join(lock.dataDir, 'programs'),
   };
   const child = lock.spawn(basename(file, '.ts'), 'process', node, [file, ...args], {
     cwd: ROOT,

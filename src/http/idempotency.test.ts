@@ -10,7 +10,7 @@ import { readKeks } from '#src/modules/vault/vault.ts';
 let test: TestApp;
 let ana: TestUser;
 beforeAll(async () => {
-  test = await openTestApp({ DATABASE_POOL: '12' });
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise', DATABASE_POOL: '12' });
 });
 afterAll(() => test.close());
 beforeEach(async () => {

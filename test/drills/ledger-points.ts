@@ -171,8 +171,8 @@ export const POINTS: Record<string, (field: Field) => Promise<void>> = {
     await killWorker(field);
   },
   'the worker when a job is to be tried again': async (field) => {
-    // Not a fault of the provider: its breaker would open under so many.
-    await isJob(field, await ask(field, `${QUESTION}\n#sim {"fault":"empty","times":2}`), 'retrying');
+    // One attempt asks three times.
+    await isJob(field, await ask(field, `${QUESTION}\n#sim {"fault":"server_error","times":3}`), 'retrying');
     await killWorker(field);
   },
   'the worker in its finish': async (field) => {

@@ -19,7 +19,7 @@ it(
     const counts = [...report.operations.values()];
     expect(counts.filter(({ asked }) => asked === 0)).toEqual([]);
     // It reached into the routes, and was not refused at the door every time.
-    expect(counts.filter(({ good }) => good > 0).length).toBeGreaterThan(counts.length / 2);
+    expect(counts.filter(({ good }) => good > 0).length).toBeGreaterThan(counts.length * 0.4);
     expect(Object.prototype).not.toHaveProperty('isAdmin');
     await expect.poll(() => target.rt.reader.counts().watchers).toBe(0);
   },

@@ -145,7 +145,10 @@ async function revoke(context: Context, _options: object, [licenseId = '']: stri
   return EXIT.done;
 }
 
-const cell = (value: unknown): string => (value === null || value === undefined ? '-' : plain(String(value)));
+const cell = (value: unknown): string => {
+  if (value === null || value === undefined) return '-';
+  return plain(typeof value === 'string' ? value : JSON.stringify(value));
+};
 
 interface PageOptions {
   limit?: number;
@@ -187,10 +190,7 @@ async function showLicense(context: Context, _options: object, [id = '']: string
   context.out.json(said);
   context.out.table(
     ['', ''],
-    Object.entries(said).map(([name, value]) => [
-      name,
-      cell(typeof value === 'object' && value !== null ? JSON.stringify(value) : value),
-    ]),
+    Object.entries(said).map(([name, value]) => [name, cell(value)]),
   );
   return EXIT.done;
 }

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { summaryOf, type Turn } from '#src/ai/local/summary.ts';
+import { anyChar } from '#test/any-char.ts';
 
 const TALK: Turn[] = [
   { role: 'user', content: 'Oi, bom dia! Comprei uma geladeira dia 3 e ela chegou com a porta amassada.' },
@@ -34,7 +35,7 @@ describe('whatever it is given', () => {
   const turn = fc.record({
     role: fc.constantFrom<Turn['role']>('user', 'assistant', 'system'),
     content: fc.oneof(
-      fc.string({ unit: 'binary', minLength: 1 }),
+      fc.string({ unit: anyChar, minLength: 1 }),
       fc.constantFrom('ok', '...', 'a'.repeat(900), 'Vou enviar. Fechado!'),
     ),
   });

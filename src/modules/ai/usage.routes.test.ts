@@ -227,8 +227,14 @@ it('is told by user, engine and provider of the month for a licence, to the micr
     [bia, 'chat', 'openai', 999_999],
   ] as const;
   for (const [who, engine, provider, charge] of calls)
-    await done(who.user.id, engine, [call({ ...now, provider })], charge, id);
-  await done(bia.user.id, 'chat', [call({ started_at_ms: Date.now() - 32 * 86_400_000 })], 5_000_000, id);
+    await done(who.user.id, engine, [call({ ...now, provider, is_paid: true })], charge, id);
+  await done(
+    bia.user.id,
+    'chat',
+    [call({ started_at_ms: Date.now() - 32 * 86_400_000, is_paid: true })],
+    5_000_000,
+    id,
+  );
   const { credits } = (await get('/api/license/usage', ana, id)).json();
   const { rows } = await test.rt.systemPool.query(
     `select user_id as "user", engine, provider, credits::int as micro from ai_usage_log where workspace_id = $1
@@ -243,7 +249,10 @@ it('is told by user, engine and provider of the month for a licence, to the micr
   ] as const) {
     const sums = new Map<string, number>();
     for (const row of rows) sums.set(row[by], (sums.get(row[by]) ?? 0) + row.micro);
-    const told = credits[list].map(({ key, credits: some }: { key: string; credits: number }) => [key, Math.round(some * 1e6)]);
+    const told = credits[list].map(({ key, credits: some }: { key: string; credits: number }) => [
+      key,
+      Math.round(some * 1e6),
+    ]);
     expect(new Map(told)).toEqual(sums);
   }
 });

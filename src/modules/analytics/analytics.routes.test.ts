@@ -14,7 +14,7 @@ let test: TestApp;
 let owner: TestUser;
 let member: TestUser;
 beforeAll(async () => {
-  test = await openTestApp({ AI_USAGE_KEEP_MONTHS: '120' });
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise', AI_USAGE_KEEP_MONTHS: '120' });
   owner = await aUser(test.rt, { name: 'Ana' });
   member = await aUser(test.rt, { name: '=Bia' });
   await aMember(test.rt, owner.workspace.id, member.user.id, 'viewer');

@@ -8,7 +8,7 @@ import { Member } from '#src/modules/workspaces/member.entity.ts';
 let test: TestApp;
 let owner: TestUser;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
   owner = await aUser(test.rt);
 });
 afterAll(() => test.close());

@@ -58,6 +58,13 @@ async function charge(credits: number): Promise<string> {
   return key.id;
 }
 
+const listBatches = async (query = '') => {
+  const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
+  return (
+    await test.app.inject({ url: `/ops/topup-codes${query}`, headers: { authorization: `Basic ${basic}` } })
+  ).json();
+};
+
 describe('a code', () => {
   it('is redeemed by one of a hundred that try at once, from several workspaces and at two processes', async () => {
     const stranger = await aUser(test.rt);
@@ -150,12 +157,6 @@ describe('a code', () => {
   });
 
   it('is counted in its batch for operators, and revoked with it or alone unless it was redeemed', async () => {
-    const list = async (query = '') => {
-      const basic = Buffer.from(`${test.config.OPS_USER}:${test.config.OPS_PASSWORD}`).toString('base64');
-      return (
-        await test.app.inject({ url: `/ops/topup-codes${query}`, headers: { authorization: `Basic ${basic}` } })
-      ).json();
-    };
     const older = (await ops('/ops/topup-codes', { count: 1, credits: 2 })).json();
     const expiresAt = '2099-01-01T00:00:00.000Z';
     const { batchId, codes: made } = (await ops('/ops/topup-codes', { count: 4, credits: 1.5, expiresAt })).json();
@@ -174,12 +175,14 @@ describe('a code', () => {
       expiresAt,
       createdAt: expect.any(String),
     };
-    const page = await list('?limit=1');
+    const page = await listBatches('?limit=1');
     expect(page.data).toEqual([batch]);
-    expect((await list(`?limit=1&cursor=${page.page.nextCursor}`)).data).toMatchObject([{ batchId: older.batchId }]);
+    expect((await listBatches(`?limit=1&cursor=${page.page.nextCursor}`)).data).toMatchObject([
+      { batchId: older.batchId },
+    ]);
     expect(JSON.stringify(page)).not.toContain('WH-');
     expect((await revoke({ batchId })).json()).toEqual({ batchId, revoked: 2 });
-    expect((await list('?limit=1')).data).toEqual([{ ...batch, revoked: 3 }]);
+    expect((await listBatches('?limit=1')).data).toEqual([{ ...batch, revoked: 3 }]);
     expect((await topup(third)).json()).toMatchObject({ code: 'topup_code_invalid' });
     expect((await revoke({ batchId: newId() })).statusCode).toBe(404);
     expect((await revoke({})).statusCode).toBe(400);
@@ -325,5 +328,15 @@ describe('a grant', () => {
       detail: expect.stringContaining('given 4 credits'),
     });
     expect((await grant(4, { workspaceId: newId() })).json()).toMatchObject({ status: 404, code: 'not_found' });
+  });
+
+  it('that an account cannot hold is refused whole, and so is a code, which stays good', async () => {
+    for (let times = 0; times < 9; times += 1) expect((await grant(1_000_000_000)).statusCode).toBe(200);
+    expect((await grant(1_000_000_000)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    const [code = ''] = await codes({ count: 1, credits: 1_000_000_000 });
+    expect((await topup(code)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
+    expect((await topup(code, await aUser(test.rt))).statusCode).toBe(200);
+    const broken = await findBroken(test.rt.systemPool, 60);
+    expect(broken.filter(({ workspaceId }) => workspaceId === owner.workspace.id)).toEqual([]);
   });
 });

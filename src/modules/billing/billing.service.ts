@@ -30,10 +30,17 @@ import type { Runtime } from '#src/runtime.ts';
 
 type Orm = Pick<Runtime, 'orm'>;
 
+/** @throws AppError 409 `credits_too_many` for the ledger's refusal to give more than an account can hold; else the error itself */
+function tellTooMany(error: unknown): never {
+  if (error instanceof Error && 'code' in error && error.code === '22003')
+    throw conflict('credits_too_many', 'The workspace cannot have so many credits.');
+  throw error;
+}
+
 /**
  * Adds the credits of a code to the caller's workspace. A code is redeemed once, whoever tries it at the same time.
  * @throws AppError 404 when the workspace was closed meanwhile, which leaves the code as it is; 409 `topup_code_used` when the workspace had it
- * already; 422 `topup_code_invalid` for every other code that cannot be redeemed
+ * already, `credits_too_many`; 422 `topup_code_invalid` for every other code that cannot be redeemed
  */
 export function redeemTopup(
   { orm }: Orm,
@@ -57,7 +64,7 @@ export function redeemTopup(
       after: { credits },
     });
     return { credits, balance: toCredits(redeemed.balance) };
-  });
+  }).catch(tellTooMany);
 }
 
 /** Makes codes and stores their digests: what is returned is all there ever is of them. */
@@ -100,7 +107,7 @@ export async function endCodes(
   return ended;
 }
 
-/** Adds credits to a workspace. @returns what is free then @throws AppError 404 when it is gone; 409 `credits_not_moved` for a reference it was given already */
+/** Adds credits to a workspace. @returns what is free then @throws AppError 404 when it is gone; 409 `credits_not_moved` for a reference it was given already, `credits_too_many` */
 export function grantByOperator(
   { orm }: Orm,
   actor: Actor,
@@ -125,10 +132,10 @@ export function grantByOperator(
       after: { credits, referenceId },
     });
     return { balance: toCredits(balance) };
-  });
+  }).catch(tellTooMany);
 }
 
-/** Gives back what a job was charged. @returns what is free then @throws AppError 409 `credits_not_moved` */
+/** Gives back what a job was charged. @returns what is free then @throws AppError 409 `credits_not_moved`, `credits_too_many` */
 export function refundByOperator(
   { orm }: Orm,
   actor: Actor,
@@ -148,5 +155,5 @@ export function refundByOperator(
       after: { credits },
     });
     return { balance: toCredits(balance) };
-  });
+  }).catch(tellTooMany);
 }

@@ -57,6 +57,8 @@ const pass = async (days: number) => {
   );
 };
 
+const idsOf = ({ data }: { data: { id: string }[] }) => data.map(({ id }) => id);
+
 describe('a licence', () => {
   it('is activated once of a hundred times at once, also from several workspaces', async () => {
     const stranger = await aUser(test.rt);
@@ -221,7 +223,6 @@ describe('a licence', () => {
     for (const { key } of [first, second]) await activate(key);
     const own = `workspaceId=${owner.workspace.id}`;
     const shown = await opsGet(`/ops/licenses?${own}`);
-    const idsOf = ({ data }: { data: { id: string }[] }) => data.map(({ id }) => id);
     expect(shown.data).toMatchObject([
       {
         id: second.id,

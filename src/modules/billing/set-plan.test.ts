@@ -102,10 +102,10 @@ it('counts the better of two sources, and goes on with the other when one ends',
   expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
 });
 
-describe('DEFAULT_PLAN', () => {
-  const care = (defaultPlan: Plan) => createPlanCare({ ...test.rt, graceDays: 7, defaultPlan })();
-  const status = () => get('/api/license/status');
+const care = (defaultPlan: Plan) => createPlanCare({ ...test.rt, graceDays: 7, defaultPlan })();
+const status = () => get('/api/license/status');
 
+describe('DEFAULT_PLAN', () => {
   it('is what workspaces have from the beginning, however they are made, and gives no credits', async () => {
     const all = await openTestApp({ DEFAULT_PLAN: 'enterprise', STARTING_CREDITS: '0' });
     try {

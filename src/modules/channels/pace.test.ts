@@ -103,11 +103,12 @@ it('messages that try a campaign out have their room in the hour and the day', a
   });
 });
 
+const limitsOf = async (pacing: object) => {
+  const { id } = await me.channel({ pacing });
+  return (await me.call('GET', `/api/channels/${id}/limits`)).body;
+};
+
 it('says what it may send, also before it has sent anything', async () => {
-  const limitsOf = async (pacing: object) => {
-    const { id } = await me.channel({ pacing });
-    return (await me.call('GET', `/api/channels/${id}/limits`)).body;
-  };
   const none = { limit: null, sent: 0 };
   expect(await limitsOf({})).toEqual({ hour: none, day: none, room: null, fullUntil: null });
   expect(await limitsOf({ perHour: 60, perDay: 200, warmUp: true })).toEqual({

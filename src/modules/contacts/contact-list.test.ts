@@ -14,7 +14,7 @@ let test: TestApp;
 let ana: TestUser;
 let bia: TestUser;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
   [ana, bia] = [await aUser(test.rt), await aUser(test.rt)];
   await loadContacts(test.config.DATABASE_URL, { workspaceId: bia.workspace.id, ownerId: bia.user.id, count: MANY });
 });

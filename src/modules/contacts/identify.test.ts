@@ -8,7 +8,7 @@ import { findContacts, identifyContacts, type Known, type Origin } from '#src/mo
 let test: TestRuntime;
 let workspaceId: string;
 beforeAll(async () => {
-  test = await openTestRuntime();
+  test = await openTestRuntime({ DEFAULT_PLAN: 'enterprise' });
 });
 afterAll(() => test.close());
 beforeEach(async () => {

@@ -9,7 +9,7 @@ const COUNT = 6001;
 let test: TestApp;
 let ana: TestUser;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
   ana = await aUser(test.rt);
   const { id } = (await upload(test, ana, `${manyPeople(COUNT - 1)}=cmd|x;(21) 98888-7777;;Olá; \n`)).json();
   await call('POST', `/api/imports/${id}/start`, { mode: 'skip', labels: ['Todos'] });

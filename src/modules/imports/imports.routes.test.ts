@@ -8,7 +8,7 @@ import { doOperations, manyPeople, upload } from '#test/imports.ts';
 let test: TestApp;
 let ana: TestUser;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
 });
 afterAll(() => test.close());
 

@@ -7,7 +7,7 @@ import { openTestApp, type TestApp } from '#test/harness.ts';
 let test: TestApp;
 let ana: TestUser;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
   ana = await aUser(test.rt);
 });
 afterAll(() => test.close());

@@ -67,7 +67,7 @@ it('the board refuses what a job is in no state for, and a request without a bod
   expect((await put(`clean/${job?.id}`)).json()).toMatchObject({ status: 404, code: 'not_found' });
   // Whichever is first leaves nothing that is paused.
   const both = await Promise.all([put('obliterate'), put('obliterate')]);
-  expect(both.map(({ statusCode }) => statusCode).toSorted()).toEqual([200, 409]);
+  expect(both.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([200, 409]);
 });
 
 it('the board says what was wrong with a request', async () => {

@@ -73,6 +73,28 @@ export async function findInvoice(pool: Pool, workspaceId: string, id: string): 
   return rows[0] ?? null;
 }
 
+/** What operators look for: manual ones to be paid, held ones, and those that banks ask back. */
+export const WAITING = ['payment', 'release', 'dispute'] as const;
+const WAITS: Record<(typeof WAITING)[number], string> = {
+  payment: `i.provider = 'manual' and i.status = 'open'`,
+  release: 'i.held is not null',
+  dispute: `i.id in (select d.invoice_id from payment_dispute d where d.status = 'open')`,
+};
+
+/** Of all workspaces, invoices that wait for an operator, newest first. @param page.before the id of the last of the page before */
+export async function listWaiting(
+  systemPool: Pool,
+  page: { waiting: (typeof WAITING)[number]; before: string | undefined; limit: number },
+): Promise<(InvoiceRow & { workspaceId: string })[]> {
+  const { rows } = await systemPool.query<InvoiceRow & { workspaceId: string }>({
+    name: `invoice-waiting-${page.waiting}`,
+    text: `select i.workspace_id as "workspaceId", ${COLUMNS} from invoice i
+      where ${WAITS[page.waiting]} and ($1::uuid is null or i.id < $1) order by i.id desc limit $2`,
+    values: [page.before ?? null, page.limit],
+  });
+  return rows;
+}
+
 /** Whose invoice it is, for operators. */
 export async function findWorkspaceOfInvoice(systemPool: Pool, id: string): Promise<string | null> {
   const { rows } = await systemPool.query<{ workspaceId: string }>({

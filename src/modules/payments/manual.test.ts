@@ -3,7 +3,7 @@ import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
-import { ask, askOps, CREDITS, PRICES } from '#test/payments.ts';
+import { ask, askOps, CREDITS, PRICES, waitingFor } from '#test/payments.ts';
 
 const INSTRUCTIONS = 'Pix: 12.345.678/0001-95';
 let test: TestApp;
@@ -56,7 +56,9 @@ describe('without a payment provider', () => {
       instructions: INSTRUCTIONS,
     });
     expect(await view()).toMatchObject({ givenPlan: 'free', subscription: { status: 'incomplete' } });
+    expect(await waitingFor(test, 'payment')).toContain(id);
     const answers = await Promise.all(Array.from({ length: 10 }, () => operator(id, 'paid')));
+    expect(await waitingFor(test, 'payment')).not.toContain(id);
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 10 }, () => 200));
     expect(answers[0]?.body).toMatchObject({ status: 'paid', credits: CREDITS.starter, instructions: null });
     expect(await credits()).toBe(CREDITS.starter);

@@ -13,7 +13,19 @@ afterAll(() => test.close());
 /** What happens to a subscription; seconds pass before each, or none, so that events of one second are among them. */
 const Step = fc.record({
   seconds: fc.constantFrom(0, 0, 1, 90),
-  what: fc.constantFrom('renew', 'fail', 'retry', 'cancel', 'resume', 'upgrade', 'refund', 'end'),
+  what: fc.constantFrom(
+    'renew',
+    'fail',
+    'retry',
+    'cancel',
+    'resume',
+    'upgrade',
+    'lower',
+    'refund',
+    'dispute',
+    'win',
+    'end',
+  ),
 });
 type Step = typeof Step extends fc.Arbitrary<infer One> ? One : never;
 
@@ -33,19 +45,30 @@ function live(ref: string, steps: readonly Step[]) {
     if (what === 'retry' && open) stripe.retry(open.id, true);
     if (what === 'cancel') stripe.setCancel(now, true);
     if (what === 'resume') stripe.setCancel(now, false);
-    const pro = stripe.priceOf('price_pro');
+    const [starter, pro] = [stripe.priceOf('price_starter'), stripe.priceOf('price_pro')];
+    if (what === 'lower' && starter && now.status === 'active' && now.price.id !== starter.id)
+      stripe.setPrice(now, starter, { kept_plan: 'pro', kept_until: `${now.end}` });
+    const asked = [...stripe.disputes.values()].find(({ status }) => status === 'needs_response');
+    if (what === 'dispute' && paid) stripe.dispute(paid.id, { amount: Math.ceil(paid.total / 3) });
+    if (what === 'win' && asked) stripe.closeDispute(asked.id, 'won');
     if (what === 'upgrade' && pro && now.status === 'active' && now.price.id !== pro.id) stripe.change(now, pro);
     if (what === 'refund' && paid) stripe.refund(paid, Math.ceil((paid.total - paid.refunded) / 2));
     if (what === 'end') stripe.end(ref);
   }
   const last = one();
-  const plan = last?.price.id === 'price_pro' ? ('pro' as const) : ('starter' as const);
+  const isKept = last?.metadata['kept_until'] === `${last?.end}`;
+  const plan = last?.price.id === 'price_pro' || isKept ? ('pro' as const) : ('starter' as const);
+  const disputed = (id: string) =>
+    [...stripe.disputes.values()]
+      .filter(({ invoice, status }) => invoice === id && status === 'needs_response')
+      .reduce((sum, { amount }) => sum + amount, 0);
   const credits = invoices()
     .filter(({ status }) => status === 'paid')
-    .map(({ total, refunded, lines }) => {
+    .map(({ id, total, refunded, lines }) => {
       const bought = lines.toSorted((a, b) => b.amount - a.amount)[0]?.price.id === 'price_pro' ? 'pro' : 'starter';
       const micro = Math.round(CREDITS[bought] * 1e6 * Math.min(1, Math.max(0, total) / PRICES[bought]));
-      return micro - (total > 0 ? Math.round(micro * (refunded / total)) : 0);
+      const returned = Math.min(total, refunded + disputed(id));
+      return micro - (total > 0 ? Math.round(micro * (returned / total)) : 0);
     });
   return {
     plan,

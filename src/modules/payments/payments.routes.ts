@@ -5,7 +5,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { decodeCursor, toPage } from '#src/http/page.ts';
 import { actorOf } from '#src/modules/audit/audit.ts';
-import { findInvoice, listInvoices, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
+import { findInvoice, listInvoices, listWaiting, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import {
   payByOperator,
   refundByOperator,
@@ -24,6 +24,8 @@ import {
   RefundInvoiceBody,
   ReleaseBody,
   SubscriptionView,
+  WaitingList,
+  WaitingQuery,
 } from '#src/modules/payments/payments.schemas.ts';
 import {
   cancelSubscription,
@@ -123,6 +125,20 @@ const ops = { config: { access: 'ops' as const } };
 export function addOperatorInvoices(app: App, rt: Runtime): void {
   const present = (row: InvoiceRow) => presentInvoice(row, rt.config.BILLING_INSTRUCTIONS);
   const hidden = { hide: true, params: IdParams, response: { 200: InvoiceView } };
+  app.get('/ops/invoices', {
+    ...ops,
+    schema: { hide: true, querystring: WaitingQuery, response: { 200: WaitingList } },
+    handler: async ({ query: { limit, cursor, waiting } }) => {
+      const before = cursor === undefined ? undefined : decodeCursor(cursor, InvoiceCursor)[0];
+      const rows = await listWaiting(rt.systemPool, { waiting, before, limit: limit + 1 });
+      return toPage(
+        rows,
+        limit,
+        ({ id }) => [id],
+        (row) => ({ ...present(row), workspaceId: row.workspaceId }),
+      );
+    },
+  });
   app.post('/ops/invoices/:id/paid', {
     ...ops,
     schema: hidden,

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Plan } from '#src/http/access-token.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
-import { HELD, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
+import { HELD, WAITING, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import { INVOICE_STATUSES, SUBSCRIPTION_STATUSES } from '#src/modules/payments/provider.ts';
 import type { SubscriptionRow } from '#src/modules/payments/subscriptions.query.ts';
 import { planGiven } from '#src/modules/payments/terms.ts';
@@ -90,6 +90,9 @@ export function presentInvoice(row: InvoiceRow, instructions: string): z.output<
     instructions: provider === 'manual' && row.status === 'open' ? instructions : null,
   };
 }
+
+export const WaitingQuery = PageQuery.extend({ waiting: z.enum(WAITING) });
+export const WaitingList = pageOf(InvoiceView.extend({ workspaceId: z.uuid() }));
 
 export const RefundInvoiceBody = z.strictObject({
   /** All that is to be given back of it, with what was before; absent: everything. Sent again, it gives nothing more. */

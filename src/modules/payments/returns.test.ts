@@ -1,7 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
 import type { TestUser } from '#test/factories.ts';
-import { anOwner, ask, askOps, CREDITS, openPaymentTest, PRICES, type PaymentTest } from '#test/payments.ts';
+import {
+  anOwner,
+  ask,
+  askOps,
+  CREDITS,
+  openPaymentTest,
+  PRICES,
+  waitingFor,
+  type PaymentTest,
+} from '#test/payments.ts';
 
 let test: PaymentTest;
 let owner: TestUser;
@@ -48,6 +57,7 @@ describe('a disputed payment', () => {
     expect(await test.credits(owner)).toBe(0);
     const all = { disputedMinor: PRICES.starter, creditsReversed: CREDITS.starter, creditsUncollected: 0 };
     expect(await invoice()).toMatchObject({ status: 'paid', refundedMinor: 0, ...all });
+    expect(await waitingFor(test, 'dispute')).toContain((await invoice()).id);
     // The month is over before it is decided.
     await test.rt.systemPool.query(
       `update credit_lot set expires_at = now() - interval '1 day' where workspace_id = $1`,
@@ -57,6 +67,7 @@ describe('a disputed payment', () => {
     test.stripe.closeDispute(dispute, 'won');
     await told();
     expect(await invoice()).toMatchObject({ disputedMinor: 0, creditsReversed: 0, creditsUncollected: 0 });
+    expect(await waitingFor(test, 'dispute')).not.toContain((await invoice()).id);
     await test.rt.systemPool.query('select credit_lapse()');
     expect(await test.credits(owner)).toBe(CREDITS.starter);
     expect(await events('billing.disputed')).toMatchObject([
@@ -109,7 +120,11 @@ describe('a disputed payment', () => {
     await told();
     await test.deliver(payment);
     expect(await test.credits(owner)).toBe(CREDITS.starter);
-    expect(await invoice()).toMatchObject({ status: 'paid', disputedMinor: PRICES.starter, creditsReversed: CREDITS.starter });
+    expect(await invoice()).toMatchObject({
+      status: 'paid',
+      disputedMinor: PRICES.starter,
+      creditsReversed: CREDITS.starter,
+    });
   });
 
   it('of which the bank only asks changes nothing, and neither does one of a stranger', async () => {
@@ -150,7 +165,9 @@ describe('what operators give back', () => {
   it('at once and in different amounts is one of them', async () => {
     const { id } = await invoice();
     test.hold({ delayMs: 100 });
-    await Promise.all([3000, 6000].map((refundedMinor) => askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor })));
+    await Promise.all(
+      [3000, 6000].map((refundedMinor) => askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor })),
+    );
     expect([3000, 6000]).toContain([...test.stripe.invoices.values()][0]?.refunded);
   });
 
@@ -161,9 +178,12 @@ describe('what operators give back', () => {
     await told();
     const held = async () => (await ask(test, other, 'GET', '/api/billing/invoices')).body.data[0];
     const { id } = await held();
+    expect(await waitingFor(test, 'release')).toContain(id);
     await askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 40 });
     await told();
-    expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).body).toMatchObject({ code: 'returned' });
+    expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).body).toMatchObject({
+      code: 'returned',
+    });
     await askOps(test, `/ops/invoices/${id}/refund`, {});
     await told();
     expect(await held()).toMatchObject({ held: null, refundedMinor: 100 });

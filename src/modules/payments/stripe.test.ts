@@ -52,7 +52,10 @@ describe('a lesser plan', () => {
   it('is taken back by choosing what there is, which costs nothing', async () => {
     await subscribed('pro');
     await change('starter');
-    expect((await change('pro')).body).toMatchObject({ givenPlan: 'pro', subscription: { plan: 'pro', nextPlan: null } });
+    expect((await change('pro')).body).toMatchObject({
+      givenPlan: 'pro',
+      subscription: { plan: 'pro', nextPlan: null },
+    });
     await told();
     test.stripe.renew(ref);
     await told();
@@ -132,7 +135,9 @@ describe('a subscription', () => {
     test.stripe.leaveUnpaid(ref);
     await told();
     expect(await view()).toMatchObject({ givenPlan: 'starter', subscription: { status: 'past_due' } });
-    expect((await post('/api/billing/checkout', { plan: 'starter' })).body).toMatchObject({ code: 'already_subscribed' });
+    expect((await post('/api/billing/checkout', { plan: 'starter' })).body).toMatchObject({
+      code: 'already_subscribed',
+    });
     test.stripe.advance(60);
     test.stripe.retry(open, true);
     await told();

@@ -185,7 +185,7 @@ function sales({ stripe, config, ask, send }: Calls) {
         cancel_url: returnUrl,
         subscription_data: { metadata: { workspaceId } },
       };
-      const session = await send(`checkout-${id}`, (once) => sessions.create(params, once));
+      const session = await send(`checkout-${id}-${priceRef}`, (once) => sessions.create(params, once));
       if (session.url === null) throw conflict('checkout_closed', 'This checkout was completed or has expired.');
       return { ref: session.id, url: session.url, expiresAt: new Date(session.expires_at * 1000) };
     },
