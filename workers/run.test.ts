@@ -57,6 +57,8 @@ const accept = async (options: JobOptions = {}, requestId = 'r') => {
   return { workspaceId, id: jobId };
 };
 
+const credits = () => findCredits(test.rt.pool, user.workspace.id);
+
 const openQueueRedis = () => {
   const redis = openRedis(test.config.REDIS_URL, 'blocking', test.rt.log);
   close.push(async () => redis.disconnect());
@@ -219,7 +221,6 @@ describe('the time a client gives a job', () => {
       },
       () => undefined,
     );
-    const credits = () => findCredits(test.rt.pool, user.workspace.id);
     const before = await credits();
     const paid = { held: before?.held, balance: (before?.balance ?? NaN) - 400 };
     const { row } = await ended(await accept({ timeoutMs: 1000 }));
