@@ -213,10 +213,10 @@ describe('the time a client gives a job', () => {
       started_at_ms: Date.now(),
     }));
     startWorker(
-      async ({ signal, called, job }) => {
+      async (attempt) => {
         // Stopped under way, and one that had failed when the time was over.
-        if (openai && anthropic) called(job.requestId === 'r' ? anthropic : openai);
-        await sleep(60_000, undefined, { signal });
+        if (openai && anthropic) attempt.called(attempt.job.requestId === 'r' ? anthropic : openai);
+        await sleep(60_000, undefined, { signal: attempt.signal });
         return { result: {} };
       },
       () => undefined,
