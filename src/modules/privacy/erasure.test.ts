@@ -13,7 +13,7 @@ let test: TestApp;
 let ana: TestUser;
 const run = async (sql: string, values: unknown[] = []) => (await test.rt.systemPool.query(sql, values)).rows;
 beforeAll(async () => {
-  test = await openTestApp();
+  test = await openTestApp({ DEFAULT_PLAN: 'enterprise' });
   ana = await aUser(test.rt);
 });
 afterAll(() => test.close());
