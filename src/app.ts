@@ -78,6 +78,7 @@ const BODY_LIMIT_BYTES = 1_048_576;
 /** Longer than proxies keep a silent connection, so that it is never the server that closes under a request. */
 const KEEP_ALIVE_MS = 75_000;
 const CLOSING_SWEEP_MS = 50;
+const START_PATIENCE_MS = 120_000;
 
 /** The table of contents of the HTTP server: every plugin and module, one line each, in the order they load. Not listening yet. */
 export async function buildApp(rt: Runtime): Promise<App> {
@@ -93,6 +94,8 @@ export async function buildApp(rt: Runtime): Promise<App> {
     http: { ...arrivalTimeouts(rt.config.REQUEST_TIMEOUT_MS), shouldUpgradeCallback: isSocketRequest },
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionTimeout: 0,
+    // On a machine that is short of time a start takes longer than the 10 s that the framework gives it.
+    pluginTimeout: START_PATIENCE_MS,
     forceCloseConnections: 'idle',
     // While closing, what still comes in on open connections is answered, not turned away.
     return503OnClosing: false,

@@ -52,6 +52,7 @@ describe('classify', () => {
     const late = new Stop('deadline');
     expect(classify(late, job({ options: { timeoutMs: 900 } }), retry, 0)).toMatchObject({
       kind: 'failed',
+      isByClient: true,
       problem: { code: 'timed_out', detail: expect.stringContaining('900 ms of options.timeoutMs') },
     });
     expect(classify(late, job(), retry)).toMatchObject({ kind: 'retrying' });
@@ -88,6 +89,7 @@ describe('classify', () => {
     expect(classify(new Stop('lease_lost'), job(), retry)).toEqual({ kind: 'abandoned' });
     expect(classify(new Stop('deadline'), job({ failures: 2 }), retry)).toMatchObject({
       kind: 'failed',
+      isByClient: false,
       problem: { code: 'timed_out' },
     });
   });

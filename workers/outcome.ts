@@ -6,9 +6,12 @@ import { Stop } from '#workers/stop.ts';
 /** A job may start this many times beyond its attempts before it is given up: drains and busy providers cost no attempt, but not for ever. */
 const SPARE_STARTS = 20;
 
-/** What becomes of an attempt that did not complete; `abandoned` when the job is another worker's by now. */
+/**
+ * What becomes of an attempt that did not complete; `abandoned` when the job is another worker's by now. `isByClient`: it was the client who had
+ * it end, by a cancel or by the time it gave the job.
+ */
 export type Outcome =
-  | { kind: 'failed' | 'cancelled'; problem: Problem }
+  | { kind: 'failed' | 'cancelled'; problem: Problem; isByClient?: boolean }
   | { kind: 'retrying'; delayMs: number; isFailure: boolean; reason: string }
   | { kind: 'abandoned' };
 
@@ -45,15 +48,18 @@ export const isFinal = (job: Starts): boolean => job.failures + 1 >= job.maxAtte
 /** The clock of a client's bound may be a millisecond early. */
 const TIMER_SLACK_MS = 2;
 
-function timedOut({ options: { timeoutMs } }: Pick<ClaimedJob, 'options'>, timeLeftMs: number): AppError {
-  const isUsedUp = timeoutMs !== undefined && timeLeftMs < TIMER_SLACK_MS;
+const isUsedUp = ({ options: { timeoutMs } }: Pick<ClaimedJob, 'options'>, timeLeftMs: number): boolean =>
+  timeoutMs !== undefined && timeLeftMs < TIMER_SLACK_MS;
+
+function timedOut(job: Pick<ClaimedJob, 'options'>, timeLeftMs: number): AppError {
+  const isClients = isUsedUp(job, timeLeftMs);
   return new AppError(
     504,
     'timed_out',
-    isUsedUp
-      ? `The job was not done within the ${timeoutMs} ms of options.timeoutMs, counted from its first start.`
+    isClients
+      ? `The job was not done within the ${job.options.timeoutMs} ms of options.timeoutMs, counted from its first start.`
       : 'The job took longer than it may.',
-    { retry: isUsedUp ? 'never' : 'later' },
+    { retry: isClients ? 'never' : 'later' },
   );
 }
 
@@ -69,7 +75,7 @@ export function classify(
 ): Outcome {
   if (error instanceof Stop) {
     if (error.reason === 'lease_lost') return { kind: 'abandoned' };
-    if (error.reason === 'cancelled') return { kind: 'cancelled', problem: cancelledProblem() };
+    if (error.reason === 'cancelled') return { kind: 'cancelled', problem: cancelledProblem(), isByClient: true };
     if (error.reason === 'drain') return { kind: 'retrying', delayMs: 0, isFailure: false, reason: 'drain' };
   }
   const known =
@@ -80,7 +86,8 @@ export function classify(
         : new AppError(500, 'internal', 'Something went wrong on our side.', { retry: 'later', cause: error });
   const isBusy = known.retry === 'delay';
   const isLast = isBusy ? hasNoStartLeft(job) : isFinal(job);
-  if (known.retry === 'never' || isLast) return { kind: 'failed', problem: toProblem(known) };
+  const isByClient = error instanceof Stop && isUsedUp(job, timeLeftMs);
+  if (known.retry === 'never' || isLast) return { kind: 'failed', problem: toProblem(known), isByClient };
   // A provider that stays busy is asked ever less often: its "at once" would use up all starts within seconds.
   const times = isBusy ? job.attempt - job.failures : job.failures + 1;
   const delayMs = backoffMs(retry, times, known.retryAfterMs);

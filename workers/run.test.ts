@@ -40,12 +40,12 @@ afterEach(async () => {
   close = [];
 });
 
-const accept = async (options: JobOptions = {}) => {
+const accept = async (options: JobOptions = {}, requestId = 'r') => {
   const { workspaceId, userId } = user.auth;
   const { jobId } = await test.rt.jobs.accept({
     workspaceId,
     userId,
-    requestId: 'r',
+    requestId,
     engine: 'chat',
     queue: 'ai-inference',
     band: 'interactive',
@@ -56,6 +56,8 @@ const accept = async (options: JobOptions = {}) => {
   });
   return { workspaceId, id: jobId };
 };
+
+const credits = () => findCredits(test.rt.pool, user.workspace.id);
 
 const openQueueRedis = () => {
   const redis = openRedis(test.config.REDIS_URL, 'blocking', test.rt.log);
@@ -185,6 +187,47 @@ describe('the time a client gives a job', () => {
     expect(left).toBeLessThanOrEqual(3000);
     expect(tookMs).toBeGreaterThanOrEqual(5990);
     expect(tookMs).toBeLessThan(3000 + 6000);
+  });
+
+  it('is no way to read an answer for nothing: what had come by then is paid, as after a cancel', async () => {
+    const [openai, anthropic] = ['openai', 'anthropic'].map((provider) => ({
+      call_no: 1,
+      strategy: 'failover',
+      provider,
+      model: 'm',
+      key_owner: 'installation' as const,
+      outcome: provider === 'openai' ? ('failed' as const) : ('cancelled' as const),
+      failure: null,
+      fallback_from: null,
+      input_tokens: 1,
+      cached_input_tokens: 0,
+      cache_write_tokens: 0,
+      output_tokens: 1,
+      reasoning_tokens: 0,
+      is_estimated: true,
+      is_paid: false,
+      cost_nano: 400,
+      price_version: 'v',
+      latency_ms: 1,
+      ttft_ms: 1,
+      started_at_ms: Date.now(),
+    }));
+    startWorker(
+      async (attempt) => {
+        // Stopped under way, and one that had failed when the time was over.
+        if (openai && anthropic) attempt.called(attempt.job.requestId === 'r' ? anthropic : openai);
+        await sleep(60_000, undefined, { signal: attempt.signal });
+        return { result: {} };
+      },
+      () => undefined,
+    );
+    const before = await credits();
+    const paid = { held: before?.held, balance: (before?.balance ?? NaN) - 400 };
+    const { row } = await ended(await accept({ timeoutMs: 1000 }));
+    expect(row?.problem).toMatchObject({ code: 'timed_out' });
+    expect(await credits()).toEqual(paid);
+    await ended(await accept({ timeoutMs: 1000 }, 'failed'));
+    expect(await credits()).toEqual(paid);
   });
 
   it('can be over before an attempt begins, which then asks nobody', async () => {

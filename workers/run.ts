@@ -155,10 +155,13 @@ interface Settling {
   outcome: Outcome | { kind: 'completed' };
 }
 
-/** The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it; no failed one. */
+/**
+ * The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it or its time was over, or else
+ * whoever sets the time a little too short would read answers for nothing; no failed one.
+ */
 function paidCall({ outcome, calls }: Settling): UsageCall | undefined {
   const last = calls.at(-1);
-  const isDelivered = outcome.kind === 'completed' || outcome.kind === 'cancelled';
+  const isDelivered = outcome.kind === 'completed' || ('isByClient' in outcome && outcome.isByClient === true);
   return isDelivered && last?.outcome !== 'failed' ? last : undefined;
 }
 

@@ -25,7 +25,10 @@ export const TimeZoneName = z.string().max(60).refine(isTimeZone, 'must be a tim
 export const momentText = ({ local = false }: { local?: boolean } = {}) =>
   z.iso
     .datetime({ offset: true, local, abort: true })
-    .refine((at) => /^(19[7-9]|20\d|21\d)\d/.test(at), 'must be of the years 1970 to 2199');
+    .refine((at) => /^(19[7-9]|20\d|21\d)\d/.test(at), { error: 'must be of the years 1970 to 2199', abort: true });
+
+/** A moment that is not past, as `momentText`. */
+export const momentAhead = () => momentText().refine((at) => Date.parse(at) > Date.now(), 'must be in the future');
 
 /** A language tag (BCP 47). */
 export const LanguageTag = z

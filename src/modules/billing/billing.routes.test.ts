@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildApp } from '#src/app.ts';
 import { newId } from '#src/lib/ids.ts';
+import { sha256 } from '#src/lib/secrets.ts';
 import { findBroken, lapseLots } from '#src/modules/billing/reconcile.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { createAccept } from '#src/modules/jobs/accept.query.ts';
@@ -12,6 +13,7 @@ import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
 const CREDIT = 1_000_000;
+const query = async (sql: string, ...values: unknown[]) => (await test.rt.systemPool.query(sql, values)).rows;
 let test: TestApp;
 let owner: TestUser;
 beforeAll(async () => {
@@ -106,10 +108,52 @@ describe('a code', () => {
   });
 
   it('that has expired, or that nobody made, is no code', async () => {
-    const [late = ''] = await codes({ count: 1, credits: 1, expiresAt: '2020-01-01T00:00:00Z' });
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const [late = ''] = await codes({ count: 1, credits: 1, expiresAt });
+    await query('update topup_code set expires_at = now() where code_hash = $1', hashOf(late));
     for (const code of [late, newCode(), 'x', ' '])
       expect((await topup(code)).json()).toMatchObject({ status: 422, code: 'topup_code_invalid' });
     expect((await get('/api/ai/credits')).balance).toBe(20);
+  });
+
+  it('is made for a time that is ahead, of years that can be written', async () => {
+    for (const expiresAt of ['2020-01-01T00:00:00Z', '0000-01-01T00:00:00Z', '9999-12-31T23:59:59Z', '2099-01-01']) {
+      for (const [url, body] of [
+        ['/ops/topup-codes', { count: 1, credits: 1 }],
+        ['/ops/credits/grants', { workspaceId: owner.workspace.id, credits: 1, referenceId: randomUUID() }],
+      ] as const)
+        expect((await ops(url, { ...body, expiresAt })).json()).toMatchObject({
+          status: 400,
+          errors: [{ path: 'expiresAt' }],
+        });
+    }
+    expect(
+      (await ops('/ops/topup-codes', { count: 1, credits: 1, expiresAt: '2099-01-01T00:00:00-03:00' })).statusCode,
+    ).toBe(201);
+  });
+
+  it('is found without what it begins with, also when its own letters begin so', async () => {
+    const code = 'WH-WHA2B-C3D4E-F5G6H-J7K8M';
+    const sql = 'insert into topup_code (code_hash, batch_id, credits) values ($1, $2, 1000000)';
+    await query(sql, sha256('topup.v1:WHA2BC3D4EF5G6HJ7K8M'), newId());
+    expect((await topup(code.slice(3))).json()).toEqual({ credits: 1, balance: 21 });
+    expect((await topup(code)).json()).toMatchObject({ code: 'topup_code_used' });
+  });
+
+  it('is not lost in a workspace that is closed while it is redeemed', async () => {
+    const [code = ''] = await codes({ count: 1, credits: 5 });
+    const closing = await test.rt.systemPool.connect();
+    await closing.query('begin');
+    await closing.query('update workspace set deleted_at = now() where id = $1', [owner.workspace.id]);
+    const [{ pid }] = (await closing.query('select pg_backend_pid() as pid')).rows;
+    const trying = topup(code);
+    const waiting = 'select from pg_locks where not granted and $1 = any (pg_blocking_pids(pid))';
+    await expect.poll(() => query(waiting, pid), { timeout: 30_000 }).not.toEqual([]);
+    await closing.query('commit');
+    closing.release();
+    expect((await trying).statusCode).toBe(404);
+    expect((await grant(1)).statusCode).toBe(404);
+    expect((await topup(code, await aUser(test.rt))).json()).toEqual({ credits: 5, balance: 25 });
   });
 
   it('is counted in its batch for operators, and revoked with it or alone unless it was redeemed', async () => {
@@ -277,7 +321,13 @@ describe('a grant', () => {
     expect((await get('/api/ai/credits')).balance).toBe(24);
     const audit = await get('/api/audit');
     expect(audit.data[0]).toMatchObject({ action: 'credits.granted', after: { credits: 4 } });
-    expect((await grant(4, { workspaceId: newId() })).json()).toMatchObject({ status: 409, code: 'credits_not_moved' });
+    // Sent again by mistake with another amount it says what was booked.
+    expect((await grant(5, { referenceId })).json()).toMatchObject({
+      status: 409,
+      code: 'credits_not_moved',
+      detail: expect.stringContaining('given 4 credits'),
+    });
+    expect((await grant(4, { workspaceId: newId() })).json()).toMatchObject({ status: 404, code: 'not_found' });
   });
 
   it('that an account cannot hold is refused whole, and so is a code, which stays good', async () => {

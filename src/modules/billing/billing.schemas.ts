@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { IdText, momentAhead } from '#src/http/fields.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 import { type BatchRow, type CreditsRow, ENTRY_KINDS, type EntryRow } from '#src/modules/billing/credits.query.ts';
 import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
@@ -67,7 +68,7 @@ const Amount = z.number().min(0.000001).max(1_000_000_000);
 export const TopupCodesBody = z.strictObject({
   count: z.int().min(1).max(1000),
   credits: Amount,
-  expiresAt: z.iso.datetime().optional(),
+  expiresAt: momentAhead().optional(),
 });
 export const TopupCodesView = z.object({ batchId: z.uuid(), credits: z.number(), codes: z.array(z.string()) });
 
@@ -91,17 +92,17 @@ export const presentBatch = ({ credits, expiresAt, createdAt, ...row }: BatchRow
   createdAt: createdAt.toISOString(),
 });
 export const RevokeCodesBody = z
-  .strictObject({ batchId: z.uuid().optional(), code: TopupBody.shape.code.optional() })
+  .strictObject({ batchId: IdText.optional(), code: TopupBody.shape.code.optional() })
   .refine(({ batchId, code }) => (batchId === undefined) !== (code === undefined), 'takes a batchId or a code');
 export const RevokedCodesView = z.object({ batchId: z.uuid(), revoked: z.int() });
 
 export const GrantBody = z.strictObject({
-  workspaceId: z.uuid(),
+  workspaceId: IdText,
   credits: Amount,
   /** Made by the caller before the first try: sent again, it adds nothing. */
-  referenceId: z.uuid(),
-  expiresAt: z.iso.datetime().optional(),
+  referenceId: IdText,
+  expiresAt: momentAhead().optional(),
   priority: z.int().min(-1000).max(1000).optional(),
 });
-export const RefundBody = z.strictObject({ workspaceId: z.uuid(), jobId: z.uuid(), credits: Amount.optional() });
+export const RefundBody = z.strictObject({ workspaceId: IdText, jobId: IdText, credits: Amount.optional() });
 export const BalanceView = z.object({ balance: z.number() });

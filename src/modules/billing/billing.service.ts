@@ -15,6 +15,7 @@ import {
   type TopupView,
 } from '#src/modules/billing/billing.schemas.ts';
 import {
+  findGranted,
   grantCredits,
   insertCodes,
   redeemCode,
@@ -24,6 +25,7 @@ import {
 } from '#src/modules/billing/credits.query.ts';
 import { hashOf, newCode } from '#src/modules/billing/topup-code.ts';
 import { INSTALLATION } from '#src/modules/settings/settings.ts';
+import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Orm = Pick<Runtime, 'orm'>;
@@ -37,7 +39,8 @@ function tellTooMany(error: unknown): never {
 
 /**
  * Adds the credits of a code to the caller's workspace. A code is redeemed once, whoever tries it at the same time.
- * @throws AppError 409 `topup_code_used` when the workspace had it already, `credits_too_many`; 422 `topup_code_invalid` for every other code that cannot be redeemed
+ * @throws AppError 404 when the workspace was closed meanwhile, which leaves the code as it is; 409 `topup_code_used` when the workspace had it
+ * already, `credits_too_many`; 422 `topup_code_invalid` for every other code that cannot be redeemed
  */
 export function redeemTopup(
   { orm }: Orm,
@@ -46,6 +49,7 @@ export function redeemTopup(
   code: string,
 ): Promise<z.output<typeof TopupView>> {
   return inWorkspaceTx(orm, { workspaceId }, async (em) => {
+    await lockWorkspace(em, workspaceId);
     const hash = hashOf(code);
     const redeemed = await redeemCode(em, { workspaceId, userId, hash });
     if (!redeemed) {
@@ -103,13 +107,14 @@ export async function endCodes(
   return ended;
 }
 
-/** Adds credits to a workspace. @returns what is free then @throws AppError 409 `credits_not_moved`, `credits_too_many` */
+/** Adds credits to a workspace. @returns what is free then @throws AppError 404 when it is gone; 409 `credits_not_moved` for a reference it was given already, `credits_too_many` */
 export function grantByOperator(
   { orm }: Orm,
   actor: Actor,
   { workspaceId, credits, referenceId, expiresAt, priority }: z.output<typeof GrantBody>,
 ): Promise<{ balance: number }> {
   return inWorkspaceTx(orm, { workspaceId }, async (em) => {
+    await lockWorkspace(em, workspaceId);
     const balance = await grantCredits(em, {
       workspaceId,
       microCredits: toMicroCredits(credits),
@@ -117,8 +122,10 @@ export function grantByOperator(
       expiresAt: expiresAt === undefined ? undefined : new Date(expiresAt),
       priority,
     });
-    if (balance === null)
-      throw conflict('credits_not_moved', 'This reference was granted already, or there is no such workspace.');
+    if (balance === null) {
+      const before = toCredits(await findGranted(em, workspaceId, referenceId));
+      throw conflict('credits_not_moved', `The workspace was given ${before} credits by this reference already.`);
+    }
     await appendAudit(em, actor, {
       action: 'credits.granted',
       target: { type: 'workspace', id: workspaceId },

@@ -26,6 +26,15 @@ export async function grantCredits(em: EntityManager, grant: Grant): Promise<num
   return row?.balance ? Number(row.balance) : null;
 }
 
+/** @returns what was granted by a reference, in micro-credits; 0 for none */
+export async function findGranted(em: EntityManager, workspaceId: string, referenceId: string): Promise<number> {
+  const [row] = await em.execute<{ amount: string }[]>(
+    `select amount from credit_entry where workspace_id = ?::uuid and kind = 'grant' and ref_id = ?::uuid`,
+    [workspaceId, referenceId],
+  );
+  return Number(row?.amount ?? 0);
+}
+
 /**
  * Gives back what a job was charged, or a part of it, once for each job.
  * @param microCredits how much; null: all of the charge, which is also the most

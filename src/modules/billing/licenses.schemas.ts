@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { IdText, momentAhead } from '#src/http/fields.ts';
 import { PageQuery, pageOf } from '#src/http/page.ts';
 import { Plan } from '#src/http/access-token.ts';
 import { FEATURES, FeaturesOverride, LIMITS, LimitsOverride } from '#src/modules/billing/plans.ts';
@@ -75,20 +76,20 @@ export const LicensesBody = z.strictObject({
   limits: LimitsOverride.optional(),
   features: FeaturesOverride.optional(),
   days: z.int().min(1).max(36_500).optional(),
-  activateBy: z.iso.datetime().optional(),
+  activateBy: momentAhead().optional(),
 });
 export const LicensesView = z.object({
   plan: Plan,
   licenses: z.array(z.object({ id: z.uuid(), key: z.string() })),
 });
 export const RevokeBody = z
-  .strictObject({ licenseId: z.uuid().optional(), key: Key.optional() })
+  .strictObject({ licenseId: IdText.optional(), key: Key.optional() })
   .refine(({ licenseId, key }) => (licenseId === undefined) !== (key === undefined), 'takes a licenseId or a key');
 export const LicensesQuery = PageQuery.extend({
   status: z.enum(LICENSE_STATUSES).optional(),
   plan: z.enum(['starter', 'pro', 'enterprise']).optional(),
   /** Those that it has activated, also before the one it has. */
-  workspaceId: z.uuid().optional(),
+  workspaceId: IdText.optional(),
 });
 /** A licence as operators see it; of its key nothing is known. */
 export const OperatorLicenseView = LicenseView.extend({

@@ -141,7 +141,13 @@ describe('a licence', () => {
       status: 'revoked',
       workspaceId: null,
     });
-    const late = await make({ plan: 'pro', activateBy: '2020-01-01T00:00:00Z' });
+    for (const activateBy of ['2020-01-01T00:00:00Z', '0000-01-01T00:00:00Z', '9999-12-31T23:59:59Z'])
+      expect((await ops('/ops/licenses', { plan: 'pro', activateBy })).json()).toMatchObject({
+        status: 400,
+        errors: [{ path: 'activateBy' }],
+      });
+    const late = await make({ plan: 'pro', activateBy: new Date(Date.now() + 3_600_000).toISOString() });
+    await query('update license set activate_by = now() where id = $1', late.id);
     const answers = new Set<string>();
     for (const key of [revoked.key, late.key, newKey(), 'x', ' ']) {
       const { instance: _, ...problem } = (await activate(key)).json();

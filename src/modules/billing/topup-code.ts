@@ -15,7 +15,8 @@ export function newCode(prefix = 'WH'): string {
 /** The letters of a code, however it was typed: case, blanks and dashes do not count, and misread letters are mended. */
 export function typedLetters(code: string, prefix = 'WH'): string {
   const typed = code.toUpperCase().replaceAll(/[\s-]/g, '');
-  const letters = typed.startsWith(prefix) ? typed.slice(prefix.length) : typed;
+  // Without what they begin with, a code's own letters may begin so too.
+  const letters = typed.length > LENGTH && typed.startsWith(prefix) ? typed.slice(prefix.length) : typed;
   return letters.replaceAll('O', '0').replaceAll(/[IL]/g, '1');
 }
 
