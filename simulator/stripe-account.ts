@@ -141,6 +141,14 @@ export class StripeAccount {
     this.#tellSubscription('deleted', one);
   }
 
+  /** An open invoice is not to be paid any more. @returns whether it was open */
+  voidInvoice(invoice: Invoice): boolean {
+    if (invoice.status !== 'open') return false;
+    Object.assign(invoice, { status: 'void', nextAttempt: null });
+    this.#tell('invoice.voided', invoiceObject(invoice, this.base()));
+    return true;
+  }
+
   /** The last attempt failed, and the account is set to leave such subscriptions unpaid. */
   leaveUnpaid(id: string): void {
     this.#set(found(this.subscriptions, id), { status: 'unpaid' });

@@ -100,10 +100,7 @@ export class StripeApi extends StripeAccount {
     if (kind === 'checkout') return this.#checkout(method, form, path.split('/').slice(4));
     if (path === '/v1/billing_portal/sessions') return this.#portal(form);
     if (kind === 'subscriptions') return this.#subscription(method, second, form);
-    if (route === 'GET invoices') {
-      const one = this.invoices.get(second);
-      return one ? ok(invoiceObject(one, this.base())) : missing('invoice', second);
-    }
+    if (kind === 'invoices') return this.#invoices(method, form, second, third);
     if (route === 'GET invoice_payments') return this.#payments(form);
     if (route === 'GET charges') return this.#charges(second, form);
     if (route === 'GET disputes') {
@@ -196,6 +193,22 @@ export class StripeApi extends StripeAccount {
     return [...this.invoices.values()].filter(
       (one) => (invoice === '' || one.id === invoice) && (payment === '' || one.payment === payment),
     );
+  }
+
+  #invoices(method: string, form: Json, id: string, verb: string): Answer {
+    if (method === 'GET' && id === '') {
+      const [subscription, status] = [textAt(form, 'subscription'), textAt(form, 'status')];
+      const found = [...this.invoices.values()].filter(
+        (one) => (subscription === '' || one.subscription === subscription) && (status === '' || one.status === status),
+      );
+      const data = found.map((one) => invoiceObject(one, this.base()));
+      return ok(listOf('/v1/invoices', data));
+    }
+    const one = this.invoices.get(id);
+    if (!one) return missing('invoice', id);
+    if (method === 'POST' && (verb !== 'void' || !this.voidInvoice(one)))
+      return invalid('The simulator only voids invoices, and open ones only.');
+    return ok(invoiceObject(one, this.base()));
   }
 
   #charges(id: string, form: Json): Answer {

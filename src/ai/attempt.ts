@@ -48,7 +48,10 @@ export interface AttemptRecord extends Target {
   /** Absent where no key is needed. */
   keyId?: string;
   failure?: FailureClass | 'cancelled';
-  /** The provider's count, or ours from characters (`estimated`) where the stream broke before it; absent where nothing arrived. */
+  /**
+   * The provider's count, or ours from characters (`estimated`) where the stream broke before it, or was left by us: providers bill what was
+   * asked then too. Absent where nothing of a failed one arrived.
+   */
   usage?: Usage;
 }
 
@@ -183,9 +186,11 @@ export async function attempt<Input, Result>(
   const reader = engine.read(input);
   const guard = guarded(context.show);
   const received: Received = { answer: '', toolCalls: [], firstContentAt: null };
+  let isSent = false;
   const book = (failure?: AttemptRecord['failure']) => {
     const { firstContentAt } = received;
-    const usage = received.end?.usage ?? (firstContentAt === null ? undefined : arrivedUsage(request, received));
+    const isBilled = firstContentAt !== null || (failure === 'cancelled' && isSent);
+    const usage = received.end?.usage ?? (isBilled ? arrivedUsage(request, received) : undefined);
     context.record({
       ...targetOf(call),
       startedAt: began,
@@ -200,7 +205,11 @@ export async function attempt<Input, Result>(
   let outcome: Outcome<Result>;
   try {
     const { request: sent, read } = context.protection.call(provider.name, request);
-    const stream = context.withTimers(provider.name, (inner) => read(send(call, sent, inner)), timeouts, signal);
+    const open = (inner: AbortSignal) => {
+      isSent = true;
+      return read(send(call, sent, inner));
+    };
+    const stream = context.withTimers(provider.name, open, timeouts, signal);
     const meter = createMeter({ provider: provider.name, keyOwner, request: sent }, context.costLimits ?? {});
     await receive(stream, signal, received, clock, (text) => guard.show(reader.push(text)), meter);
     if (received.isCut) received.end = { type: 'end', finishReason: 'length', usage: arrivedUsage(request, received) };

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { WithTimers } from '#src/ai/attempt.ts';
 import { engines } from '#src/ai/engines/index.ts';
@@ -229,6 +230,29 @@ describe('cancelling', () => {
     expect(second.requests).toEqual([]);
     expect(records).toMatchObject([{ failure: 'cancelled', usage: { estimated: true } }]);
     await expect(run([second.provider], {}, { signal: AbortSignal.abort(reason) }).done).rejects.toBe(reason);
+  });
+
+  it('once a provider was asked books what was asked, also where nothing has come: the provider bills it', async () => {
+    const abort = new AbortController();
+    const upstream = scripted('openai', [reply]);
+    const silent: typeof upstream.provider = {
+      ...upstream.provider,
+      async *stream(_request, signal) {
+        setTimeout(() => abort.abort(new Error('enough')), 10);
+        await once(signal, 'abort');
+        yield* reply;
+      },
+    };
+    const records: unknown[] = [];
+    const on = { text: () => undefined, attempted: (record: unknown) => records.push(record) };
+    await expect(run([silent], {}, { signal: abort.signal, on }).done).rejects.toThrow('enough');
+    expect(records).toMatchObject([
+      {
+        failure: 'cancelled',
+        timeToFirstTokenMs: null,
+        usage: { inputTokens: expect.toSatisfy((count) => count > 10), outputTokens: 0, estimated: true },
+      },
+    ]);
   });
 
   it('throws what a callback threw, blaming no provider', async () => {

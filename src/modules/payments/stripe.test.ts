@@ -126,6 +126,10 @@ describe('a subscription', () => {
       subscription: { status: 'canceled' },
     });
     expect(atStripe().status).toBe('canceled');
+    // Nobody can pay any more for what gives nothing.
+    expect([...test.stripe.invoices.values()].filter(({ status }) => status === 'open')).toEqual([]);
+    await told();
+    expect((await invoices())[0]).toMatchObject({ status: 'void' });
     expect((await post('/api/billing/checkout', { plan: 'starter' })).status).toBe(200);
   });
 

@@ -290,6 +290,10 @@ function subscriptions({ stripe, ask, find, send }: Omit<Calls, 'config'>) {
     },
     async cancelNow(ref, key) {
       await find(() => stripe.subscriptions.cancel(ref, {}, { idempotencyKey: key }));
+      // Stripe collects what is overdue no more, but whoever has its page could pay it still, for nothing.
+      const open = await find(() => stripe.invoices.list({ subscription: ref, status: 'open', limit: 100 }));
+      for (const { id } of open?.data ?? [])
+        await find(() => stripe.invoices.voidInvoice(id, {}, { idempotencyKey: `void-${id}` }));
       // Gone for Stripe once it was canceled before; and it may have been answered before.
       return read(ref);
     },
