@@ -336,6 +336,15 @@ describe('a grant', () => {
     const [code = ''] = await codes({ count: 1, credits: 1_000_000_000 });
     expect((await topup(code)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
     expect((await topup(code, await aUser(test.rt))).statusCode).toBe(200);
+    expect((await grant(7_199_000)).statusCode).toBe(200);
+    const [{ key }] = (await ops('/ops/licenses', { plan: 'pro' })).json().licenses;
+    const activate = {
+      method: 'POST',
+      url: '/api/license/activate',
+      headers: owner.headers,
+      payload: { key },
+    } as const;
+    expect((await test.app.inject(activate)).json()).toMatchObject({ status: 409, code: 'credits_too_many' });
     const broken = await findBroken(test.rt.systemPool, 60);
     expect(broken.filter(({ workspaceId }) => workspaceId === owner.workspace.id)).toEqual([]);
   });

@@ -31,7 +31,7 @@ import type { Runtime } from '#src/runtime.ts';
 type Orm = Pick<Runtime, 'orm'>;
 
 /** @throws AppError 409 `credits_too_many` for the ledger's refusal to give more than an account can hold; else the error itself */
-function tellTooMany(error: unknown): never {
+export function tellTooMany(error: unknown): never {
   if (error instanceof Error && 'code' in error && error.code === '22003')
     throw conflict('credits_too_many', 'The workspace cannot have so many credits.');
   throw error;

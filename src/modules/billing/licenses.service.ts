@@ -4,6 +4,7 @@ import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, conflict, notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { tellTooMany } from '#src/modules/billing/billing.service.ts';
 import { planOf, winnerOf } from '#src/modules/billing/claims.ts';
 import { hashOfKey, newKey } from '#src/modules/billing/license-key.ts';
 import {
@@ -58,7 +59,7 @@ async function endFormer(em: EntityManager, workspaceId: string, next: LicenseRo
 
 /**
  * Activates a licence for the caller's workspace, in the place of the one it has. A key is used once, whoever tries it at the same time.
- * @throws AppError 409 `license_used` or `license_active`, 422 `license_invalid`
+ * @throws AppError 409 `license_used`, `license_active` or `credits_too_many`, 422 `license_invalid`
  */
 export function activateLicense(
   { orm, config }: Needs,
@@ -85,7 +86,7 @@ export function activateLicense(
     const target = { type: 'license', id };
     await appendAudit(em, actor, { action: 'license.activated', target, after: { plan, expiresAt } });
     return statusIn(em, workspaceId, config.LICENSE_GRACE_DAYS);
-  });
+  }).catch(tellTooMany);
 }
 
 async function statusIn(
