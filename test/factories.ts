@@ -4,6 +4,8 @@ import type { PlanOverride } from '#src/modules/billing/plans.ts';
 import type { RegisterBody, SignedInView } from '#src/modules/auth/auth.schemas.ts';
 import type { Runtime } from '#src/runtime.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { newId } from '#src/lib/ids.ts';
+import type { NewJob } from '#src/modules/jobs/accept.query.ts';
 import { register } from '#src/modules/auth/auth.service.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 
@@ -72,3 +74,19 @@ export async function aMember(rt: Runtime, workspaceId: string, userId: string, 
     em.insert(Member, { workspace: workspaceId, user: userId, role }),
   );
 }
+
+/** A job as it is accepted. @param hold micro-credits, a credit where no other are named */
+export const aJob = (user: TestUser, hold = 1_000_000, userId = user.user.id): NewJob => ({
+  workspaceId: user.workspace.id,
+  id: newId(),
+  userId,
+  queue: 'ai-inference',
+  engine: 'chat',
+  band: 'normal',
+  input: {},
+  options: {},
+  requestId: 'request',
+  maxAttempts: 3,
+  hold,
+  idempotency: null,
+});

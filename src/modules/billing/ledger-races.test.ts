@@ -11,7 +11,7 @@ import { ofWorkspaceId } from '#src/modules/settings/settings.ts';
 import { settingsOf } from '#src/modules/settings/registry.ts';
 import { SYSTEM } from '#src/modules/audit/audit.ts';
 import { cancelledProblem } from '#workers/outcome.ts';
-import { aUser, type TestUser } from '#test/factories.ts';
+import { aJob, aUser, type TestUser } from '#test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
 
 const CREDIT = 1_000_000;
@@ -32,20 +32,6 @@ beforeAll(async () => {
 });
 afterAll(() => test.close());
 
-const aJob = (user: TestUser, hold = CREDIT, userId = user.user.id): NewJob => ({
-  workspaceId: user.workspace.id,
-  id: newId(),
-  userId,
-  queue: 'ai-inference',
-  engine: 'chat',
-  band: 'normal',
-  input: {},
-  options: {},
-  requestId: 'request',
-  maxAttempts: 3,
-  hold,
-  idempotency: null,
-});
 const accept = (job: NewJob) => createAccept(test.rt.pool)(job);
 const accepted = async (user: TestUser, hold = CREDIT) => {
   const job = aJob(user, hold);
