@@ -65,9 +65,11 @@ it('the board refuses what a job is in no state for, and a request without a bod
   expect((await put(`${job?.id}/promote`)).json()).toMatchObject({ status: 409, code: 'queue_refused' });
   expect((await put('clean/completed')).statusCode).toBe(200);
   expect((await put(`clean/${job?.id}`)).json()).toMatchObject({ status: 404, code: 'not_found' });
-  // Whichever is first leaves nothing that is paused.
+  // Whichever is first leaves nothing that is paused: the board tells the other, or BullMQ does, as their steps meet.
   const both = await Promise.all([put('obliterate'), put('obliterate')]);
-  expect(both.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b)).toEqual([200, 409]);
+  const [done, refused] = both.map(({ statusCode }) => statusCode).toSorted((a, b) => a - b);
+  expect(done).toBe(200);
+  expect([400, 409]).toContain(refused);
 });
 
 it('the board says what was wrong with a request', async () => {
