@@ -11,7 +11,7 @@ import { AppError } from '#src/errors.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
+import { createFinish, type Finish, type UsageCall } from '#src/modules/jobs/finish.query.ts';
 import { findCredits, findJob } from '#src/modules/jobs/jobs.query.ts';
 import { timeLeftMs } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
@@ -22,7 +22,7 @@ import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamWriter } from '#src/streams/writer.ts';
 import { createLeases } from '#workers/leases.ts';
 import { startPool, type Pool } from '#workers/pool.ts';
-import { createJobRun, type Handler } from '#workers/run.ts';
+import { type Attempt, createJobRun, type Handler, type Spent } from '#workers/run.ts';
 
 const contract = { ...aiInference, retry: { ...aiInference.retry, baseMs: 50 } };
 const leaseMs = 2000;
@@ -103,6 +103,29 @@ function startWorker(
   });
   return worker;
 }
+
+const aCall = (provider: string, outcome: UsageCall['outcome'], failure: string | null = null): UsageCall => ({
+  call_no: 1,
+  strategy: 'failover',
+  provider,
+  model: 'm',
+  key_owner: 'installation',
+  outcome,
+  failure,
+  fallback_from: null,
+  input_tokens: 1,
+  cached_input_tokens: 0,
+  cache_write_tokens: 0,
+  output_tokens: 1,
+  reasoning_tokens: 0,
+  is_estimated: true,
+  is_paid: false,
+  cost_nano: 400,
+  price_version: 'v',
+  latency_ms: 1,
+  ttft_ms: 1,
+  started_at_ms: Date.now(),
+});
 
 describe('a reference', () => {
   it('that this installation did not sign is not run, and the job it names is run once', async () => {
@@ -190,32 +213,12 @@ describe('the time a client gives a job', () => {
   });
 
   it('is no way to read an answer for nothing: what had come by then is paid, as after a cancel', async () => {
-    const [openai, anthropic] = ['openai', 'anthropic'].map((provider) => ({
-      call_no: 1,
-      strategy: 'failover',
-      provider,
-      model: 'm',
-      key_owner: 'installation' as const,
-      outcome: provider === 'openai' ? ('failed' as const) : ('cancelled' as const),
-      failure: null,
-      fallback_from: null,
-      input_tokens: 1,
-      cached_input_tokens: 0,
-      cache_write_tokens: 0,
-      output_tokens: 1,
-      reasoning_tokens: 0,
-      is_estimated: true,
-      is_paid: false,
-      cost_nano: 400,
-      price_version: 'v',
-      latency_ms: 1,
-      ttft_ms: 1,
-      started_at_ms: Date.now(),
-    }));
+    const openai = aCall('openai', 'failed');
+    const anthropic = aCall('anthropic', 'cancelled');
     startWorker(
       async (attempt) => {
         // Stopped under way, and one that had failed when the time was over.
-        if (openai && anthropic) attempt.called(attempt.job.requestId === 'r' ? anthropic : openai);
+        attempt.called(attempt.job.requestId === 'r' ? anthropic : openai);
         await sleep(60_000, undefined, { signal: attempt.signal });
         return { result: {} };
       },
@@ -244,6 +247,57 @@ describe('the time a client gives a job', () => {
     const { row } = await ended(await accept({ timeoutMs: 6000 }));
     expect(row).toMatchObject({ attempt: 2, problem: timedOut });
     expect(asked).toEqual([1]);
+  });
+});
+
+describe('an answer that does not fit', () => {
+  const spent: Spent = {
+    provider: 'openai',
+    model: 'm',
+    inputTokens: 1,
+    outputTokens: 1,
+    cachedInputTokens: 0,
+    costUsd: 4e-7,
+    estimated: true,
+    degraded: false,
+    fallbacks: [],
+    timeToFirstTokenMs: 1,
+  };
+  const charged = async (failure: string, say: (output: Attempt['output']) => void) => {
+    startWorker(
+      async ({ output, called, spent: use }) => {
+        say(output);
+        called(aCall('openai', 'failed', failure));
+        use(spent);
+        throw new AppError(502, failure, 'It does not fit.');
+      },
+      () => undefined,
+    );
+    const before = await credits();
+    const { row } = await ended(await accept());
+    const after = await credits();
+    expect(after?.held).toBe(before?.held);
+    expect(row?.usage?.credits).toBe(row?.streamed_text && failure === 'bad_output' ? 0.0004 : undefined);
+    await Promise.all(close.splice(0).map((one) => one()));
+    return { charge: (before?.balance ?? NaN) - (after?.balance ?? NaN), text: row?.streamed_text };
+  };
+
+  it('is paid where its text stays with the client, and not otherwise', async () => {
+    expect(await charged('bad_output', (output) => output.text('All there is to know.'))).toEqual({
+      charge: 400,
+      text: 'All there is to know.',
+    });
+    expect(await charged('bad_output', () => undefined)).toEqual({ charge: 0, text: null });
+    // Another answer was to take its place: what was shown is taken back.
+    const takeBack = (output: Attempt['output']) => {
+      output.text('All there is to know.');
+      output.restarted('bad_output');
+    };
+    expect(await charged('bad_output', takeBack)).toEqual({ charge: 0, text: null });
+    expect(await charged('stream_truncated', (output) => output.text('All there'))).toEqual({
+      charge: 0,
+      text: 'All there',
+    });
   });
 });
 

@@ -157,10 +157,13 @@ interface Settling {
 
 /**
  * The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it or its time was over, or else
- * whoever sets the time a little too short would read answers for nothing; no failed one.
+ * whoever sets the time a little too short would read answers for nothing. A failed one only where its answer did not fit and text of it stays
+ * with the client, or else whoever asks for a call of a tool that cannot be read behind the text would read that for nothing.
  */
-function paidCall({ outcome, calls }: Settling): UsageCall | undefined {
+function paidCall({ outcome, calls, writer }: Settling): UsageCall | undefined {
   const last = calls.at(-1);
+  // What is shown is of the last call: another one would have taken it back.
+  if (outcome.kind === 'failed' && last?.failure === 'bad_output' && writer.shownText() !== '') return last;
   const isDelivered = outcome.kind === 'completed' || ('isByClient' in outcome && outcome.isByClient === true);
   return isDelivered && last?.outcome !== 'failed' ? last : undefined;
 }
@@ -177,6 +180,7 @@ async function settle(settling: Settling): Promise<number | null> {
   const paid = paidCall(settling);
   // A micro-credit is a nano-USD. On its own key a workspace pays the provider.
   const charge = paid?.key_owner === 'installation' ? paid.cost_nano : 0;
+  const used = outcome.kind === 'completed' || paid ? usage : null;
   const isRetry = outcome.kind === 'retrying';
   const finished = await finishPatiently(
     resources,
@@ -189,7 +193,7 @@ async function settle(settling: Settling): Promise<number | null> {
       problem: 'problem' in outcome ? outcome.problem : isRetry ? cancelledProblem() : null,
       streamedText: writer.shownText() || null,
       calls: settling.calls.map((call) => (call === paid ? { ...call, is_paid: true } : call)),
-      usage: usage && { ...usage, credits: charge / MICRO_CREDITS, queueMs: job.queueMs, latencyMs },
+      usage: used && { ...used, credits: charge / MICRO_CREDITS, queueMs: job.queueMs, latencyMs },
       charge,
       delayMs: isRetry ? outcome.delayMs : 0,
       isFailure: isRetry && outcome.isFailure,

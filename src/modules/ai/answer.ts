@@ -117,8 +117,8 @@ export function createAnswer({
             restarted: ({ reason }) => output.restarted(reason),
             attempted(record) {
               const call = book(record);
-              // A call that was cut off by a cancel is paid for as far as it came.
-              if (record.failure === 'cancelled' && record.usage)
+              // A call that was cut off by a cancel is paid for as far as it came, one whose answer does not fit where its text was shown.
+              if ((record.failure === 'cancelled' || record.failure === 'bad_output') && record.usage)
                 spent(spentOn(call, asked, { fallbacks: [], timeToFirstTokenMs: timeToFirstTokenMs() }));
             },
           },

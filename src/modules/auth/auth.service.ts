@@ -14,8 +14,7 @@ import { unlessBusy } from '#src/modules/auth/credentials.ts';
 import { queueVerification } from '#src/modules/auth/email-verification.ts';
 import { proveSecondFactor } from '#src/modules/auth/totp.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
-import { grantCredits } from '#src/modules/billing/credits.query.ts';
-import { MICRO_CREDITS_PER_CREDIT } from '#src/modules/workspaces/credit-account.entity.ts';
+import { payStartingCredits, startCredits } from '#src/modules/billing/starting-credits.ts';
 import {
   addWorkspace,
   homeWorkspace,
@@ -24,7 +23,7 @@ import {
 } from '#src/modules/workspaces/workspaces.service.ts';
 
 /**
- * Makes a user with a workspace of their own, which they own, and its starting credits, all or nothing.
+ * Makes a user with a workspace of their own, which they own, and its starting credits, now or later, all or nothing.
  * @param isVerified the operator vouches for the address; otherwise a mail asks its owner to confirm it
  * @throws AppError 409 `email_taken`, 503 `busy`
  */
@@ -42,9 +41,7 @@ export async function createUser(
     const workspace = addWorkspace(em, rt, scope, { name: body.workspaceName ?? body.name });
     if (!isVerified) queueVerification(em, rt.config, user);
     await em.flush();
-    const microCredits = Math.round(rt.config.STARTING_CREDITS * MICRO_CREDITS_PER_CREDIT);
-    if (microCredits > 0)
-      await grantCredits(em, { workspaceId: workspace.id, microCredits, referenceId: workspace.id });
+    await startCredits(em, rt, user, workspace.id);
     return { user: presentUser(user), workspace: presentWorkspace(workspace, 'owner'), passwordHash };
   });
   return made.catch((error: unknown) => {
@@ -77,6 +74,8 @@ export async function login(rt: Runtime, { email, password, totp }: LoginBody, d
   if (user.status === 'disabled') throw accountDisabled();
   await proveSecondFactor(rt, user, totp);
   await rt.throttle.forget(email);
+  // What a process that ended between the confirmation and this left behind.
+  if (user.startingWorkspaceId) await payStartingCredits(rt, user.id);
   if (check.outdated) {
     const proved = { id: user.id, passwordHash: user.passwordHash };
     const passwordHash = await unlessBusy(rt.passwords.hash(password));

@@ -7,6 +7,7 @@ import { sha256 } from '#src/lib/secrets.ts';
 import { invalidToken, newToken } from '#src/modules/auth/credentials.ts';
 import { EmailVerification } from '#src/modules/auth/one-time-token.entity.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { payStartingCredits } from '#src/modules/billing/starting-credits.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
 
 /** People read their mail the next morning; all the link can do is to confirm what its owner already claims. */
@@ -37,17 +38,19 @@ export async function resendVerification(rt: Pick<Runtime, 'orm' | 'config' | 't
 }
 
 /**
- * Confirms the address of whoever the token was sent to.
+ * Confirms the address of whoever the token was sent to, who then gets the starting credits that waited for it.
  * @throws AppError 400 `invalid_verification_token`: never issued, used, or expired
  */
-export async function verifyEmail(rt: Pick<Runtime, 'orm'>, token: string): Promise<void> {
+export async function verifyEmail(rt: Pick<Runtime, 'orm' | 'config'>, token: string): Promise<void> {
   const tokenHash = sha256(token);
-  await rt.orm.em.fork().transactional(async (em) => {
+  const userId = await rt.orm.em.fork().transactional(async (em) => {
     const now = new Date();
     const unused = { tokenHash, usedAt: null, expiresAt: { $gt: now } };
     const used = await em.nativeUpdate(EmailVerification, unused, { usedAt: now });
     const issued = used === 1 ? await em.findOne(EmailVerification, { tokenHash }) : null;
     if (!issued) throw invalidToken('invalid_verification_token');
     await em.nativeUpdate(User, { id: issued.user.id, emailVerifiedAt: null }, { emailVerifiedAt: now });
+    return issued.user.id;
   });
+  await payStartingCredits(rt, userId);
 }

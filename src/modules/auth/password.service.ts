@@ -8,6 +8,7 @@ import { invalidToken, newToken, reauthenticate, unlessBusy } from '#src/modules
 import { PasswordReset } from '#src/modules/auth/one-time-token.entity.ts';
 import { endSessions } from '#src/modules/auth/sessions.service.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
+import { payStartingCredits } from '#src/modules/billing/starting-credits.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
 
 /**
@@ -64,6 +65,7 @@ export async function resetPassword(
     if (changed !== 1) throw invalidToken('invalid_reset_token');
     await afterChange(em, rt.config, owner);
   });
+  await payStartingCredits(rt, owner.id);
   await rt.throttle.forget(owner.email);
 }
 

@@ -13,6 +13,8 @@ export const UserSchema = defineEntity({
     passwordHash: p.text(),
     locale: p.string().length(35).default('pt-BR'),
     emailVerifiedAt: p.datetime().nullable(),
+    /** Whose starting credits wait for the address to be confirmed; null once they were granted. */
+    startingWorkspaceId: p.uuid().nullable(),
     /** A disabled user keeps everything and cannot sign in. */
     status: p.enum(['active', 'disabled'] as const).default('active'),
     /** Sealed; there before `totpEnabledAt`, until its owner has shown a code. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '#src/lib/ids.ts';
 import { createLedgerCare } from '#src/modules/billing/reconcile.ts';
-import { findBroken } from '#src/modules/billing/reconcile.query.ts';
+import { findBroken, lapseLots } from '#src/modules/billing/reconcile.query.ts';
 import { createAccept, type NewJob } from '#src/modules/jobs/accept.query.ts';
 import { acceptBatch } from '#src/modules/jobs/batch.query.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
@@ -13,7 +13,7 @@ import { settingsOf } from '#src/modules/settings/registry.ts';
 import { SYSTEM } from '#src/modules/audit/audit.ts';
 import { cancelledProblem } from '#workers/outcome.ts';
 import { aJob, aUser, type TestUser } from '#test/factories.ts';
-import { openTestRuntime, type TestRuntime } from '#test/harness.ts';
+import { onServer, openTestRuntime, type TestRuntime, withDatabase } from '#test/harness.ts';
 import { runLedgerModel } from '#test/ledger-model.ts';
 
 const CREDIT = 1_000_000;
@@ -110,6 +110,104 @@ describe('the ledger', () => {
     for (const { id } of items)
       await cancelJob(test.rt.pool, { workspaceId: user.workspace.id, id }, cancelledProblem());
     expect(await open()).toEqual([]);
+    expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
+  });
+});
+
+describe('jobs of several workspaces that end in one moment', () => {
+  it('are each paid by their own workspace, which is told, and counted for their own members', async () => {
+    const users = await Promise.all(Array.from({ length: 4 }, () => aUser(test.rt)));
+    const [plain, low, budgeted, exhausted] = users as [TestUser, TestUser, TestUser, TestUser];
+    await set(budgeted, { 'credits.memberBudget': 100 });
+    // Two lots, of which the first pays in part.
+    await grant(plain, 10);
+    const of = (user: TestUser, ...charges: number[]) => charges.map((charge) => ({ user, charge }));
+    const ends = [...of(plain, 100, 40, 0), ...of(low, 30, 20), ...of(budgeted, 3, 4), ...of(exhausted, 137)];
+    const door = createFinish(test.rt.pool);
+    const jobs = await Promise.all(
+      ends.map(async ({ user, charge }) => {
+        const job = aJob(user, Math.max(1, charge) * CREDIT);
+        await accept(job);
+        const key = { workspaceId: job.workspaceId, id: job.id, leaseToken: randomUUID() };
+        await createClaim(test.rt.pool, 60_000)(key);
+        return { key, charge: charge * CREDIT };
+      }),
+    );
+    const rest = {
+      result: {},
+      problem: null,
+      streamedText: null,
+      usage: null,
+      calls: [],
+      delayMs: 0,
+      isFailure: false,
+    };
+    await Promise.all(jobs.map(({ key, charge }) => door({ ...key, ...rest, status: 'completed', charge })));
+    const balances = users.map(({ workspace }) =>
+      query('select balance::int / $2::int as free, held::int from credit_account where workspace_id = $1', [
+        workspace.id,
+        CREDIT,
+      ]),
+    );
+    expect((await Promise.all(balances)).flat()).toEqual([7, 87, 130, 0].map((free) => ({ free, held: 0 })));
+    expect(await events(budgeted)).toEqual([]);
+    expect(await events(plain)).toEqual([{ type: 'credits.low', data: { remaining: 7, lowAt: 100 } }]);
+    expect(await events(low)).toEqual([{ type: 'credits.low', data: { remaining: 87, lowAt: 100 } }]);
+    expect(await events(exhausted)).toEqual([{ type: 'credits.exhausted', data: { remaining: 0 } }]);
+    expect(
+      await query('select user_id, spent::int / $2::int as spent from credit_month where workspace_id = $1', [
+        budgeted.workspace.id,
+        CREDIT,
+      ]),
+    ).toEqual([{ user_id: budgeted.user.id, spent: 7 }]);
+    expect(
+      await query(`select (remaining / $2)::int as left from credit_lot where workspace_id = $1 order by id`, [
+        plain.workspace.id,
+        CREDIT,
+      ]),
+    ).toEqual([{ left: 0 }, { left: 7 }]);
+    expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
+  });
+});
+
+describe('what expires in one moment', () => {
+  it('goes by batches of accounts, and nothing of it twice where one is killed', async () => {
+    await lapseLots(test.rt.systemPool);
+    const users = await Promise.all(Array.from({ length: 5 }, () => aUser(test.rt)));
+    const ids = users.map(({ workspace }) => workspace.id).toSorted();
+    await query('update credit_lot set expires_at = now() where workspace_id = any($1)', [ids]);
+    const lapsed = async () =>
+      (
+        await query(
+          `select workspace_id as id, count(*)::int as entries from credit_entry where kind = 'expire' and workspace_id = any($1)
+            group by 1 order by 1`,
+          [ids],
+        )
+      ).map(({ id, entries }) => [id, entries]);
+    const once = (some: string[]) => some.map((id) => [id, 1]);
+    const client = await test.rt.systemPool.connect();
+    try {
+      await client.query('begin');
+      expect((await client.query('select credit_lapse(2) as lapsed')).rows).toEqual([{ lapsed: 2 }]);
+      // Only those of the batch wait for it.
+      const take =
+        'select workspace_id as id from credit_account where workspace_id = any($1) order by 1 for update skip locked';
+      expect(await query(take, [ids])).toEqual(ids.slice(2).map((id) => ({ id })));
+      const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
+      const server = withDatabase(test.config.DATABASE_URL, 'postgres');
+      await onServer(server, (admin) => admin.query('select pg_terminate_backend($1, 5000)', [rows[0]?.pid]));
+    } finally {
+      client.release(true);
+    }
+    expect(await lapsed()).toEqual([]);
+
+    // Killed between two batches.
+    await query('select credit_lapse(2)');
+    expect(await lapsed()).toEqual(once(ids.slice(0, 2)));
+    expect(await lapseLots(test.rt.systemPool, 2)).toBe(3);
+    expect(await lapsed()).toEqual(once(ids));
+    expect(await lapseLots(test.rt.systemPool, 2)).toBe(0);
+    expect(await query('select from credit_account where balance > 0 and workspace_id = any($1)', [ids])).toEqual([]);
     expect(await findBroken(test.rt.systemPool, 60)).toEqual([]);
   });
 });

@@ -109,3 +109,29 @@ it('takes over what accounts have and open jobs hold, and taken back leaves what
   ]);
   expect(await functions()).toEqual(before);
 });
+
+it('leaves the functions that were, where those of the whole ledger are taken back', async () => {
+  const whole = '20261127001163-whole-ledger';
+  const earlier = await createDatabaseBefore(process.env['DATABASE_URL'] ?? '', whole);
+  const own = openPool(
+    { DATABASE_URL: earlier.url },
+    { name: 'test', role: 'wh_system', max: 1 },
+    createLog('silent', 'test'),
+  );
+  const all = async () =>
+    (
+      await own.query(`select oid::regprocedure::text as name, pg_get_functiondef(oid) as text from pg_proc
+        where proname ~ '^(credit|job|batch)_' and pronamespace = 'public'::regnamespace order by 1`)
+    ).rows;
+  try {
+    const before = await all();
+    await migrateUp(earlier.url);
+    expect(await all()).not.toEqual(before);
+    for (let undone: string[] = ['']; undone.length > 0 && !undone.includes(whole);)
+      undone = await migrateDown(earlier.url);
+    expect(await all()).toEqual(before);
+  } finally {
+    await own.end();
+    await earlier.drop();
+  }
+});

@@ -13,6 +13,7 @@ import { newId } from '#src/lib/ids.ts';
 import { sha256 } from '#src/lib/secrets.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { payStartingCredits } from '#src/modules/billing/starting-credits.ts';
 import { User } from '#src/modules/auth/user.entity.ts';
 import { checkLimit } from '#src/modules/billing/plans.ts';
 import { queueMail } from '#src/modules/mail/outbox.ts';
@@ -93,12 +94,12 @@ const unusable = () =>
  * Makes the caller a member of the workspace that invited them. The token came to their address, so it proves the address too.
  * @throws AppError 403 `invite_other_email` or `plan_limit`, 404 `invite_not_found`, 409 `already_member`
  */
-export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: string): Promise<WorkspaceView> {
+export async function acceptInvite(rt: Needs, auth: Auth, actor: Actor, token: string): Promise<WorkspaceView> {
   if (!TOKEN.test(token)) throw unusable();
   const bytes = Buffer.from(token, 'base64url');
   const workspaceId = toId(bytes.subarray(0, ID_BYTES));
   const id = toId(bytes.subarray(ID_BYTES, 2 * ID_BYTES));
-  return inWorkspaceTx(orm, { workspaceId, userId: auth.userId }, async (em) => {
+  const joined = await inWorkspaceTx(rt.orm, { workspaceId, userId: auth.userId }, async (em) => {
     const found = await em.findOne(Invite, { id });
     if (!found || !timingSafeEqual(found.tokenHash, sha256(token))) throw unusable();
     // Locked before it is looked at again: of many who accept at once, one does.
@@ -130,6 +131,8 @@ export function acceptInvite({ orm }: Needs, auth: Auth, actor: Actor, token: st
     });
     return presentWorkspace(workspace, found.role);
   });
+  await payStartingCredits(rt, auth.userId);
+  return joined;
 }
 
 /** Whether who invited may still: an invite of somebody who has gone, or was taken down, is worth nothing. */
