@@ -29,6 +29,8 @@ const UNIQUE_ACROSS = [
 ];
 /** Functions that run with their owner's rights: the only way to write the audit log, and to part tables by month. */
 const DEFINERS = ['audit_anchor', 'audit_append', 'partition_drop', 'partition_make'];
+/** Functions that take on the system's role: the end of jobs, which are of several workspaces. */
+const AS_SYSTEM = ['job_finish'];
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let client: Client;
@@ -125,6 +127,9 @@ describe('the schema', () => {
     expect(await names(truncates)).toEqual([]);
     const definers = `select proname as name from pg_proc where pronamespace = 'public'::regnamespace and prosecdef order by 1`;
     expect(await names(definers)).toEqual(DEFINERS);
+    const others = `select proname as name from pg_proc where pronamespace = 'public'::regnamespace
+      and exists (select from unnest(proconfig) c where c like 'role=%' or c like 'session_authorization=%') order by 1`;
+    expect(await names(others)).toEqual(AS_SYSTEM);
     expect(await names(`select viewname as name from pg_views where schemaname = 'public'`)).toEqual([]);
   });
 });
