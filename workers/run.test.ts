@@ -265,10 +265,10 @@ describe('an answer that does not fit', () => {
   };
   const charged = async (failure: string, say: (output: Attempt['output']) => void) => {
     startWorker(
-      async ({ output, called, spent: use }) => {
-        say(output);
-        called(aCall('openai', 'failed', failure));
-        use(spent);
+      async (attempt) => {
+        say(attempt.output);
+        attempt.called(aCall('openai', 'failed', failure));
+        attempt.spent(spent);
         throw new AppError(502, failure, 'It does not fit.');
       },
       () => undefined,
@@ -289,11 +289,11 @@ describe('an answer that does not fit', () => {
     });
     expect(await charged('bad_output', () => undefined)).toEqual({ charge: 0, text: null });
     // Another answer was to take its place: what was shown is taken back.
-    const takeBack = (output: Attempt['output']) => {
+    const takenBack = await charged('bad_output', (output) => {
       output.text('All there is to know.');
       output.restarted('bad_output');
-    };
-    expect(await charged('bad_output', takeBack)).toEqual({ charge: 0, text: null });
+    });
+    expect(takenBack).toEqual({ charge: 0, text: null });
     expect(await charged('stream_truncated', (output) => output.text('All there'))).toEqual({
       charge: 0,
       text: 'All there',

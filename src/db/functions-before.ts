@@ -11,8 +11,9 @@ export function functionsBefore(earlier: Migration[], names: string[]): string[]
   for (const migration of earlier) {
     void migration.up();
     for (const query of migration.getQueries()) {
-      const name = /^create (?:or replace )?function (\w+)/.exec(String(query))?.[1];
-      if (name) made.set(name, String(query).replace(/^create function/, 'create or replace function'));
+      if (typeof query !== 'string') continue;
+      const name = /^create (?:or replace )?function (\w+)/.exec(query)?.[1];
+      if (name) made.set(name, query.replace(/^create function/, 'create or replace function'));
     }
   }
   return names.map((name) => {

@@ -114,14 +114,20 @@ describe('the ledger', () => {
   });
 });
 
+const of = (user: TestUser, ...charges: number[]) => charges.map((charge) => ({ user, charge }));
+
 describe('jobs of several workspaces that end in one moment', () => {
   it('are each paid by their own workspace, which is told, and counted for their own members', async () => {
-    const users = await Promise.all(Array.from({ length: 4 }, () => aUser(test.rt)));
-    const [plain, low, budgeted, exhausted] = users as [TestUser, TestUser, TestUser, TestUser];
+    const [plain, low, budgeted, exhausted] = [
+      await aUser(test.rt),
+      await aUser(test.rt),
+      await aUser(test.rt),
+      await aUser(test.rt),
+    ];
+    const users = [plain, low, budgeted, exhausted];
     await set(budgeted, { 'credits.memberBudget': 100 });
     // Two lots, of which the first pays in part.
     await grant(plain, 10);
-    const of = (user: TestUser, ...charges: number[]) => charges.map((charge) => ({ user, charge }));
     const ends = [...of(plain, 100, 40, 0), ...of(low, 30, 20), ...of(budgeted, 3, 4), ...of(exhausted, 137)];
     const door = createFinish(test.rt.pool);
     const jobs = await Promise.all(
@@ -170,6 +176,8 @@ describe('jobs of several workspaces that end in one moment', () => {
   });
 });
 
+const once = (ids: string[]) => ids.map((id) => [id, 1]);
+
 describe('what expires in one moment', () => {
   it('goes by batches of accounts, and nothing of it twice where one is killed', async () => {
     await lapseLots(test.rt.systemPool);
@@ -184,7 +192,6 @@ describe('what expires in one moment', () => {
           [ids],
         )
       ).map(({ id, entries }) => [id, entries]);
-    const once = (some: string[]) => some.map((id) => [id, 1]);
     const client = await test.rt.systemPool.connect();
     try {
       await client.query('begin');
