@@ -127,8 +127,7 @@ it('leaves the functions that were, where those of the whole ledger are taken ba
     const before = await all();
     await migrateUp(earlier.url);
     expect(await all()).not.toEqual(before);
-    for (let undone: string[] = ['']; undone.length > 0 && !undone.includes(whole);)
-      undone = await migrateDown(earlier.url);
+    expect((await migrateDown(earlier.url, '20261127001162-months-behind')).at(-1)).toBe(whole);
     expect(await all()).toEqual(before);
   } finally {
     await own.end();
