@@ -128,7 +128,10 @@ export class StripeAccount extends StripeReturns {
     this.say('checkout.session.expired', sessionObject(session, this.base()));
   }
 
-  #begin({ customer, price, metadata }: Pick<Session, 'customer' | 'price' | 'metadata'>, status: string): Subscription {
+  #begin(
+    { customer, price, metadata }: Pick<Session, 'customer' | 'price' | 'metadata'>,
+    status: string,
+  ): Subscription {
     const now = this.now();
     const one: Subscription = {
       id: idOf('sub'),

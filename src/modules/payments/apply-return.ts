@@ -22,10 +22,12 @@ type Returned = Pick<InvoiceRow, 'creditsReversed' | 'creditsUncollected'>;
 async function settleReturned(
   { em, workspaceId }: Tx,
   invoice: InvoiceRow,
-  { refundedMinor, disputedMinor, refundKnownAt, held }: Pick<
-    InvoiceRow,
-    'refundedMinor' | 'disputedMinor' | 'refundKnownAt' | 'held'
-  >,
+  {
+    refundedMinor,
+    disputedMinor,
+    refundKnownAt,
+    held,
+  }: Pick<InvoiceRow, 'refundedMinor' | 'disputedMinor' | 'refundKnownAt' | 'held'>,
 ): Promise<Returned> {
   const { id, amountMinor, credits, creditsReversed, creditsUncollected } = invoice;
   const returnedMinor = Math.min(amountMinor, refundedMinor + disputedMinor);
@@ -83,7 +85,8 @@ export async function applyRefund(tx: Tx, invoice: InvoiceRow, told: Refunded): 
     throw new Question({ charge: told.charge.ref, seen });
   let { held } = invoice;
   // What is given back as a whole waits for nobody, and does again where that came to nothing.
-  const isWhole = refundedMinor > 0 && refundedMinor + invoice.disputedMinor >= Math.min(amountMinor, told.collectedMinor);
+  const isWhole =
+    refundedMinor > 0 && refundedMinor + invoice.disputedMinor >= Math.min(amountMinor, told.collectedMinor);
   if (isWhole) held = null;
   else if (refundedMinor < invoice.refundedMinor && credits === 0) held ??= await holdAgain(tx, invoice);
   const returned = await settleReturned(tx, invoice, { ...invoice, refundedMinor, refundKnownAt, held });

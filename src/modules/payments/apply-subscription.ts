@@ -177,7 +177,12 @@ async function isTooMany(
   }
   if (!countsBefore(snapshot, asked.snapshot)) return true;
   const { id: otherId, providerRef } = other;
-  await saveState(tx, other, { id: otherId, providerRef, state: { ...other, isSurplus: true } }, { reason: 'replaced' });
+  await saveState(
+    tx,
+    other,
+    { id: otherId, providerRef, state: { ...other, isSurplus: true } },
+    { reason: 'replaced' },
+  );
   return false;
 }
 

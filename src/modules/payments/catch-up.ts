@@ -86,5 +86,8 @@ async function takeOver(
   if (applied?.isNew)
     log.warn({ workspaceId, ref }, 'A payment provider had not told of this: look at its webhook endpoint');
   if (applied?.isSetAside)
-    log.error({ workspaceId, ref }, 'A customer has two subscriptions that were made by hand: end one at the payment provider');
+    log.error(
+      { workspaceId, ref },
+      'A customer has two subscriptions that were made by hand: end one at the payment provider',
+    );
 }

@@ -150,7 +150,11 @@ async function applyEvent(tx: PaymentTx, event: Event, at: Date, answers: Answer
     const invoice = await findReturned(tx, event.paymentRef, answers);
     if (!invoice) return 'ignored';
     if (event.kind === 'refund') {
-      const { snapshot, at: askedAt, seen } = answers.charge ?? { snapshot: event, at: event.chargedAt, seen: undefined };
+      const {
+        snapshot,
+        at: askedAt,
+        seen,
+      } = answers.charge ?? { snapshot: event, at: event.chargedAt, seen: undefined };
       const { refundedMinor, collectedMinor } = snapshot;
       const charge = { ref: event.chargeRef, seen };
       return outcomeOf(await applyRefund(tx, invoice, { at: askedAt, refundedMinor, collectedMinor, charge }));

@@ -69,7 +69,7 @@ export async function refundByOperator(
     const { status, provider, amountMinor, refundedMinor: before } = one;
     if (status !== 'paid') throw conflict('not_paid', 'Only a paid invoice can be given back.');
     const refundedMinor = wantedMinor ?? amountMinor;
-    if (refundedMinor > amountMinor) throw conflict('not_paid', 'That is more than was paid.');
+    if (refundedMinor > amountMinor) throw conflict('more_than_collected', 'That is more than was paid.');
     if (provider !== 'manual' || refundedMinor <= before) return;
     await applyRefund(tx, one, { at: new Date(), refundedMinor, collectedMinor: amountMinor });
     await audited(tx, actor, 'invoice.refunded', id, { refundedMinor });

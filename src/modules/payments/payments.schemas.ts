@@ -86,7 +86,15 @@ export const InvoiceList = pageOf(InvoiceView);
 
 /** @param instructions of the operator, for invoices that are paid by hand */
 export function presentInvoice(row: InvoiceRow, instructions: string): z.output<typeof InvoiceView> {
-  const { provider, providerRef: _ref, refundKnownAt: _at, credits, creditsReversed, creditsUncollected, ...rest } = row;
+  const {
+    provider,
+    providerRef: _ref,
+    refundKnownAt: _at,
+    credits,
+    creditsReversed,
+    creditsUncollected,
+    ...rest
+  } = row;
   return {
     ...rest,
     credits: toCredits(credits),

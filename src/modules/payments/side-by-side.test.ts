@@ -18,6 +18,7 @@ async function payers(count: number) {
   for (let n = 0; n < count; n += 1) {
     const owner = await anOwner(test);
     all.push({ owner, ref: await test.subscribe(owner), events: test.stripe.events.splice(0) });
+    test.stripe.advance(5);
   }
   return all;
 }

@@ -188,11 +188,7 @@ export function toPaymentEvent(event: Stripe.Event): PaymentEvent | null {
     return invoiceEvent(event.data.object);
   if (event.type === 'invoice.payment_failed') return invoiceEvent(event.data.object, true);
   if (event.type === 'charge.refunded') return refundEvent(event.data.object.customer, event.data.object);
-  if (
-    event.type === 'refund.failed' ||
-    event.type === 'refund.updated' ||
-    event.type === 'charge.refund.updated'
-  ) {
+  if (event.type === 'refund.failed' || event.type === 'refund.updated' || event.type === 'charge.refund.updated') {
     const { object } = event.data;
     return isUndone(object) ? refundEvent(object.customer, object.charge) : null;
   }

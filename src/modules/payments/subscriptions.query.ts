@@ -163,7 +163,11 @@ export const findLapsing = (systemPool: Pool) =>
 
 /** Second ones, which are to be ended; what operators made is theirs to end. */
 export const findSurplus = (systemPool: Pool) =>
-  findKeys(systemPool, 'subscription-surplus', `s.is_surplus and ${LIVE} and s.provider = 'stripe' and not s.is_by_hand`);
+  findKeys(
+    systemPool,
+    'subscription-surplus',
+    `s.is_surplus and ${LIVE} and s.provider = 'stripe' and not s.is_by_hand`,
+  );
 
 /** Of workspaces that are closed: nobody is to pay for them. */
 export const findAbandoned = (systemPool: Pool) =>
