@@ -54,7 +54,10 @@ export async function inPaymentTx<Result>(
  * anywhere is harmless, and several processes may do it at once. What fails is tried again, ever later, and does not hold up the rest.
  * @returns `step` does so once, tells how many it found, and does not wait for those that take long; `idle` does
  */
-export function createInbound(resources: PaymentResources): { step(): Promise<number>; idle(): Promise<void> } {
+export function createInbound(resources: PaymentResources): {
+  step: () => Promise<number>;
+  idle: () => Promise<void>;
+} {
   const { systemPool, log } = resources;
   const busy = new Map<string, Promise<void>>();
   const workOffAll = async (told: StoredInbound[]): Promise<void> => {

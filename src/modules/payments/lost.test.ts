@@ -27,6 +27,10 @@ const write = (sql: string) => test.rt.systemPool.query(`${sql} where workspace_
 const ended = (interval: string) => write(`update subscription set period_end = now() - interval '${interval}'`);
 const asked = (kind: string) => test.stripe.read.filter((path) => path.startsWith(`/v1/${kind}/`)).length;
 
+const over = () => write(`update checkout set expires_at = now() - interval '1 minute'`);
+const status = async () =>
+  (await test.rt.systemPool.query('select status from checkout where workspace_id = $1', [owner.workspace.id])).rows;
+
 describe('a subscription whose period ended long ago without news', () => {
   it('is renewed by what Stripe says when it is asked, once with what is told of it after all', async () => {
     const ref = await test.subscribe(owner);
@@ -97,10 +101,6 @@ describe('a subscription whose period ended long ago without news', () => {
 });
 
 describe('a checkout whose time is over', () => {
-  const over = () => write(`update checkout set expires_at = now() - interval '1 minute'`);
-  const status = async () =>
-    (await test.rt.systemPool.query('select status from checkout where workspace_id = $1', [owner.workspace.id])).rows;
-
   it('and which was paid gives what was bought', async () => {
     await test.subscribe(owner);
     const lost = lose();

@@ -94,15 +94,15 @@ describe('an owner', () => {
   });
 });
 
-describe('the audit log', () => {
-  const logged = async () =>
-    (
-      await test.rt.systemPool.query(
-        `select action, after from audit_log where workspace_id = $1 and (action like 'subscription.%' or action like 'billing.%') order by seq`,
-        [owner.workspace.id],
-      )
-    ).rows.map(({ action, after }) => [action, after]);
+const logged = async () =>
+  (
+    await test.rt.systemPool.query(
+      `select action, after from audit_log where workspace_id = $1 and (action like 'subscription.%' or action like 'billing.%') order by seq`,
+      [owner.workspace.id],
+    )
+  ).rows.map(({ action, after }) => [action, after]);
 
+describe('the audit log', () => {
   it('names a change once Stripe did it, and what it refused as refused', async () => {
     await test.subscribe(owner);
     await test.deliver(test.stripe.events.splice(0));

@@ -47,6 +47,12 @@ async function spend(credits: number): Promise<void> {
   ]);
   expect(rows).toEqual([{ taken: `${credits * 1_000_000}` }]);
 }
+const first = () => {
+  const one = [...test.stripe.invoices.values()][0];
+  if (!one) throw new Error('No invoice');
+  return one;
+};
+const undo = (id: string | undefined, status?: 'canceled') => test.stripe.undoRefund(id ?? '', status);
 // Whatever was done, the books are even.
 afterEach(async () => expect(await findBroken(test.rt.systemPool, 600)).toEqual([]));
 
@@ -152,12 +158,6 @@ describe('a disputed payment', () => {
 });
 
 describe('a refund', () => {
-  const first = () => {
-    const one = [...test.stripe.invoices.values()][0];
-    if (!one) throw new Error('No invoice');
-    return one;
-  };
-  const undo = (id: string | undefined, status?: 'canceled') => test.stripe.undoRefund(id ?? '', status);
   const whole = { refundedMinor: 0, creditsReversed: 0, creditsUncollected: 0 };
 
   it.each(['failed', 'canceled'] as const)('that %s later gives back what it took, once', async (status) => {
