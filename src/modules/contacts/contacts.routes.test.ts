@@ -339,8 +339,9 @@ describe('what hangs on a contact', () => {
   });
 
   it('is what messages made of it: its lookup finds WhatsApp’s form', async () => {
+    const listKey = { appSecret: test.rt.config.APP_SECRET, workspaceId: ana.workspace.id };
     const [known] = await inWorkspaceTx(test.rt.orm, { workspaceId: ana.workspace.id }, (em) =>
-      identifyContacts(em, [{ waId: '551187654321@c.us', name: 'Ana' }], { actorId: null, source: 'message' }),
+      identifyContacts(em, [{ waId: '551187654321@c.us', name: 'Ana' }], { actorId: null, source: 'message', listKey }),
     );
     const asked = ['(11) 98765-4321', '+55 11 8765-4321', 'nobody', '+1 212 555 2368'];
     const { data } = (await call('POST', '/api/contacts/lookup', { phones: asked })).json();
