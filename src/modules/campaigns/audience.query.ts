@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { badRequest, type FieldError } from '#src/errors.ts';
+import { dealsOfKept } from '#src/modules/activities/activity-sight.ts';
 import type { People } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
@@ -104,6 +105,12 @@ export async function pinPeople(
   };
 }
 
+/** The segments that say who is meant, of those that there are. */
+export function segmentsOf(em: EntityManager, { audience, exclude }: People): Promise<Segment[]> {
+  const ids = ['segmentId' in audience ? audience.segmentId : [], exclude.segmentId ?? []].flat();
+  return ids.length === 0 ? Promise.resolve([]) : em.find(Segment, { id: ids });
+}
+
 /** Whose contacts, and whose deals, alone count, for who sees only their own. */
 export interface OnlyOf {
   ownerId: string | null;
@@ -117,7 +124,7 @@ async function bySegment(em: EntityManager, id: string, { dealOwnerId }: OnlyOf)
     const errors = [missing('segmentId', 'segment')];
     throw badRequest('validation_failed', 'segmentId: there is no such segment', errors);
   }
-  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter, dealOwnerId ?? undefined));
+  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter, dealsOfKept(dealOwnerId)));
 }
 
 async function conditionOf(em: EntityManager, { audience, exclude }: People, only: OnlyOf) {

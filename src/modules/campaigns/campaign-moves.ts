@@ -2,7 +2,7 @@ import { UniqueConstraintViolationException, type EntityManager } from '@mikro-o
 import { campaigns as queue } from '#queues/campaigns.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, badRequest, conflict } from '#src/errors.ts';
-import type { By } from '#src/modules/campaigns/by.ts';
+import { mustChoose, type By } from '#src/modules/campaigns/by.ts';
 import { checkFeature, checkLimit } from '#src/modules/billing/plans.ts';
 import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import {
@@ -49,6 +49,7 @@ export async function startCampaign(
     const row = await mustSeeCampaign(em, by.auth, id, true);
     const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
+    await mustChoose(em, by.auth, row.people);
     const isForLater = row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
@@ -109,6 +110,7 @@ export function scheduleCampaign(
   checkTime(body.scheduledAt);
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustSeeCampaign(em, by.auth, id, true);
+    await mustChoose(em, by.auth, row.people);
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
     await updateDraft(em, id, {

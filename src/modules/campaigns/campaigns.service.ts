@@ -8,7 +8,7 @@ import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit } from '#src/modules/audit/audit.ts';
 import { pinPeople, previewAudience } from '#src/modules/campaigns/audience.query.ts';
-import { onlyOf, type By } from '#src/modules/campaigns/by.ts';
+import { mustChoose, onlyOf, type By } from '#src/modules/campaigns/by.ts';
 import {
   deleteDraft,
   findCampaign,
@@ -135,6 +135,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
   const { auth } = by;
   return inWorkspaceTx(orm, auth, async (em) => {
     await mustHaveFeature(em, 'campaigns');
+    await mustChoose(em, auth, body);
     const variants = await pinContent(em, body);
     await checkChannel(em, body.channelId, variants);
     checkAi(body.ai, variants);
@@ -195,6 +196,7 @@ export function changeCampaign(
     checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
     const { audience, exclude, requireConsent } = { ...row.people, ...patch };
     const people = { audience, exclude, requireConsent };
+    await mustChoose(em, by.auth, people);
     const isChanged = await updateDraft(em, id, {
       name: patch.name ?? row.name,
       channelId: patch.channelId ?? row.channel_id,
@@ -228,6 +230,7 @@ export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void
 export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<CampaignRow> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
     const row = await mustSeeCampaign(em, by.auth, id);
+    await mustChoose(em, by.auth, row.people);
     const copyId = newId();
     await insertCampaign(em, {
       id: copyId,
@@ -254,6 +257,7 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
 /** @throws AppError 400 */
 export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
   return inWorkspaceTx(orm, auth, async (em) => {
+    await mustChoose(em, auth, people);
     const channel = people.channelId === undefined ? undefined : await checkChannel(em, people.channelId, []);
     return previewAudience(em, await pinPeople(em, people, onlyOf(auth)), {
       only: onlyOf(auth),
