@@ -235,6 +235,8 @@ export const REQUESTS: Record<string, Entry> = {
   'PATCH /api/messages/:id/status': { params: someMessage, body: () => ({ status: 'read' }) },
   'GET /api/contacts/:id/messages': { params: someContact },
   'GET /api/contacts/:id/score': { params: someContact },
+  'GET /api/contacts/:id/deals': { params: someContact },
+  'GET /api/contacts/:id/campaigns': { params: someContact },
   'GET /api/conversations': nothing,
   'GET /api/conversations/:id': { params: someConversation },
   'GET /api/conversations/:id/messages': { params: someConversation },

@@ -147,6 +147,12 @@ interface Pads {
   outer: Buffer;
 }
 
+/** Who gets nothing, to compare with: so many of a hundred, by a hash of contact and seed. */
+interface Holdout {
+  percent: number;
+  seed: string;
+}
+
 /** Contacts with the reason why not, where there is one; of two with one address the older is written to. */
 async function judged(
   em: EntityManager,
@@ -156,7 +162,7 @@ async function judged(
     pads,
     holdout,
     capped,
-  }: { only: OnlyOf; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
+  }: { only: OnlyOf; pads: Pads; holdout: Holdout; capped: string | null },
 ): Promise<Condition> {
   const where = await conditionOf(em, people, only);
   return {
@@ -195,19 +201,18 @@ export interface Parting {
   weights: readonly number[];
 }
 
-/** Who a campaign would reach now, in the transaction's workspace. @param pacing of its channel, for how often people may be written to */
+/**
+ * Who a campaign would reach now, in the transaction's workspace.
+ * @param pacing of its channel, for how often people may be written to
+ * @param holdout so many of a hundred, by the campaign's id, get nothing
+ */
 export async function previewAudience(
   em: EntityManager,
   people: People,
-  { only, pads, pacing }: { only: OnlyOf; pads: Pads; pacing: object | null },
+  { only, pads, pacing, holdout }: { only: OnlyOf; pads: Pads; pacing: object | null; holdout: Holdout },
 ): Promise<{ count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }> {
-  const holdout = { percent: 0, seed: '' };
-  const { sql, params } = await judged(em, people, {
-    only,
-    pads,
-    holdout,
-    capped: pacing && JSON.stringify(pacing),
-  });
+  const capped = pacing && JSON.stringify(pacing);
+  const { sql, params } = await judged(em, people, { only, pads, holdout, capped });
   const [row] = await em.execute<
     { count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }[]
   >(

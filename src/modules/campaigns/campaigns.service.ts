@@ -23,10 +23,11 @@ import {
   type CampaignPatch,
   type CampaignStatus,
   type CampaignView,
-  type People,
+  type PreviewBody,
   type VariantView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { pinContent } from '#src/modules/campaigns/content.ts';
+import { checkWindows } from '#src/modules/campaigns/windows.ts';
 import { mustHaveFeature } from '#src/modules/billing/room.ts';
 import { findChannel } from '#src/modules/channels/channels.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
@@ -194,6 +195,9 @@ export function changeCampaign(
     const variants = isNewText ? await pinContent(em, patch) : row.variants;
     if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
     checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
+    const [windows, timeZone] = [patch.windows ?? row.windows, patch.timeZone ?? row.time_zone];
+    const [channelId, scheduledAt] = [patch.channelId ?? row.channel_id, patch.scheduledAt ?? row.scheduled_at];
+    if (row.status === 'scheduled') await checkWindows(em, channelId, { windows, timeZone }, scheduledAt);
     const { audience, exclude, requireConsent } = { ...row.people, ...patch };
     const people = { audience, exclude, requireConsent };
     await mustChoose(em, by.auth, people);
@@ -254,15 +258,18 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
   });
 }
 
-/** @throws AppError 400 */
-export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
+/** @throws AppError 400, 403; 404 for a campaign that the caller does not see */
+export function previewPeople({ orm, config }: Needs, auth: Auth, asked: PreviewBody) {
+  const { channelId, campaignId, holdoutPercent: percent, ...people } = asked;
   return inWorkspaceTx(orm, auth, async (em) => {
     await mustChoose(em, auth, people);
-    const channel = people.channelId === undefined ? undefined : await checkChannel(em, people.channelId, []);
+    const channel = channelId === undefined ? undefined : await checkChannel(em, channelId, []);
+    if (campaignId !== undefined) await mustSeeCampaign(em, auth, campaignId);
     return previewAudience(em, await pinPeople(em, people, onlyOf(auth)), {
       only: onlyOf(auth),
       pads: suppressionPads(config.APP_SECRET, auth.workspaceId),
       pacing: channel?.pacing ?? null,
+      holdout: { percent, seed: campaignId ?? '' },
     });
   });
 }

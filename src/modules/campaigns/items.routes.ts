@@ -5,12 +5,13 @@ import { notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
-import { decodeCursor, toPage } from '#src/http/page.ts';
+import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
 import { csvLine } from '#src/lib/csv.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { byOf } from '#src/modules/campaigns/by.ts';
+import { byOf, onlyOf } from '#src/modules/campaigns/by.ts';
 import {
   AttemptsView,
+  ContactCampaignPage,
   ItemPage,
   ItemQuery,
   ItemView,
@@ -21,8 +22,16 @@ import {
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { resolveUnknown } from '#src/modules/campaigns/campaign-moves.ts';
 import { countersOf, mustSeeCampaign } from '#src/modules/campaigns/campaigns.service.ts';
-import { findAttempts, findItem, findItems, readPace, readReport } from '#src/modules/campaigns/report.query.ts';
+import {
+  findAttempts,
+  findItem,
+  findItems,
+  findItemsOfContact,
+  readPace,
+  readReport,
+} from '#src/modules/campaigns/report.query.ts';
 import { etaSeconds, wilson } from '#src/modules/campaigns/report.ts';
+import { findContactId } from '#src/modules/messages/messages.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['campaigns'], security: [{ bearer: [] }] };
@@ -76,6 +85,33 @@ export function itemRoutes(app: App, rt: Runtime): void {
       const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
         const { id } = await mustSeeCampaign(em, authOf(request), request.params.id);
         return findItems(em, id, { status, after, limit: limit + 1 });
+      });
+      return toPage(
+        rows,
+        limit,
+        (row) => [row.id],
+        (row) => row,
+      );
+    },
+  });
+
+  app.get('/api/contacts/:id/campaigns', {
+    config: read,
+    schema: {
+      ...schema,
+      summary: 'What campaigns sent to a contact, the newest first',
+      params: IdParams,
+      querystring: PageQuery,
+      response: { 200: ContactCampaignPage },
+    },
+    handler: async (request) => {
+      const { limit, cursor } = request.query;
+      const before = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
+      const only = onlyOf(authOf(request));
+      const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
+        const id = await findContactId(em, request.params.id, only.ownerId ?? undefined);
+        if (id === undefined) throw notFound('The contact');
+        return findItemsOfContact(em, id, { only, before, limit: limit + 1 });
       });
       return toPage(
         rows,

@@ -159,7 +159,8 @@ class Compiler {
 
   /** Also before it is said whether there is such a stage or pipeline. */
   #mustReadDeals(): void {
-    if (this.#fields.deals === 'nobody') throw forbidden('A filter that asks for deals takes the permission deals:read.');
+    if (this.#fields.deals === 'nobody')
+      throw forbidden('A filter that asks for deals takes the permission deals:read.');
   }
 
   /** Whether a contact has a deal like this, that was not deleted, among those who asks may see. */

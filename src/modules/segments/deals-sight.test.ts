@@ -33,7 +33,7 @@ const refusal = (permission: string) => ({
   status: 403,
   body: { code: 'forbidden', detail: expect.stringContaining(permission) },
 });
-async function aKey(scopes: string[], headers: TestUser["headers"]) {
+async function aKey(scopes: string[], headers: TestUser['headers']) {
   const { body } = await call('POST', 'api-keys', { name: 'Chave', scopes }, headers);
   return { authorization: `Bearer ${body.secret}` };
 }
