@@ -185,6 +185,7 @@ export const REQUESTS: Record<string, Entry> = {
   },
   'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
   'GET /api/analytics/contacts': nothing,
+  'GET /api/analytics/campaigns': nothing,
   'GET /api/analytics/team': nothing,
   'GET /api/analytics/deals': { query: { groupBy: 'user' } },
   'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
@@ -286,6 +287,7 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.create('/api/suppressions', { phone: aPhone() }) }),
   },
   'GET /api/privacy/requests': nothing,
+  'POST /api/privacy/requests': { body: () => ({ contactId: unlikely }), ok: [404] },
   // What makes one answers with its operation.
   'GET /api/privacy/requests/:id/receipt': { params: () => ({ id: unlikely }), ok: [404] },
   'GET /api/pipelines': nothing,
@@ -302,6 +304,7 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ stageIds: [unlikely] }),
     ok: [400],
   },
+  'GET /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline() },
   'PATCH /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline(), body: () => ({ name: 's' }) },
   'DELETE /api/pipelines/:id/stages/:stageId': { params: newStage },
   'GET /api/deals': nothing,

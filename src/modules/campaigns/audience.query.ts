@@ -157,12 +157,7 @@ interface Holdout {
 async function judged(
   em: EntityManager,
   people: People,
-  {
-    only,
-    pads,
-    holdout,
-    capped,
-  }: { only: OnlyOf; pads: Pads; holdout: Holdout; capped: string | null },
+  { only, pads, holdout, capped }: { only: OnlyOf; pads: Pads; holdout: Holdout; capped: string | null },
 ): Promise<Condition> {
   const where = await conditionOf(em, people, only);
   return {

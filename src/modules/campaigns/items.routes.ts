@@ -6,6 +6,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
 import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
+import { may, onlyOwner } from '#src/http/permissions.ts';
 import { csvLine } from '#src/lib/csv.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import { byOf, onlyOf } from '#src/modules/campaigns/by.ts';
@@ -27,6 +28,7 @@ import {
   findItem,
   findItems,
   findItemsOfContact,
+  findNames,
   readPace,
   readReport,
 } from '#src/modules/campaigns/report.query.ts';
@@ -41,6 +43,7 @@ const CSV_PAGE = 1000;
 const COLUMNS = [
   'id',
   'contactId',
+  'contactName',
   'variant',
   'status',
   'attempts',
@@ -51,16 +54,19 @@ const COLUMNS = [
   'deliveredAt',
   'readAt',
   'repliedAt',
-] as const satisfies (keyof ItemView)[];
+] as const satisfies (keyof ItemView | 'contactName')[];
 
-/** A campaign's items as CSV, a page at a time, so that none holds them all. */
+/** A campaign's items as CSV, a page at a time, so that none holds them all; with the names of contacts for who may see these. */
 async function* csvOf({ orm }: Pick<Runtime, 'orm'>, auth: Auth, campaignId: string): AsyncGenerator<string> {
   yield csvLine(COLUMNS);
   for (let after: string | null = null; ;) {
     const page: string | null = after;
-    const rows: ItemView[] = await inWorkspaceTx(orm, auth, (em) =>
-      findItems(em, campaignId, { status: null, after: page, limit: CSV_PAGE }),
-    );
+    const rows = await inWorkspaceTx(orm, auth, async (em) => {
+      const items = await findItems(em, campaignId, { status: null, after: page, limit: CSV_PAGE });
+      const ids = may(auth, 'contacts:read') ? items.map(({ contactId }) => contactId) : [];
+      const names = await findNames(em, ids, onlyOwner(auth, 'contacts') ?? null);
+      return items.map((item) => ({ ...item, contactName: names.get(item.contactId ?? '') ?? null }));
+    });
     yield rows.map((row) => csvLine(COLUMNS.map((name) => row[name]))).join('');
     if (rows.length < CSV_PAGE) return;
     after = rows.at(-1)?.id ?? null;

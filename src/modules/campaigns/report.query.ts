@@ -39,6 +39,20 @@ export function findItemsOfContact(
   );
 }
 
+/** What contacts are called, by their ids. @param ownerId whose contacts alone */
+export async function findNames(
+  em: EntityManager,
+  ids: readonly (string | null)[],
+  ownerId: string | null,
+): Promise<Map<string, string>> {
+  const rows = await em.execute<{ id: string; name: string }[]>(
+    `select p.id, p.name from contact p where p.workspace_id = current_workspace() and p.deleted_at is null
+      and p.id in (select v::uuid from json_array_elements_text(?::json) v) and (?::uuid is null or p.owner_id = ?::uuid)`,
+    [JSON.stringify(ids.filter((id) => id !== null)), ownerId, ownerId],
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
+}
+
 export async function findItem(em: EntityManager, campaignId: string, itemId: string): Promise<ItemView | undefined> {
   const [row] = await em.execute<ItemView[]>(`${ITEM} and i.id = ?::uuid`, [campaignId, itemId]);
   return row;

@@ -60,6 +60,11 @@ describe('of a contact', () => {
       await test.flow();
       sent.unshift(id);
     }
+    const csv = async (headers = {}) =>
+      (await me.call('GET', `/api/campaigns/${sent[0]}/report.csv`, undefined, headers)).text.split('\r\n')[1];
+    expect(await csv()).toContain(`"${contacts[0]}","Pessoa 0"`);
+    const made = await me.call('POST', '/api/api-keys', { name: 'Chave', scopes: ['campaigns:read'] });
+    expect(await csv({ authorization: `Bearer ${made.body.secret}` })).toContain(`"${contacts[0]}",""`);
     const path = `${contacts[0]}/campaigns`;
     expect(await pages(path)).toMatchObject([
       { campaignId: sent[0], campaignName: 'Ano novo', status: 'sent', contactId: contacts[0], messageId: 'm' },
