@@ -1,6 +1,4 @@
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { wallTimeIn } from '#src/lib/time-zone.ts';
 import { isEverOpen, type Hours } from '#src/modules/campaigns/windows.ts';
 import { aCampaigner, openCampaignTest, somePeople, type CampaignTest } from '#test/campaigns.ts';
 
@@ -15,52 +13,70 @@ afterAll(() => test.close());
 
 const all = [1, 2, 3, 4, 5, 6, 7];
 const morning = { days: all, from: '08:00', to: '12:00' };
+const hoursOf = (timeZone: string, ...windows: Hours['windows']) => ({ windows, timeZone });
+const at = (day: number, from: string, to: string) => ({ days: [day], from, to });
+const onDay = (day: number) => [at(day, '00:00', '24:00')];
 const evening = { days: all, from: '18:00', to: '24:00' };
 
 describe('hours', () => {
-  it('meet where a clock of half hours finds both open within the week', () => {
-    const clock = (halves: number) => `${String(Math.floor(halves / 2)).padStart(2, '0')}:${halves % 2 ? '30' : '00'}`;
-    const window = fc
-      .tuple(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 0, max: 47 }), fc.integer({ min: 1, max: 6 }))
-      .map(([day, from, length]) => ({ days: [day], from: clock(from), to: clock(Math.min(from + length, 48)) }));
-    const hours = fc.record<Hours>({
-      windows: fc.array(window, { minLength: 1, maxLength: 3 }),
-      timeZone: fc.constantFrom('America/Sao_Paulo', 'Asia/Kolkata', 'America/New_York', 'UTC', 'Pacific/Kiritimati'),
-    });
-    const isOpen = ({ windows, timeZone }: Hours, at: Date): boolean => {
-      const wall = wallTimeIn(at, timeZone);
-      const day = new Date(`${wall}Z`).getUTCDay() || 7;
-      return windows.some(({ days, from, to }) => days.includes(day) && wall.slice(11) >= from && wall.slice(11) < to);
-    };
-    // In October and March clocks change in New York within the week.
-    const start = fc.constantFrom('2026-10-28T13:00:00Z', '2026-03-04T23:30:00Z', '2026-07-01T00:00:00Z');
-    fc.assert(
-      fc.property(hours, hours, start, (one, other, from) => {
-        const fromMs = Date.parse(from);
-        const halves = Array.from({ length: 7 * 48 }, (_, at) => new Date(fromMs + at * 1_800_000));
-        const isFound = halves.some((at) => isOpen(one, at) && isOpen(other, at));
-        return !isFound || isEverOpen(one, other, fromMs);
-      }),
-      { numRuns: 25 },
-    );
-    fc.assert(
-      fc.property(hours, hours, (one, other) => {
-        const fromMs = Date.parse('2026-07-01T00:00:00Z');
-        const halves = Array.from({ length: 9 * 48 }, (_, at) => new Date(fromMs + at * 1_800_000));
-        const isFound = halves.some((at) => isOpen(one, at) && isOpen(other, at));
-        return isFound || !isEverOpen(one, other, fromMs);
-      }),
-      { numRuns: 25 },
-    );
-  });
-
-  it('are by the clocks of each', () => {
-    const from = Date.parse('2026-07-01T00:00:00Z');
-    const hours = (timeZone: string, ...windows: Hours['windows']) => ({ windows, timeZone });
-    expect(isEverOpen(hours('UTC', morning), hours('UTC', evening), from)).toBe(false);
-    expect(isEverOpen(hours('UTC', morning), hours('Asia/Tokyo', evening), from)).toBe(true);
-    expect(isEverOpen(hours('UTC', morning), hours('UTC', { ...evening, from: '12:00' }), from)).toBe(false);
-    expect(isEverOpen(hours('UTC'), hours('UTC', evening), from)).toBe(true);
+  // In New York clocks are put back on 2026-11-01, a Sunday: from four to five hours behind UTC.
+  it.each<[string, Hours, Hours, string, boolean]>([
+    ['apart', hoursOf('UTC', morning), hoursOf('UTC', evening), '2026-07-01', false],
+    ['by other clocks', hoursOf('UTC', morning), hoursOf('Asia/Tokyo', evening), '2026-07-01', true],
+    ['that only touch', hoursOf('UTC', morning), hoursOf('UTC', { ...evening, from: '12:00' }), '2026-07-01', false],
+    ['of one that always sends', hoursOf('UTC'), hoursOf('UTC', evening), '2026-07-01', true],
+    [
+      'of other days',
+      hoursOf('UTC', at(1, '08:00', '09:00')),
+      hoursOf('UTC', at(7, '08:00', '09:00')),
+      '2026-07-01',
+      false,
+    ],
+    [
+      'of two days that are one moment',
+      hoursOf('Asia/Tokyo', at(1, '00:00', '01:00')),
+      hoursOf('UTC', at(7, '15:30', '24:00')),
+      '2026-07-01',
+      true,
+    ],
+    [
+      'up to midnight',
+      hoursOf('UTC', at(7, '23:00', '24:00')),
+      hoursOf('Asia/Kolkata', at(1, '05:00', '05:30')),
+      '2026-07-01',
+      true,
+    ],
+    [
+      'from midnight',
+      hoursOf('UTC', at(7, '23:00', '24:00')),
+      hoursOf('Asia/Kolkata', at(1, '05:30', '06:00')),
+      '2026-07-01',
+      false,
+    ],
+    [
+      'of which one is over today',
+      hoursOf('UTC', at(3, '08:00', '09:00')),
+      hoursOf('UTC', morning),
+      '2026-07-01T10:00',
+      true,
+    ],
+    [
+      'before clocks change',
+      hoursOf('America/New_York', at(7, '08:00', '09:00')),
+      hoursOf('UTC', at(7, '12:00', '13:00')),
+      '2026-10-20',
+      true,
+    ],
+    [
+      'after clocks change',
+      hoursOf('America/New_York', at(7, '08:00', '09:00')),
+      hoursOf('UTC', at(7, '12:00', '13:00')),
+      '2026-10-26',
+      false,
+    ],
+  ])('%s', (_name, one, other, from, expected) => {
+    const fromMs = Date.parse(from.includes('T') ? `${from}:00Z` : from);
+    expect([isEverOpen(one, other, fromMs), isEverOpen(other, one, fromMs)]).toEqual([expected, expected]);
   });
 });
 
@@ -86,16 +102,16 @@ describe('a campaign whose hours its channel never has', () => {
 
   it('is not gone on with where its channel has other hours since', async () => {
     const tomorrow = (new Date().getUTCDay() % 7) + 1;
-    const onDay = (day: number) => [{ days: [day], from: '00:00', to: '24:00' }];
     const { id: channelId } = await me.channel({ timeZone: 'UTC' });
     const id = await me.campaign(channelId, { windows: onDay(tomorrow), timeZone: 'UTC' });
     await me.start(id);
-    await test.flow();
+    await test.run({ workspaceId: me.workspaceId, jobId: id });
     expect((await me.call('POST', `/api/campaigns/${id}/pause`)).status).toBe(200);
     await me.call('PUT', `/api/channels/${channelId}/pacing`, { windows: onDay((tomorrow % 7) + 1) });
     expect(await me.call('POST', `/api/campaigns/${id}/resume`)).toMatchObject(refused);
     await me.call('PUT', `/api/channels/${channelId}/pacing`, { windows: onDay(tomorrow) });
     expect((await me.call('POST', `/api/campaigns/${id}/resume`)).status).toBe(200);
+    await me.call('POST', `/api/campaigns/${id}/cancel`);
   });
 });
 

@@ -125,18 +125,19 @@ describe('who said no', () => {
   });
 });
 
+/** A message of somebody WhatsApp says no number of, or says it now. */
+async function write(chat: object) {
+  const message = { clientId: crypto.randomUUID(), chat, direction: 'inbound', body: 'Oi', sentAt: new Date() };
+  const { status, body } = await post(ana, 'messages/sync', { channel: { externalId: '1' }, messages: [message] });
+  expect([status, body.counts]).toMatchObject([200, { created: 1 }]);
+  const [row] = (
+    await test.rt.systemPool.query('select contact_id from message where id = $1', [body.results[0].messageId])
+  ).rows;
+  return { id: row.contact_id as string, path: `contacts/${row.contact_id}` };
+}
+
 describe('who said no before a number of theirs was known', () => {
   let lid = 700_000;
-  /** A message of somebody WhatsApp says no number of, or says it now. */
-  async function write(chat: object) {
-    const message = { clientId: crypto.randomUUID(), chat, direction: 'inbound', body: 'Oi', sentAt: new Date() };
-    const { status, body } = await post(ana, 'messages/sync', { channel: { externalId: '1' }, messages: [message] });
-    expect([status, body.counts]).toMatchObject([200, { created: 1 }]);
-    const [row] = (
-      await test.rt.systemPool.query('select contact_id from message where id = $1', [body.results[0].messageId])
-    ).rows;
-    return { id: row.contact_id as string, path: `contacts/${row.contact_id}` };
-  }
   const aStranger = async () => ({ lid: `${(lid += 1)}@lid`, ...(await write({ lid: `${lid}@lid` })) });
 
   it('is on the list with each that messages tell, and whoever said nothing is not', async () => {
