@@ -31,11 +31,16 @@ export async function migrateUp(databaseUrl: string): Promise<string[]> {
   });
 }
 
-/** Takes the newest migration back. @returns its name, nothing when there was none */
-export async function migrateDown(databaseUrl: string): Promise<string[]> {
+/**
+ * Takes the newest migration back, or in one transaction all that came after one.
+ * @param to the one that is the newest then; 0: there is none
+ * @returns the names of those taken back, newest first, nothing when there was none
+ */
+export async function migrateDown(databaseUrl: string, to?: string | 0): Promise<string[]> {
   return connected(databaseUrl, async (client) => {
     await lockMigrations(client);
-    return migrating(databaseUrl, async (migrator) => (await migrator.down()).map(({ name }) => name));
+    const options = to === undefined ? {} : { to };
+    return migrating(databaseUrl, async (migrator) => (await migrator.down(options)).map(({ name }) => name));
   });
 }
 

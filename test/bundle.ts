@@ -1,6 +1,6 @@
 // `node test/bundle.ts DIR` writes the platform's programs into DIR, which it makes, with all they load in few files: a process that looks for
 // two thousand modules one by one is busy with that for as long as with a test.
-import { mkdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { rolldown, type Plugin } from 'rolldown';
@@ -26,6 +26,8 @@ const [dir] = process.argv.slice(2);
 if (!dir) throw new Error('Usage: node test/bundle.ts DIR');
 mkdirSync(dir, { recursive: true });
 symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'));
+// Else Node reads each file first to find out.
+writeFileSync(join(dir, 'package.json'), '{"type":"module"}');
 const bundle = await rolldown({
   cwd: ROOT,
   platform: 'node',

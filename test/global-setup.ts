@@ -15,7 +15,7 @@ const say = (line: string) => process.stderr.write(`${line}\n`);
  */
 export async function setup(): Promise<() => Promise<void>> {
   const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
-  const dataDir = makeThrowAwayDir();
+  const dataDir = makeThrowAwayDir({ durable: false });
   const lock = await takeLock(dataDir, { throwAway: true });
   const close = async () => {
     await lock.endAll({ graceMs: GRACE_MS });

@@ -223,10 +223,10 @@ describe('the time a client gives a job', () => {
     );
     const before = await credits();
     const paid = { held: before?.held, balance: (before?.balance ?? NaN) - 400 };
-    const { row } = await ended(await accept({ timeoutMs: 1000 }));
+    const { row } = await ended(await accept({ timeoutMs: 5000 }));
     expect(row?.problem).toMatchObject({ code: 'timed_out' });
     expect(await credits()).toEqual(paid);
-    await ended(await accept({ timeoutMs: 1000 }, 'failed'));
+    await ended(await accept({ timeoutMs: 5000 }, 'failed'));
     expect(await credits()).toEqual(paid);
   });
 

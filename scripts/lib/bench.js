@@ -61,7 +61,7 @@ async function run(file, args, durable, lock) {
  * @param {string[]} args its own
  */
 function withServices(durable, find, args) {
-  const dataDir = makeThrowAwayDir();
+  const dataDir = makeThrowAwayDir({ durable });
   return untilStopped({
     open: () => takeLock(dataDir, { throwAway: true }),
     work: async (lock) => run(find(), args, durable, lock),

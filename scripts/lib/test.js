@@ -72,7 +72,7 @@ async function run(args, lock) {
  * @returns {Promise<number>} the exit code
  */
 export async function test(args) {
-  const dataDir = makeThrowAwayDir();
+  const dataDir = makeThrowAwayDir({ durable: false });
   return untilStopped({
     open: () => takeLock(dataDir, { throwAway: true }),
     work: (lock) => run(args, lock),
