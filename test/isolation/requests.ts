@@ -1,4 +1,5 @@
 import { CANARY, type World } from '#test/isolation/world.ts';
+import { ANALYTICS_REQUESTS } from '#test/isolation/analytics-requests.ts';
 import { BILLING_REQUESTS } from '#test/isolation/billing-requests.ts';
 import { CAMPAIGN_REQUESTS } from '#test/isolation/campaign-requests.ts';
 import { engines } from '#src/ai/engines/index.ts';
@@ -179,25 +180,7 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
-  'GET /api/analytics/dashboard': nothing,
-  'GET /api/analytics/timeseries': {
-    query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
-  },
-  'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
-  'GET /api/analytics/contacts': nothing,
-  'GET /api/analytics/campaigns': nothing,
-  'GET /api/analytics/team': nothing,
-  'GET /api/analytics/deals': { query: { groupBy: 'user' } },
-  'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
-  // Without `usage:all` there is no export of everybody's figures.
-  'GET /api/analytics/exports/:id': {
-    params: async (world) => ({ id: await world.analyticsExport() }),
-    ok: [200, 404],
-  },
-  'GET /api/analytics/exports/:id/download': {
-    params: async (world) => ({ id: await world.analyticsExport() }),
-    ok: [404, 409],
-  },
+  ...ANALYTICS_REQUESTS,
   'GET /api/contacts': nothing,
   'POST /api/contacts': { body: () => ({ name: 'Ana' }) },
   'POST /api/contacts/lookup': { body: () => ({ phones: ['11 98765-4321'] }) },
