@@ -30,6 +30,7 @@ import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { purgeScores } from '#src/modules/contact-ai/purge.query.ts';
 import { purgeMerges } from '#src/modules/contacts/merge.query.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
 import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
@@ -105,6 +106,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeInbound,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
+  (pool) => purgeScores(pool, KEEP_MESSAGES_DAYS),
 ];
 
 /**
