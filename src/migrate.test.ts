@@ -155,6 +155,25 @@ it('works with an owner that is no superuser and a login that owns nothing', asy
       ...demo,
     });
     expect(stdout).toContain('"email":"demo@example.com"');
+    // What is there is changed by migrations with the owner's rights, too.
+    const before = '20261127001180-campaigns-of-contact';
+    await migrateDown(urlOf(owner), before);
+    const marks = await onServer(withDatabase(SERVER, `${name}_owned`), async (client) => {
+      const at = { workspace: randomUUID(), contact: randomUUID() };
+      await client.query(`insert into workspace (id, name) values ('${at.workspace}', 'Padaria')`);
+      await client.query(
+        `insert into contact (workspace_id, id, name) values ('${at.workspace}', '${at.contact}', 'Bia')`,
+      );
+      for (const score of [40, 55])
+        await client.query(`insert into lead_score (workspace_id, id, contact_id, score, grade, version, components, recommendation, job_id)
+          values ('${at.workspace}', uuidv7(), '${at.contact}', ${score}, 'C', 'rules', '[]', 'Fale.', uuidv7())`);
+      await migrateUp(urlOf(owner));
+      return (await client.query('select score, is_superseded as "isPast" from lead_score order by id')).rows;
+    });
+    expect(marks).toEqual([
+      { score: 40, isPast: true },
+      { score: 55, isPast: false },
+    ]);
     const seen = await onServer(urlOf(login), (client) =>
       client.query('select from workspace').catch((error) => error),
     );
