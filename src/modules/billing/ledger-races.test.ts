@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { inTransaction } from '#src/db/transaction.query.ts';
 import { newId } from '#src/lib/ids.ts';
 import { findBroken, lapseLots, reapReservations } from '#src/modules/billing/reconcile.query.ts';
 import { createAccept, type NewJob } from '#src/modules/jobs/accept.query.ts';
@@ -178,6 +179,23 @@ describe('what is held', () => {
     expect(await account(user)).toEqual({ free: 20 * CREDIT, held: 0 });
     await lapseLots(test.rt.systemPool);
     expect(await account(user)).toEqual({ free: 0, held: 0 });
+    expect(await broken()).toEqual([]);
+  });
+
+  it('of a grant that is given back while it expires does not', async () => {
+    const user = await aUser(test.rt);
+    const grant = [user.workspace.id, randomUUID()];
+    await query(`select credit_grant($1, 'grant', 5000000, $2, now(), 0, null)`, grant);
+    await query('select credit_reverse($1, $2, 2000000)', grant);
+    const lapsing = await inTransaction(test.rt.systemPool, async (tx) => {
+      await tx.query(`select credit_restore($1, $2, 2000000, now() + interval '30 days')`, grant);
+      const lapse = lapseLots(test.rt.systemPool);
+      const waiting = `select from pg_locks where not granted and locktype = 'transactionid' and transactionid = pg_current_xact_id()::xid`;
+      await vi.waitFor(async () => expect((await tx.query(waiting)).rows).toHaveLength(1));
+      return { lapse };
+    });
+    await lapsing.lapse;
+    expect(await account(user)).toEqual({ free: 105 * CREDIT, held: 0 });
     expect(await broken()).toEqual([]);
   });
 
