@@ -121,6 +121,48 @@ it('is found by the sweep when whoever ended the last item died', async () => {
   expect((await job(jobId)).status).toBe('completed');
 });
 
+it('of a workspace that is closed meanwhile is cancelled by the sweep, as are its other jobs', async () => {
+  const guest = await aUser(test.rt);
+  const { headers, workspace } = guest;
+  const call = (method: 'POST' | 'DELETE', url: string, payload: object) =>
+    test.app.inject({ method, url, headers, payload });
+  // Whom the door remembers it lets in for two seconds more.
+  expect((await call('DELETE', `/api/workspaces/${workspace.id}`, {})).statusCode).toBe(200);
+  const input = { text: 'Oi' };
+  const made = [
+    await call('POST', '/api/ai/summarize', { messages: [{ role: 'user', content: 'Oi' }] }),
+    await call('POST', '/api/ai/batch', { engine: 'sentiment', items: [input, input] }),
+  ];
+  expect(made.map(({ statusCode }) => statusCode)).toEqual([202, 202]);
+  expect(await findCredits(test.rt.pool, workspace.id)).not.toMatchObject({ held: 0 });
+  const { rows } = await test.rt.systemPool.query(
+    `select id from job where workspace_id = $1 and status = 'queued' and engine = 'summarize'`,
+    [workspace.id],
+  );
+  const leaseToken = randomUUID();
+  const running = { workspaceId: workspace.id, id: rows[0].id, leaseToken };
+  await createClaim(test.rt.pool, 10_000)(running);
+  await batches().sweep();
+  const open = async () =>
+    (
+      await test.rt.systemPool.query(
+        'select id, cancel_requested_at is not null as "isAsked" from job where workspace_id = $1 and finished_at is null',
+        [workspace.id],
+      )
+    ).rows;
+  expect(await open()).toEqual([{ id: running.id, isAsked: true }]);
+  const rest = { streamedText: null, usage: null, charge: 0, delayMs: 0, isFailure: false, calls: [] };
+  await createFinish(test.rt.pool)({
+    ...running,
+    ...rest,
+    status: 'retrying',
+    result: null,
+    problem: cancelledOnRequest(),
+  });
+  expect(await open()).toEqual([]);
+  expect(await findCredits(test.rt.pool, workspace.id)).toMatchObject({ held: 0 });
+});
+
 it('is cancelled with its items, and gives their holds back', async () => {
   const { jobId } = await submit(['um', 'dois']);
   const [one] = await itemsOf(jobId);

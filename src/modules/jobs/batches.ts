@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { AppError, type Problem, toProblem } from '#src/errors.ts';
 import { cancelItems, endBatch, findUncancelled, findUnended } from '#src/modules/jobs/batch.query.ts';
 import type { JobKey } from '#src/modules/jobs/job.row.ts';
+import { cancelAllJobs, findClosedAtWork } from '#src/modules/jobs/jobs.query.ts';
 import type { TellEnd } from '#src/modules/jobs/tell-end.ts';
 import { controlChannel } from '#src/streams/frame.ts';
 
@@ -27,7 +28,7 @@ export interface Batches {
   itemEnded(parent: JobKey): void;
   /** Cancels what is open of a batch whose cancel was noted. */
   cancel(parent: JobKey): Promise<void>;
-  /** Ends and cancels what others died over. Needs the system's pool. */
+  /** Ends and cancels what others died over, and what came to closed workspaces. Needs the system's pool. */
   sweep(): Promise<void>;
 }
 
@@ -39,11 +40,14 @@ export function createBatches({ pool, redis, prefix, tellEnd, onError }: BatchRe
     if (row) tellEnd(row, row.status === 'cancelled' ? 'cancelled' : 'completed');
   };
 
+  const stop = (running: string[]): void => {
+    for (const jobId of running)
+      redis.publish(controlChannel(prefix), JSON.stringify({ op: 'cancel', jobId })).catch(onError);
+  };
+
   const cancel = async (parent: JobKey): Promise<void> => {
     const running = await cancelItems(pool, parent, cancelledOnRequest());
-    for (const jobId of running) {
-      redis.publish(controlChannel(prefix), JSON.stringify({ op: 'cancel', jobId })).catch(onError);
-    }
+    stop(running);
     if (running.length === 0) await end(parent);
   };
 
@@ -58,6 +62,8 @@ export function createBatches({ pool, redis, prefix, tellEnd, onError }: BatchRe
       }, GATHER_MS);
     },
     async sweep() {
+      for (const closed of await findClosedAtWork(pool, SWEEP_MAX))
+        stop(await cancelAllJobs(pool, closed, cancelledOnRequest()));
       for (const parent of await findUncancelled(pool, SWEEP_MAX)) await cancel(parent);
       for (const parent of await findUnended(pool, SWEEP_MAX)) await end(parent);
     },

@@ -140,6 +140,19 @@ export async function cancelAllJobs(pool: Pool, workspaceId: string, problem: Pr
   return rows.flatMap(({ ids }) => ids);
 }
 
+/**
+ * Workspaces that were closed of late and have jobs nobody has cancelled: accepted in the seconds in which a caller's rights are remembered, or
+ * left by a process that died while it closed them.
+ */
+export async function findClosedAtWork(systemPool: Pool, limit: number): Promise<string[]> {
+  const { rows } = await systemPool.query<{ id: string }>(
+    `select w.id from workspace w where w.deleted_at > now() - interval '10 minutes' and exists (
+       select from job j where j.workspace_id = w.id and j.finished_at is null and j.cancel_requested_at is null) limit $1`,
+    [limit],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** A workspace's credits in micro-credits. */
 export async function findCredits(pool: Pool, workspaceId: string): Promise<{ balance: number; held: number } | null> {
   const { rows } = await queryAs<{ balance: string; held: string }>(
