@@ -131,9 +131,12 @@ export async function applyDispute(
   await saveDispute(em, { ...one, id, invoiceId: invoice.id });
   if (isSame) return false;
   const disputedMinor = await sumDisputed(em, invoice.id);
-  // What is given back as a whole waits for nobody.
-  const isWhole = invoice.refundedMinor > 0 && invoice.refundedMinor + disputedMinor >= invoice.amountMinor;
-  const held = isWhole ? null : invoice.held;
+  // What is given back as a whole waits for nobody, and does again where that came to nothing.
+  const isWholeWith = (asked: number) =>
+    invoice.refundedMinor > 0 && invoice.refundedMinor + asked >= invoice.amountMinor;
+  let held = isWholeWith(disputedMinor) ? null : invoice.held;
+  if (isWholeWith(invoice.disputedMinor) && !isWholeWith(disputedMinor) && invoice.credits === 0)
+    held ??= await holdAgain(tx, invoice);
   const returned = await settleReturned(tx, invoice, { ...invoice, disputedMinor, held });
   await emitEvent(em, {
     type: 'billing.disputed',

@@ -77,7 +77,9 @@ async function takeOver(
   const applied = await answering(provider, { customerRef, at: found.at }, ({ subscriptions }) =>
     inPaymentTx(resources, workspaceId, async (tx) => {
       const asking = { ...tx, asked: subscriptions };
-      const one = await applySubscription(asking, found.snapshot, found.at, true);
+      // Asked for nobody's sake: what was told of the same second meanwhile may have come later.
+      const { snapshot, at } = subscriptions.get(ref) ?? found;
+      const one = await applySubscription(asking, snapshot, at, subscriptions.has(ref));
       let isNew = one?.isNew ?? false;
       if (one) for (const invoice of invoices) isNew = (await applyInvoice(asking, invoice)) || isNew;
       return one && { isNew, isSetAside: one.row.isSurplus && one.row.isByHand };

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findBroken } from '#src/modules/billing/reconcile.query.ts';
+import type { PaymentProvider } from '#src/modules/payments/provider.ts';
+import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
 import type { TestUser } from '#test/factories.ts';
 import { anOwner, ask, CREDITS, openPaymentTest, type PaymentTest } from '#test/payments.ts';
 
@@ -68,6 +70,7 @@ describe('a subscription whose period ended long ago without news', () => {
   it('is asked for once an hour, also where Stripe was away then', async () => {
     const ref = await test.subscribe(owner);
     await told();
+    test.stripe.advance(1);
     test.stripe.end(ref);
     lose();
     await ended('25 hours');
@@ -84,6 +87,30 @@ describe('a subscription whose period ended long ago without news', () => {
     expect(await view()).toMatchObject({ givenPlan: 'free' });
     await test.care();
     expect(asked('subscriptions')).toBe(1);
+  });
+
+  it('and that ends while it is asked about has ended', async () => {
+    const ref = await test.subscribe(owner);
+    await told();
+    await ended('25 hours');
+    const { systemPool, orm, payments, config, log } = test.rt;
+    if (!payments) throw new Error('There is no payment provider');
+    const provider: PaymentProvider = {
+      ...payments,
+      async findSubscription(asked) {
+        const found = await payments.findSubscription(asked);
+        const status = test.stripe.subscriptions.get(ref)?.status;
+        if (status !== 'active') return found;
+        test.stripe.end(ref);
+        // Of the same second as the answer.
+        for (const event of lose())
+          await test.send({ ...event, created: Math.floor((found?.at.getTime() ?? 0) / 1000) });
+        await test.workOff();
+        return found;
+      },
+    };
+    await createSubscriptionCare({ systemPool, orm, provider, config, log })();
+    expect(await view()).toMatchObject({ givenPlan: 'free', subscription: { status: 'canceled' } });
   });
 
   it('or that is about to lose its plan unpaid keeps it where it was paid', async () => {

@@ -209,6 +209,23 @@ describe('a refund', () => {
     expect(await invoice()).toMatchObject({ refundedMinor: PRICES.starter, creditsReversed: CREDITS.starter });
   });
 
+  it('and a dispute that is won leave what was not given back of a held invoice waiting for an operator', async () => {
+    const other = await anOwner(test);
+    await ask(test, other, 'POST', '/api/billing/checkout', { plan: 'starter' });
+    test.stripe.pay([...test.stripe.sessions.keys()].at(-1) ?? '', 100);
+    await told();
+    const { id } = (await ask(test, other, 'GET', '/api/billing/invoices')).body.data[0];
+    const odd = [...test.stripe.invoices.values()].at(-1);
+    if (odd) test.stripe.refund(odd, 40);
+    const dispute = test.stripe.dispute(odd?.id ?? '', { amount: 60 });
+    await told();
+    expect(await waitingFor(test, 'release')).not.toContain(id);
+    test.stripe.advance(60);
+    test.stripe.closeDispute(dispute, 'won');
+    await told();
+    expect(await waitingFor(test, 'release')).toContain(id);
+  });
+
   it('of all of a held invoice that fails lets it wait for an operator again', async () => {
     const other = await anOwner(test);
     await ask(test, other, 'POST', '/api/billing/checkout', { plan: 'starter' });
