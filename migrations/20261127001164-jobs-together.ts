@@ -162,11 +162,11 @@ begin
 end $$`;
 
 // As the role that sees all workspaces, for jobs of several to be settled together: each is found by its key and the token of its lease, and
-// what is written beside it has its workspace.
+// what is written beside it has its workspace. The role is taken on when it runs: an owner of the schema need not be able to.
 const FINISH = `create or replace function job_finish(
   workspace_ids uuid[], ids uuid[], tokens uuid[], statuses text[], results text[], problems text[],
   streamed_texts text[], usages text[], charges bigint[], delays_ms int[], are_failures boolean[], calls text[])
-returns setof job language plpgsql set role = 'wh_system' as $$
+returns setof job language plpgsql as $$
 declare
   n record;
   j job;
@@ -174,6 +174,8 @@ declare
   job_ids uuid[] := '{}';
   charged_amounts bigint[] := '{}';
   resolved int;
+  caller text := current_setting('role');
+  entered text := set_config('role', 'wh_system', true);
 begin
   for n in
     select * from unnest(workspace_ids, ids, tokens, statuses, results, problems, streamed_texts, usages, charges, delays_ms,
@@ -223,6 +225,7 @@ begin
   if cardinality(accounts) > 0 then
     resolved := credit_settle(accounts, job_ids, charged_amounts, 'release');
   end if;
+  entered := set_config('role', caller, true);
 end $$`;
 
 /** Accepting, claiming and ending jobs by fewer statements: those of a workspace are accepted together, and all of a moment are settled together. */
