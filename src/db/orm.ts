@@ -8,8 +8,6 @@ import type { Log } from '#src/lib/log.ts';
 export type Orm = MikroORM;
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A function that takes on a role is otherwise tried when it is made, and refused to an owner of tables who may not take that on. */
-const UNTRIED_FUNCTIONS = '-c check_function_bodies=off';
 
 /**
  * The ORM over one connection pool. Nothing connects before the first query, so a database that is down is an error of that query.
@@ -34,7 +32,7 @@ export function openOrm(
         application_name: 'whatshybrid',
         connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
         keepAlive: true,
-        options: role ? asRole(role) : UNTRIED_FUNCTIONS,
+        ...(role ? { options: asRole(role) } : {}),
       },
       migrations: {
         path: `${import.meta.dirname}/../../migrations`,
