@@ -73,26 +73,38 @@ export interface Leaving {
   known: { kind: string; value: string }[];
 }
 
-/** Locks contacts until the transaction ends; those who said no before, or yes since, or are gone, are passed over. */
+/**
+ * Locks contacts until the transaction ends, and has whoever learns another number of theirs wait; those who said no before, or yes since, or are
+ * gone, are passed over.
+ */
 export async function lockLeaving(
   tx: PoolClient,
   contacts: readonly { workspaceId: string; contactId: string; sentAt: string }[],
 ): Promise<Leaving[]> {
-  const { rows } = await tx.query<Leaving>({
+  const locked = await tx.query<{ workspaceId: string; contactId: string }>({
     name: 'campaign-leaving',
-    text: `select c.workspace_id as "workspaceId", c.id as "contactId", c.phone,
-        (select coalesce(json_agg(json_build_object('kind', i.kind, 'value', i.value)), '[]') from contact_identity i
-          where i.workspace_id = c.workspace_id and i.contact_id = c.id) as known
+    text: `select c.workspace_id as "workspaceId", c.id as "contactId"
       from contact c where exists (select from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) n (workspace_id, id, sent_at)
           where n.workspace_id = c.workspace_id and n.id = c.id and not exists (select from consent_event e where e.workspace_id = c.workspace_id
             and e.contact_id = c.id and e.decision = 'granted' and e.created_at > n.sent_at))
         and c.id = any ($2::uuid[]) and c.erased_at is null and c.consent <> 'denied'
-      order by c.workspace_id, c.id for no key update of c`,
+      order by c.workspace_id, c.id for update of c`,
     values: [
       contacts.map(({ workspaceId }) => workspaceId),
       contacts.map(({ contactId }) => contactId),
       contacts.map(({ sentAt }) => sentAt),
     ],
+  });
+  if (locked.rows.length === 0) return [];
+  // A statement of its own: one that waits for the lock does not see what was learnt meanwhile.
+  const { rows } = await tx.query<Leaving>({
+    name: 'campaign-leaving-known',
+    text: `select c.workspace_id as "workspaceId", c.id as "contactId", c.phone,
+        (select coalesce(json_agg(json_build_object('kind', i.kind, 'value', i.value)), '[]') from contact_identity i
+          where i.workspace_id = c.workspace_id and i.contact_id = c.id) as known
+      from unnest($1::uuid[], $2::uuid[]) n (workspace_id, id) join contact c on c.workspace_id = n.workspace_id and c.id = n.id
+      order by c.workspace_id, c.id`,
+    values: [locked.rows.map(({ workspaceId }) => workspaceId), locked.rows.map(({ contactId }) => contactId)],
   });
   return rows;
 }

@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inTransaction } from '#src/db/transaction.query.ts';
+import { lockLeaving } from '#src/modules/campaigns/inbound.query.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 
@@ -113,6 +116,26 @@ describe('who said no', () => {
     const other = await aContact();
     expect(await patch(other.path.slice('contacts/'.length), { phone: '+5511985020002' })).toBe(200);
     expect(await reasonOf('+5511985020002')).toBeUndefined();
+  });
+
+  it('by a message is on it with a number that is learnt at the same moment', async () => {
+    const { phone, path } = await aContact();
+    const [contactId = ''] = path.split('/').slice(1);
+    const [workspaceId, learnt, pool] = [ana.workspace.id, '+5511985020003', test.rt.systemPool];
+    const leaving = await inTransaction(pool, async (tx) => {
+      // As whoever learns it does, who finds the contact and writes the number.
+      await tx.query('select from contact where id = $1 for key share', [contactId]);
+      await tx.query(
+        `insert into contact_identity (workspace_id, id, contact_id, kind, value) values ($1, uuidv7(), $2, 'phone', $3)`,
+        [workspaceId, contactId, learnt],
+      );
+      const said = { workspaceId, contactId, sentAt: new Date().toISOString() };
+      const found = inTransaction(pool, (other) => lockLeaving(other, [said]));
+      await Promise.race([found, sleep(300)]);
+      return { found };
+    });
+    const [left] = await leaving.found;
+    expect(left?.known.map(({ value }) => value)).toEqual(expect.arrayContaining([phone, learnt]));
   });
 
   it('is on it with the numbers of those they are one with', async () => {
