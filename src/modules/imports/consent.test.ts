@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { inTransaction } from '#src/db/transaction.query.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
 import { doOperations, upload } from '#test/imports.ts';
@@ -51,6 +53,25 @@ describe('consent in a file', () => {
       true,
       { name: 'Bia', consent: 'denied', kept: ['granted', 'denied'] },
     ]);
+  });
+
+  it('puts a number that is learnt at the same moment on the list', async () => {
+    await imported('nome,telefone\nAna,11985030031\n');
+    const pool = test.rt.systemPool;
+    const { refused } = await inTransaction(pool, async (tx) => {
+      const { rows } = await tx.query('select id from contact where workspace_id = $1 for key share', [
+        ana.workspace.id,
+      ]);
+      await tx.query(
+        `insert into contact_identity (workspace_id, id, contact_id, kind, value) values ($1, uuidv7(), $2, 'phone', '+5511985030032')`,
+        [ana.workspace.id, rows[0].id],
+      );
+      const importing = imported('nome,telefone,consent\nAna,11985030031,denied\n');
+      await Promise.race([importing, sleep(2000)]);
+      return { refused: importing };
+    });
+    await refused;
+    expect(await Promise.all(['+5511985030031', '+5511985030032'].map(isListed))).toEqual([true, true]);
   });
 
   it('puts numbers that come later to who said no on the list', async () => {

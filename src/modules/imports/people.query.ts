@@ -46,7 +46,7 @@ export async function findPeople(
             where cl.workspace_id = c.workspace_id and cl.contact_id = c.id) as labels
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
         where f.merged_into is null and f.deleted_at is null and (c.deleted_at is null or c.merged_into is not null)
-        order by c.id for no key update of c`,
+        order by c.id for update of c`,
     [JSON.stringify(identities), JSON.stringify(ids)],
   );
   // Who was merged while their lock was waited for leads on, as the next look sees.
