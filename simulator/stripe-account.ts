@@ -1,117 +1,46 @@
+import { found } from './stripe-book.ts';
 import {
-  API_VERSION,
-  chargeObject,
-  disputeObject,
   idOf,
   invoiceObject,
   MONTH_SECONDS,
   sessionObject,
   subscriptionObject,
-  type Dispute,
   type Invoice,
   type Line,
   type Price,
   type Session,
   type Subscription,
 } from './stripe-objects.ts';
-import { readStripeScript, type StripeScript, type StripeScriptInput } from './stripe-script.ts';
-import { StripeWebhooks, type StripeEvent } from './stripe-webhooks.ts';
+import { StripeReturns } from './stripe-returns.ts';
 
-/** An account of Stripe's: what its customers pay for, by a clock that can be put forward, and all that happened as events. */
-export class StripeAccount {
-  /** `balance`: what was credited to them and pays the next invoices. */
-  readonly customers = new Map<string, { metadata: object; created: number; balance: number }>();
-  readonly sessions = new Map<string, Session>();
-  readonly subscriptions = new Map<string, Subscription>();
-  readonly invoices = new Map<string, Invoice>();
-  readonly disputes = new Map<string, Dispute>();
-  /** All that happened, oldest first. */
-  readonly events: StripeEvent[] = [];
-  script: StripeScript = readStripeScript({});
-  #webhooks = new StripeWebhooks(this.script);
-  #aheadMs = 0;
-  readonly base: () => string;
-
-  /** @param base where its pages are */
-  constructor(base: () => string) {
-    this.base = base;
-  }
-
-  /** Changes how it answers and tells; what there is stays. @throws ScriptError */
-  setScript(script: StripeScriptInput): StripeScript {
-    this.script = readStripeScript(script);
-    this.#webhooks.close();
-    this.#webhooks = new StripeWebhooks(this.script);
-    return this.script;
-  }
-
-  clear(): void {
-    for (const one of [this.customers, this.sessions, this.subscriptions, this.invoices, this.disputes]) one.clear();
-    this.events.length = 0;
-    this.#aheadMs = 0;
-    this.setScript({});
-  }
-
-  close(): void {
-    this.#webhooks.close();
-  }
-
-  /** Until all events were told. */
-  idle(): Promise<void> {
-    return this.#webhooks.idle();
-  }
-
-  /** What was answered to webhooks. */
-  get answers(): readonly number[] {
-    return this.#webhooks.answers;
-  }
-
-  now(): number {
-    return Math.floor((Date.now() + this.#aheadMs) / 1000);
-  }
-
-  advance(seconds: number): void {
-    this.#aheadMs += seconds * 1000;
-  }
-
-  priceOf(id: string): Price | undefined {
-    return this.script.prices.find((price) => price.id === id);
-  }
-
+/** An account of Stripe's: what its customers pay for, and what time does to that. */
+export class StripeAccount extends StripeReturns {
   /** Somebody pays a checkout, or begins a trial by it. @param amount what is charged instead of the price, in minor units. @returns the subscription's id */
   pay(sessionId: string, amount?: number, { isTrial = false } = {}): string {
     const session = found(this.sessions, sessionId);
     if (session.status !== 'open') throw new Error(`The checkout ${sessionId} is ${session.status}.`);
-    const now = this.now();
-    const one: Subscription = {
-      id: idOf('sub'),
-      item: idOf('si'),
-      customer: session.customer,
-      price: session.price,
-      status: isTrial ? 'trialing' : 'active',
-      metadata: { ...session.metadata },
-      start: now,
-      end: now + MONTH_SECONDS,
-      cancelAtEnd: false,
-      cancelAt: null,
-      canceledAt: null,
-      endedAt: null,
-      created: now,
-      latestInvoice: null,
-    };
-    this.subscriptions.set(one.id, one);
+    const one = this.#begin(session, isTrial ? 'trialing' : 'active');
     Object.assign(session, { status: 'complete', subscription: one.id });
     const invoice = this.#invoice(one, 'subscription_create', [this.#month(one, isTrial ? 0 : amount)]);
     this.#tellSubscription('created', one);
     this.#collect(invoice, true);
-    this.#tell('checkout.session.completed', sessionObject(session, this.base()));
+    this.say('checkout.session.completed', sessionObject(session, this.base()));
+    return one.id;
+  }
+
+  /** Somebody subscribes a customer by hand, in the dashboard, and it is paid. @returns the subscription's id */
+  subscribe(customer: string, price: Price): string {
+    const one = this.#begin({ customer, price, metadata: {} }, 'active');
+    const invoice = this.#invoice(one, 'subscription_create', [this.#month(one)]);
+    this.#tellSubscription('created', one);
+    this.#collect(invoice, true);
     return one.id;
   }
 
   /** A period is over: the next one is charged, and paid or not. @returns the invoice's id */
   renew(id: string, { isPaid = true, amount }: { isPaid?: boolean; amount?: number } = {}): string {
     const one = found(this.subscriptions, id);
-    this.#aheadMs = Math.max(this.#aheadMs, (one.end + 1) * 1000 - Date.now());
+    this.advanceTo(one.end + 1);
     if (one.cancelAtEnd || one.cancelAt !== null) {
       this.end(id);
       return '';
@@ -145,7 +74,7 @@ export class StripeAccount {
   voidInvoice(invoice: Invoice): boolean {
     if (invoice.status !== 'open') return false;
     Object.assign(invoice, { status: 'void', nextAttempt: null });
-    this.#tell('invoice.voided', invoiceObject(invoice, this.base()));
+    this.say('invoice.voided', invoiceObject(invoice, this.base()));
     return true;
   }
 
@@ -194,39 +123,34 @@ export class StripeAccount {
     return true;
   }
 
-  /** Some of what was paid goes back. @returns whether there was so much */
-  refund(invoice: Invoice, amount: number): boolean {
-    if (invoice.status !== 'paid' || invoice.refunded + amount > invoice.due) return false;
-    invoice.refunded += amount;
-    this.#tell('charge.refunded', chargeObject(invoice));
-    return true;
-  }
-
-  /** A bank asks a payment back, or asks about it (`warning_needs_response`). @returns the dispute's id */
-  dispute(invoiceId: string, { amount, status = 'needs_response' }: { amount?: number; status?: string } = {}): string {
-    const invoice = found(this.invoices, invoiceId);
-    const id = idOf('du');
-    this.disputes.set(id, { id, invoice: invoice.id, amount: amount ?? invoice.due, status, created: this.now() });
-    this.#tellDispute('created', id);
-    if (status === 'needs_response') this.#tellDispute('funds_withdrawn', id);
-    return id;
-  }
-
-  /** It is decided: won, lost, or a question that led to nothing. */
-  closeDispute(id: string, status: 'won' | 'lost' | 'warning_closed'): void {
-    found(this.disputes, id).status = status;
-    if (status === 'won') this.#tellDispute('funds_reinstated', id);
-    this.#tellDispute('closed', id);
-  }
-
   expire(session: Session): void {
     session.status = 'expired';
-    this.#tell('checkout.session.expired', sessionObject(session, this.base()));
+    this.say('checkout.session.expired', sessionObject(session, this.base()));
   }
 
-  /** Tells any other event. @returns it */
-  say(type: string, object: object): StripeEvent {
-    return this.#tell(type, object);
+  #begin(
+    { customer, price, metadata }: Pick<Session, 'customer' | 'price' | 'metadata'>,
+    status: string,
+  ): Subscription {
+    const now = this.now();
+    const one: Subscription = {
+      id: idOf('sub'),
+      item: idOf('si'),
+      customer,
+      price,
+      status,
+      metadata: { ...metadata },
+      start: now,
+      end: now + MONTH_SECONDS,
+      cancelAtEnd: false,
+      cancelAt: null,
+      canceledAt: null,
+      endedAt: null,
+      created: now,
+      latestInvoice: null,
+    };
+    this.subscriptions.set(one.id, one);
+    return one;
   }
 
   #month({ price, start, end }: Subscription, amount = price.unitAmount): Line {
@@ -259,8 +183,8 @@ export class StripeAccount {
     invoice.due = invoice.total - paid;
     this.invoices.set(invoice.id, invoice);
     one.latestInvoice = invoice.id;
-    this.#tell('invoice.created', invoiceObject(invoice, this.base()));
-    this.#tell('invoice.finalized', invoiceObject(invoice, this.base()));
+    this.say('invoice.created', invoiceObject(invoice, this.base()));
+    this.say('invoice.finalized', invoiceObject(invoice, this.base()));
     return invoice;
   }
 
@@ -269,7 +193,7 @@ export class StripeAccount {
     if (isPaid) Object.assign(invoice, { status: 'paid', paidAt: this.now(), nextAttempt: null });
     else invoice.nextAttempt = this.now() + 3 * 86_400;
     const types = isPaid ? ['invoice.paid', 'invoice.payment_succeeded'] : ['invoice.payment_failed'];
-    for (const type of types) this.#tell(type, invoiceObject(invoice, this.base()));
+    for (const type of types) this.say(type, invoiceObject(invoice, this.base()));
   }
 
   #set(one: Subscription, change: Partial<Subscription>): void {
@@ -284,36 +208,7 @@ export class StripeAccount {
     );
   }
 
-  #tellDispute(what: string, id: string): void {
-    const dispute = found(this.disputes, id);
-    this.#tell(`charge.dispute.${what}`, disputeObject(dispute, found(this.invoices, dispute.invoice)));
-  }
-
   #tellSubscription(what: 'created' | 'updated' | 'deleted', one: Subscription): void {
-    this.#tell(`customer.subscription.${what}`, subscriptionObject(one));
+    this.say(`customer.subscription.${what}`, subscriptionObject(one));
   }
-
-  #tell(type: string, object: object): StripeEvent {
-    const event: StripeEvent = {
-      id: idOf('evt'),
-      object: 'event',
-      api_version: API_VERSION,
-      created: this.now(),
-      type,
-      // As it is now, whatever becomes of it before it is told.
-      data: { object: structuredClone(object) },
-      livemode: false,
-      pending_webhooks: 1,
-      request: { id: null, idempotency_key: null },
-    };
-    this.events.push(event);
-    if (!this.script.tell.isHeld) this.#webhooks.tell(event);
-    return event;
-  }
-}
-
-function found<One>(all: Map<string, One>, id: string): One {
-  const one = all.get(id);
-  if (one === undefined) throw new Error(`The simulator has no ${id}.`);
-  return one;
 }

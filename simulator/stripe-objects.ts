@@ -43,6 +43,15 @@ export interface Subscription {
   latestInvoice: string | null;
 }
 
+/** What went back of a payment, or was to. */
+export interface Refund {
+  id: string;
+  invoice: string;
+  amount: number;
+  status: 'succeeded' | 'failed' | 'canceled';
+  created: number;
+}
+
 /** What a bank asks back of a payment. */
 export interface Dispute {
   id: string;
@@ -221,7 +230,7 @@ export const paymentObject = (one: Invoice) => ({
   status_transitions: { canceled_at: null, paid_at: one.paidAt },
 });
 
-export const chargeObject = (one: Invoice, isDisputed = false) => ({
+export const chargeObject = (one: Invoice, isDisputed: boolean, refunds?: Refund[]) => ({
   id: one.charge,
   object: 'charge',
   amount: one.due,
@@ -238,20 +247,35 @@ export const chargeObject = (one: Invoice, isDisputed = false) => ({
   paid: true,
   payment_intent: one.payment,
   refunded: one.refunded === one.due,
+  ...(refunds && {
+    refunds: list(
+      `/v1/charges/${one.charge}/refunds`,
+      refunds.map((refund) => refundObject(refund, one)),
+    ),
+  }),
   status: 'succeeded',
 });
 
-export const refundObject = (one: Invoice, amount: number, created: number) => ({
-  id: idOf('re'),
+export const refundObject = (
+  { id, amount, status, created }: Refund,
+  { charge, currency, customer, payment }: Invoice,
+) => ({
+  id,
   object: 'refund',
   amount,
-  charge: one.charge,
+  balance_transaction: `txn_${id.slice(3)}`,
+  charge,
   created,
-  currency: one.currency,
+  currency,
+  customer,
+  ...(status === 'failed' && {
+    failure_balance_transaction: `txn_failed_${id.slice(3)}`,
+    failure_reason: 'expired_or_canceled_card',
+  }),
   metadata: {},
-  payment_intent: one.payment,
+  payment_intent: payment,
   reason: null,
-  status: 'succeeded',
+  status,
 });
 
 export const disputeObject = ({ id, amount, status, created }: Dispute, { charge, payment, currency }: Invoice) => ({

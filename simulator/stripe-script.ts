@@ -29,6 +29,8 @@ export const StripeScript = z.strictObject({
   declines: z.boolean().default(false),
   /** Every request is answered 503, or never; or the connection of what changes something is cut after it was done (none). */
   fault: z.enum(['unavailable', 'cut', 'hang']).optional(),
+  /** Requests that name this, an id or a part of one, are not answered before the script changes; then their connection is cut (none). */
+  hangsFor: z.string().optional(),
   /** To the answer (0). */
   delayMs: ms.default(0),
 });

@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { StripeAccount } from './stripe-account.ts';
 import { readForm, textAt } from './stripe-form.ts';
 import {
-  chargeObject,
   customerObject,
   disputeObject,
   idOf,
@@ -16,6 +15,7 @@ import {
   type Invoice,
   type Session,
 } from './stripe-objects.ts';
+import type { StripeScript, StripeScriptInput } from './stripe-script.ts';
 import { isObject, type Json } from './wire.ts';
 
 const DAY_SECONDS = 86_400;
@@ -40,12 +40,18 @@ const ok = (body: object): Answer => ({ status: 200, body });
 const textsOf = (form: unknown): Record<string, string> =>
   isObject(form) ? Object.fromEntries(Object.keys(form).map((name) => [name, textAt(form, name)])) : {};
 
+const isRefunds = (field: unknown): boolean => field === 'refunds' || field === 'data.refunds';
+
 /** The used part of Stripe's API, in its wire format, over one account. */
 export class StripeApi extends StripeAccount {
   /** What was answered to a key, and to what. */
   readonly #keys = new Map<string, { asked: string; answer: Answer; request: string }>();
   /** How often each call was really done, by method and path without ids. */
   readonly done: string[] = [];
+  /** What was read, by path and query. */
+  readonly read: string[] = [];
+  /** Answers that hang. */
+  readonly hanging = new Set<ServerResponse>();
 
   /** Whether a path is one of Stripe's, or of its pages. */
   static owns(path: string): boolean {
@@ -56,16 +62,26 @@ export class StripeApi extends StripeAccount {
     super.clear();
     this.#keys.clear();
     this.done.length = 0;
+    this.read.length = 0;
+  }
+
+  override setScript(script: StripeScriptInput): StripeScript {
+    for (const res of this.hanging) res.socket?.resetAndDestroy();
+    this.hanging.clear();
+    return super.setScript(script);
   }
 
   async handle(path: string, query: string, req: IncomingMessage, text: string, res: ServerResponse): Promise<void> {
     if (path.startsWith('/stripe/')) return this.#page(path, res);
     const { script } = this;
-    if (script.fault === 'hang') return;
+    const named = script.hangsFor;
+    if (script.fault === 'hang' || (named !== undefined && `${path}?${query}&${text}`.includes(named)))
+      return void this.hanging.add(res);
     if (script.fault === 'unavailable')
       return this.#send(res, refusal(503, 'api_error', 'Stripe is away.'), { 'stripe-should-retry': 'true' });
     if (script.apiKey !== undefined && req.headers.authorization !== `Bearer ${script.apiKey}`)
       return this.#send(res, refusal(401, 'invalid_request_error', 'Invalid API Key provided: sk_test_***'));
+    if (req.method === 'GET') this.read.push(`${path}?${query}`);
     const key = req.headers['idempotency-key'];
     const asked = `${req.method} ${path} ${text}`;
     const known = typeof key === 'string' ? this.#keys.get(key) : undefined;
@@ -191,17 +207,22 @@ export class StripeApi extends StripeAccount {
   #find(form: Json): Invoice[] {
     const [invoice, payment] = [textAt(form, 'invoice'), textAt(form, 'payment', 'payment_intent')];
     return [...this.invoices.values()].filter(
-      (one) => (invoice === '' || one.id === invoice) && (payment === '' || one.payment === payment),
+      // What the balance paid has no payment.
+      (one) => one.due > 0 && (invoice === '' || one.id === invoice) && (payment === '' || one.payment === payment),
     );
   }
 
   #invoices(method: string, form: Json, id: string, verb: string): Answer {
     if (method === 'GET' && id === '') {
       const [subscription, status] = [textAt(form, 'subscription'), textAt(form, 'status')];
+      const since = Number(textAt(form, 'created', 'gte'));
       const found = [...this.invoices.values()].filter(
-        (one) => (subscription === '' || one.subscription === subscription) && (status === '' || one.status === status),
+        (one) =>
+          (subscription === '' || one.subscription === subscription) &&
+          (status === '' || one.status === status) &&
+          one.created >= since,
       );
-      const data = found.map((one) => invoiceObject(one, this.base()));
+      const data = found.toReversed().map((one) => invoiceObject(one, this.base()));
       return ok(listOf('/v1/invoices', data));
     }
     const one = this.invoices.get(id);
@@ -213,11 +234,11 @@ export class StripeApi extends StripeAccount {
 
   #charges(id: string, form: Json): Answer {
     const payment = textAt(form, 'payment_intent');
-    const isDisputed = ({ id: invoice }: Invoice) => [...this.disputes.values()].some((one) => one.invoice === invoice);
     const found = [...this.invoices.values()].filter(
-      (one) => one.status === 'paid' && (id === '' ? one.payment === payment : one.charge === id),
+      (one) => one.status === 'paid' && one.due > 0 && (id === '' ? one.payment === payment : one.charge === id),
     );
-    const charges = found.map((one) => chargeObject(one, isDisputed(one)));
+    const isExpanded = isObject(form['expand']) && Object.values(form['expand']).some(isRefunds);
+    const charges = found.map((one) => this.charge(one, isExpanded));
     if (id === '') return ok(listOf('/v1/charges', charges));
     return charges[0] ? ok(charges[0]) : missing('charge', id);
   }
@@ -235,11 +256,12 @@ export class StripeApi extends StripeAccount {
     const invoice = [...this.invoices.values()].find((one) => one.payment === payment);
     if (!invoice) return missing('payment_intent', payment);
     const amount = Number(textAt(form, 'amount') || invoice.due - invoice.refunded);
-    if (!this.refund(invoice, amount))
+    const one = this.refund(invoice, amount);
+    if (!one)
       return refusal(400, 'invalid_request_error', 'Refund amount is greater than unrefunded amount on charge.', {
         code: 'charge_already_refunded',
       });
-    return ok(refundObject(invoice, amount, this.now()));
+    return ok(refundObject(one, invoice));
   }
 
   /** What somebody does in a browser: opening the page of a checkout pays it. */
@@ -255,7 +277,7 @@ export class StripeApi extends StripeAccount {
       .end(`Stripe, simulated: ${path}\n`);
   }
 
-  /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`, `dispute`, `win`, `lose`. @returns what there is */
+  /** What the simulator is told to do by hand: `pay`, `renew`, `fail`, `retry`, `end`, `refund`, `undo` (a refund fails), `dispute`, `win`, `lose`. @returns what there is */
   control(verb: string, form: Json): object {
     const id = textAt(form, 'id');
     if (verb === 'pay') this.pay(id);
@@ -266,12 +288,14 @@ export class StripeApi extends StripeAccount {
     else if (verb === 'dispute') this.dispute(id);
     else if (verb === 'win') this.closeDispute(id, 'won');
     else if (verb === 'lose') this.closeDispute(id, 'lost');
+    else if (verb === 'undo') this.undoRefund(id);
     else if (verb === 'refund') {
       const invoice = this.invoices.get(id);
       if (invoice) this.refund(invoice, Number(textAt(form, 'amount') || invoice.due));
     }
     const [sessions, subscriptions] = [[...this.sessions.values()], [...this.subscriptions.values()]];
     const [invoices, disputes] = [[...this.invoices.values()], [...this.disputes.values()]];
-    return { sessions, subscriptions, invoices, disputes, events: this.events };
+    const refunds = [...this.refunds.values()];
+    return { sessions, subscriptions, invoices, refunds, disputes, events: this.events };
   }
 }

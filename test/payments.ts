@@ -1,5 +1,5 @@
 import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
-import { createInboundStep } from '#src/modules/payments/inbound.ts';
+import { createInbound } from '#src/modules/payments/inbound.ts';
 import { findCreditsWithLots } from '#src/modules/billing/credits.query.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
 import { aUser, type TestUser } from '#test/factories.ts';
@@ -26,7 +26,15 @@ export async function openPaymentTest(env: Record<string, string> = {}) {
   const base = await test.app.listen({ host: '127.0.0.1', port: 0 });
   const { systemPool, orm, payments, config, log, pool } = test.rt;
   if (!payments) throw new Error('There is no payment provider');
-  const step = createInboundStep({ systemPool, orm, provider: payments, config, log });
+  const another = () => createInbound({ systemPool, orm, provider: payments, config, log });
+  const { step, idle } = another();
+  const workOff = async () => {
+    for (;;) {
+      while ((await step()) > 0);
+      await idle();
+      if ((await step()) === 0) return;
+    }
+  };
   const care = createSubscriptionCare({ systemPool, orm, provider: payments, config, log });
   const hold = (script: object = {}) => stripe.setScript({ apiKey: 'sk_test_key', tell: { isHeld: true }, ...script });
   hold();
@@ -38,17 +46,16 @@ export async function openPaymentTest(env: Record<string, string> = {}) {
     stripe,
     base,
     step,
+    another,
     care,
     hold,
     send,
     /** Works off all that was told. */
-    async workOff(): Promise<void> {
-      while ((await step()) > 0);
-    },
+    workOff,
     /** Delivers events in an order, and works them off. */
     async deliver(events: readonly StripeEvent[]): Promise<void> {
       for (const event of events) await send(event);
-      while ((await step()) > 0);
+      await workOff();
     },
     /** Somebody subscribes and pays; what Stripe tells of it waits. @returns the subscription at Stripe */
     async subscribe(owner: TestUser, plan: keyof typeof PRICES = 'starter'): Promise<string> {

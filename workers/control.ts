@@ -30,6 +30,7 @@ import { disableWebhooks } from '#src/modules/webhooks/disable.ts';
 import { sweepDeliveries } from '#src/modules/webhooks/sweep.ts';
 import { purgeAccounts } from '#src/modules/auth/purge.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
+import { purgeScores } from '#src/modules/contact-ai/purge.query.ts';
 import { purgeMerges } from '#src/modules/contacts/merge.query.ts';
 import { purgeOperations } from '#src/modules/bulk/operations.query.ts';
 import { purgeContactExports } from '#src/modules/exports/exports.query.ts';
@@ -40,7 +41,7 @@ import { openContactAi } from '#src/modules/contact-ai/start.ts';
 import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
 import { purgeInbound } from '#src/modules/payments/inbound.query.ts';
-import { createInboundStep } from '#src/modules/payments/inbound.ts';
+import { createInbound } from '#src/modules/payments/inbound.ts';
 import { openStripe } from '#src/modules/payments/stripe.ts';
 import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -105,6 +106,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeInbound,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
+  (pool) => purgeScores(pool, KEEP_MESSAGES_DAYS),
 ];
 
 /**
@@ -204,12 +206,10 @@ async function main(): Promise<void> {
     log,
   );
   const payments = await openStripe(config, log);
-  const workOffPayments = payments
-    ? createInboundStep({ systemPool: pool, orm, provider: payments, config, log })
-    : null;
+  const told = payments ? createInbound({ systemPool: pool, orm, provider: payments, config, log }) : null;
   const tendSubscriptions = createSubscriptionCare({ systemPool: pool, orm, provider: payments, config, log });
   const takePayments = async () => {
-    if (workOffPayments) while (!stopping.signal.aborted && (await workOffPayments()) > 0);
+    if (told) while (!stopping.signal.aborted && (await told.step()) > 0);
   };
   const billing = leadWhenFree(
     config.DATABASE_URL,
@@ -219,6 +219,7 @@ async function main(): Promise<void> {
         every(PAYMENTS_EVERY_MS, 'working off what payment providers tell', takePayments, signal, log),
         every(SUBSCRIPTIONS_EVERY_MS, 'tending subscriptions', tendSubscriptions, signal, log),
       ]);
+      await told?.idle();
     },
     stopping.signal,
     log,

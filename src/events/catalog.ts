@@ -279,7 +279,7 @@ export const EVENTS = {
   ),
   'billing.refunded': event(
     'billing:read',
-    'An invoice was given back, all of it or a part; its credits were taken back as far as they were there',
+    'An invoice was given back, all of it or a part; its credits were taken back as far as they were there. Less than before: a refund came to nothing, and they are there again',
     z.object({
       invoiceId: z.uuid(),
       refundedMinor: z.int(),

@@ -48,6 +48,8 @@ const TABLE = {
   // Whole lists leaving the workspace, and people being forgotten: the administrators' to decide.
   'contacts:export': ['admin', 'contacts:read'],
   'contacts:erase': ['admin', null],
+  // What can be kept of a contact at all: forms, imports and segments of everybody stand on it.
+  'contact-fields:manage': ['admin', 'contacts:write'],
   'deals:read': ['viewer', 'contacts:read'],
   'deals:write': ['member', 'contacts:write'],
   'pipelines:manage': ['admin', 'contacts:write'],

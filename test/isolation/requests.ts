@@ -1,4 +1,5 @@
 import { CANARY, type World } from '#test/isolation/world.ts';
+import { ANALYTICS_REQUESTS } from '#test/isolation/analytics-requests.ts';
 import { BILLING_REQUESTS } from '#test/isolation/billing-requests.ts';
 import { CAMPAIGN_REQUESTS } from '#test/isolation/campaign-requests.ts';
 import { engines } from '#src/ai/engines/index.ts';
@@ -179,24 +180,7 @@ export const REQUESTS: Record<string, Entry> = {
   'GET /api/ai/usage': { query: { groupBy: 'user' } },
   'GET /api/ai/models': nothing,
   'POST /api/ai/count-tokens': { body: () => ({ model: 'gpt-4o', text: 'Oi' }) },
-  'GET /api/analytics/dashboard': nothing,
-  'GET /api/analytics/timeseries': {
-    query: { metric: 'ai.calls', bucket: 'hour', from: '2026-03-01', to: '2026-03-02' },
-  },
-  'GET /api/analytics/ai': { query: { groupBy: 'engine' } },
-  'GET /api/analytics/contacts': nothing,
-  'GET /api/analytics/team': nothing,
-  'GET /api/analytics/deals': { query: { groupBy: 'user' } },
-  'POST /api/analytics/export': { body: () => ({ report: 'ai', from: '2026-03-01', to: '2026-03-02' }), ok: [202] },
-  // Without `usage:all` there is no export of everybody's figures.
-  'GET /api/analytics/exports/:id': {
-    params: async (world) => ({ id: await world.analyticsExport() }),
-    ok: [200, 404],
-  },
-  'GET /api/analytics/exports/:id/download': {
-    params: async (world) => ({ id: await world.analyticsExport() }),
-    ok: [404, 409],
-  },
+  ...ANALYTICS_REQUESTS,
   'GET /api/contacts': nothing,
   'POST /api/contacts': { body: () => ({ name: 'Ana' }) },
   'POST /api/contacts/lookup': { body: () => ({ phones: ['11 98765-4321'] }) },
@@ -235,6 +219,8 @@ export const REQUESTS: Record<string, Entry> = {
   'PATCH /api/messages/:id/status': { params: someMessage, body: () => ({ status: 'read' }) },
   'GET /api/contacts/:id/messages': { params: someContact },
   'GET /api/contacts/:id/score': { params: someContact },
+  'GET /api/contacts/:id/deals': { params: someContact },
+  'GET /api/contacts/:id/campaigns': { params: someContact },
   'GET /api/conversations': nothing,
   'GET /api/conversations/:id': { params: someConversation },
   'GET /api/conversations/:id/messages': { params: someConversation },
@@ -284,6 +270,7 @@ export const REQUESTS: Record<string, Entry> = {
     params: async (world) => ({ id: await world.create('/api/suppressions', { phone: aPhone() }) }),
   },
   'GET /api/privacy/requests': nothing,
+  'POST /api/privacy/requests': { body: () => ({ contactId: unlikely }), ok: [404] },
   // What makes one answers with its operation.
   'GET /api/privacy/requests/:id/receipt': { params: () => ({ id: unlikely }), ok: [404] },
   'GET /api/pipelines': nothing,
@@ -300,6 +287,7 @@ export const REQUESTS: Record<string, Entry> = {
     body: () => ({ stageIds: [unlikely] }),
     ok: [400],
   },
+  'GET /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline() },
   'PATCH /api/pipelines/:id/stages/:stageId': { params: (world) => world.pipeline(), body: () => ({ name: 's' }) },
   'DELETE /api/pipelines/:id/stages/:stageId': { params: newStage },
   'GET /api/deals': nothing,

@@ -20,6 +20,7 @@ import {
   readTimeseries,
 } from '#src/modules/analytics/analytics.service.ts';
 import { readDealFigures } from '#src/modules/analytics/deals.service.ts';
+import { CampaignFiguresView, readCampaignFigures } from '#src/modules/analytics/campaigns.ts';
 import { ContactFiguresView, readContactFigures } from '#src/modules/analytics/contacts.ts';
 import type { Runtime } from '#src/runtime.ts';
 
@@ -92,6 +93,17 @@ export function analyticsRoutes(rt: Pick<Runtime, 'pool'>) {
         response: { 200: ContactFiguresView },
       },
       handler: (request) => readContactFigures(rt, authOf(request), request.query),
+    });
+
+    app.get('/api/analytics/campaigns', {
+      config,
+      schema: {
+        ...schema,
+        summary: 'What came of the campaigns that began in a period: in all, by channel, and of each',
+        querystring: PeriodQuery,
+        response: { 200: CampaignFiguresView },
+      },
+      handler: (request) => readCampaignFigures(rt, authOf(request), request.query),
     });
 
     app.get('/api/analytics/team', {

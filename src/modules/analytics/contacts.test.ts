@@ -20,9 +20,10 @@ it('counts new contacts once, by where they came from, also those in the bin', a
   const made = await app.inject({ ...request, method: 'POST', payload: { name: 'Ana' } });
   await app.inject({ ...request, method: 'DELETE', url: `/api/contacts/${made.json().id}` });
   const known = Array.from({ length: 3 }, (_, at) => ({ lid: `${at}` }));
+  const listKey = { appSecret: rt.config.APP_SECRET, workspaceId };
   for (let twice = 0; twice < 2; twice += 1)
     await inWorkspaceTx(rt.orm, { workspaceId }, (em) =>
-      identifyContacts(em, known, { actorId: null, source: 'message' }),
+      identifyContacts(em, known, { actorId: null, source: 'message', listKey }),
     );
   await rollUp({ pool: rt.pool, keepMonths: 13, log: rt.log }, workspaceId);
   const figures = (await app.inject({ ...request, url: '/api/analytics/contacts' })).json();

@@ -143,8 +143,9 @@ describe('contacts', () => {
     const more = await send('POST', '/api/messages/sync', { ...payload, messages: [{ ...item(1), clientId: 'm9' }] });
     expect(more.json().results).toMatchObject([{ outcome: 'created' }]);
     const known = [{ phone: phone(7) }];
+    const listKey = { appSecret: test.rt.config.APP_SECRET, workspaceId: me.workspaceId };
     const [brought] = await inWorkspaceTx(test.rt.orm, { workspaceId: me.workspaceId }, (em) =>
-      identifyContacts(em, known, { actorId: null, source: 'message', isUnlimited: true }),
+      identifyContacts(em, known, { actorId: null, source: 'message', listKey, isUnlimited: true }),
     );
     expect(brought).toMatchObject({ isNew: true, contactId: expect.any(String) });
     expect(await counted()).toEqual([2, 2]);

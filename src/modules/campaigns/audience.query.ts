@@ -1,5 +1,6 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { badRequest, type FieldError } from '#src/errors.ts';
+import { dealsOfKept } from '#src/modules/activities/activity-sight.ts';
 import type { People } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { compileFilter } from '#src/modules/segments/compile-filter.query.ts';
 import { loadFilterFields } from '#src/modules/segments/filter-fields.query.ts';
@@ -104,6 +105,12 @@ export async function pinPeople(
   };
 }
 
+/** The segments that say who is meant, of those that there are. */
+export function segmentsOf(em: EntityManager, { audience, exclude }: People): Promise<Segment[]> {
+  const ids = ['segmentId' in audience ? audience.segmentId : [], exclude.segmentId ?? []].flat();
+  return ids.length === 0 ? Promise.resolve([]) : em.find(Segment, { id: ids });
+}
+
 /** Whose contacts, and whose deals, alone count, for who sees only their own. */
 export interface OnlyOf {
   ownerId: string | null;
@@ -117,7 +124,7 @@ async function bySegment(em: EntityManager, id: string, { dealOwnerId }: OnlyOf)
     const errors = [missing('segmentId', 'segment')];
     throw badRequest('validation_failed', 'segmentId: there is no such segment', errors);
   }
-  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter, dealOwnerId ?? undefined));
+  return compileFilter(segment.filter, await loadFilterFields(em, segment.filter, dealsOfKept(dealOwnerId)));
 }
 
 async function conditionOf(em: EntityManager, { audience, exclude }: People, only: OnlyOf) {
@@ -140,16 +147,17 @@ interface Pads {
   outer: Buffer;
 }
 
+/** Who gets nothing, to compare with: so many of a hundred, by a hash of contact and seed. */
+interface Holdout {
+  percent: number;
+  seed: string;
+}
+
 /** Contacts with the reason why not, where there is one; of two with one address the older is written to. */
 async function judged(
   em: EntityManager,
   people: People,
-  {
-    only,
-    pads,
-    holdout,
-    capped,
-  }: { only: OnlyOf; pads: Pads; holdout: { percent: number; seed: string }; capped: string | null },
+  { only, pads, holdout, capped }: { only: OnlyOf; pads: Pads; holdout: Holdout; capped: string | null },
 ): Promise<Condition> {
   const where = await conditionOf(em, people, only);
   return {
@@ -188,19 +196,18 @@ export interface Parting {
   weights: readonly number[];
 }
 
-/** Who a campaign would reach now, in the transaction's workspace. @param pacing of its channel, for how often people may be written to */
+/**
+ * Who a campaign would reach now, in the transaction's workspace.
+ * @param pacing of its channel, for how often people may be written to
+ * @param holdout so many of a hundred, by the campaign's id, get nothing
+ */
 export async function previewAudience(
   em: EntityManager,
   people: People,
-  { only, pads, pacing }: { only: OnlyOf; pads: Pads; pacing: object | null },
+  { only, pads, pacing, holdout }: { only: OnlyOf; pads: Pads; pacing: object | null; holdout: Holdout },
 ): Promise<{ count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }> {
-  const holdout = { percent: 0, seed: '' };
-  const { sql, params } = await judged(em, people, {
-    only,
-    pads,
-    holdout,
-    capped: pacing && JSON.stringify(pacing),
-  });
+  const capped = pacing && JSON.stringify(pacing);
+  const { sql, params } = await judged(em, people, { only, pads, holdout, capped });
   const [row] = await em.execute<
     { count: number; excluded: Record<string, number>; sample: { id: string; name: string; phone: string }[] }[]
   >(

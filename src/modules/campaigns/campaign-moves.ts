@@ -2,7 +2,7 @@ import { UniqueConstraintViolationException, type EntityManager } from '@mikro-o
 import { campaigns as queue } from '#queues/campaigns.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, badRequest, conflict } from '#src/errors.ts';
-import type { By } from '#src/modules/campaigns/by.ts';
+import { mustChoose, type By } from '#src/modules/campaigns/by.ts';
 import { checkFeature, checkLimit } from '#src/modules/billing/plans.ts';
 import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import {
@@ -24,6 +24,7 @@ import {
   mustSeeCampaign,
   wrongStatus,
 } from '#src/modules/campaigns/campaigns.service.ts';
+import { checkWindows } from '#src/modules/campaigns/windows.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 type Needs = Pick<Runtime, 'orm' | 'producer' | 'log'>;
@@ -37,7 +38,7 @@ async function wake({ producer, log }: Needs, workspaceId: string, ids: readonly
 /**
  * Starts a campaign, or has it wait for its time where that is still to come. However often and at how many processes it is asked for, it
  * begins once; the same key is answered alike.
- * @throws AppError 400 without a key; 403 `plan_limit` or `plan_feature`; 404; 409 where it has begun; 422 for a key of another campaign
+ * @throws AppError 400 without a key; 403 `plan_limit` or `plan_feature`; 404; 409 where it has begun; 422 for a key of another campaign, and where its windows never meet its channel's
  */
 export async function startCampaign(
   rt: Needs,
@@ -49,6 +50,8 @@ export async function startCampaign(
     const row = await mustSeeCampaign(em, by.auth, id, true);
     const key = neededKey(givenKey);
     if (row.start_key === key) return { row, isReplayed: true };
+    await mustChoose(em, by.auth, row.people);
+    await checkHours(em, row);
     const isForLater = row.scheduled_at !== null && new Date(row.scheduled_at).getTime() > Date.now();
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, isForLater ? 'schedule' : 'start'))) throw wrongStatus(row, 'started');
@@ -82,13 +85,21 @@ async function checkRoom(em: EntityManager, { auth }: By, { status }: CampaignRo
   checkLimit(workspace, 'campaignsRunning', await countOpen(em));
 }
 
+const checkHours = (
+  em: EntityManager,
+  { channel_id: channelId, windows, time_zone: timeZone, scheduled_at: scheduledAt }: CampaignRow,
+) => checkWindows(em, channelId, { windows, timeZone }, scheduledAt);
+
 const VERBS = { schedule: 'scheduled', pause: 'paused', resume: 'resumed', cancel: 'cancelled' } as const;
 
 /** @throws AppError 404, 409 */
 export async function turnCampaign(rt: Needs, by: By, id: string, move: 'pause' | 'resume' | 'cancel') {
   const row = await inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const before = await mustSeeCampaign(em, by.auth, id, true);
-    if (move === 'resume') await checkRoom(em, by, before);
+    if (move === 'resume') {
+      await checkHours(em, before);
+      await checkRoom(em, by, before);
+    }
     if (!(await moveCampaign(em, id, move satisfies Move))) throw wrongStatus(before, VERBS[move]);
     if (move === 'cancel') await cancelItems(em, id);
     const after = await mustFindCampaign(em, id);
@@ -109,6 +120,9 @@ export function scheduleCampaign(
   checkTime(body.scheduledAt);
   return inWorkspaceTx(rt.orm, by.auth, async (em) => {
     const row = await mustSeeCampaign(em, by.auth, id, true);
+    await mustChoose(em, by.auth, row.people);
+    const { scheduledAt, timeZone = row.time_zone, windows = row.windows } = body;
+    await checkHours(em, { ...row, scheduled_at: scheduledAt, time_zone: timeZone, windows });
     await checkRoom(em, by, row);
     if (!(await moveCampaign(em, id, 'schedule'))) throw wrongStatus(row, VERBS.schedule);
     await updateDraft(em, id, {
@@ -117,10 +131,10 @@ export function scheduleCampaign(
       variants: row.variants,
       holdoutPercent: row.holdout_percent,
       people: row.people,
-      scheduledAt: body.scheduledAt,
+      scheduledAt,
       maxLatenessMinutes: row.max_lateness_minutes,
-      timeZone: body.timeZone ?? row.time_zone,
-      windows: body.windows ?? row.windows,
+      timeZone,
+      windows,
       onUnknown: row.on_unknown,
       ai: row.ai,
     });

@@ -149,7 +149,14 @@ export const ScheduleBody = z.strictObject({
   windows: Windows.optional(),
 });
 
-export const PreviewBody = z.strictObject({ ...People.shape, channelId: IdText.optional() });
+/** `holdoutPercent` counts by chance who would be kept out; with `campaignId` those that this campaign keeps out. */
+export const PreviewBody = z.strictObject({
+  ...People.shape,
+  channelId: IdText.optional(),
+  campaignId: IdText.optional(),
+  holdoutPercent: fields.holdoutPercent,
+});
+export type PreviewBody = z.infer<typeof PreviewBody>;
 export const PreviewView = z.object({
   /** Who would get it. */
   count: z.int(),
@@ -246,6 +253,14 @@ export const ItemView = z
   .meta({ id: 'CampaignItem' });
 export type ItemView = z.infer<typeof ItemView>;
 export const ItemPage = pageOf(ItemView);
+/** What became of a campaign for one contact. */
+const ContactCampaignView = ItemView.extend({
+  campaignId: z.uuid(),
+  campaignName: z.string(),
+  campaignStatus: z.enum(STATUSES),
+}).meta({ id: 'ContactCampaign' });
+export type ContactCampaignView = z.infer<typeof ContactCampaignView>;
+export const ContactCampaignPage = pageOf(ContactCampaignView);
 export const AttemptsView = z.object({
   data: z.array(
     z.object({

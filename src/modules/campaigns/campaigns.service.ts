@@ -8,7 +8,7 @@ import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit } from '#src/modules/audit/audit.ts';
 import { pinPeople, previewAudience } from '#src/modules/campaigns/audience.query.ts';
-import { onlyOf, type By } from '#src/modules/campaigns/by.ts';
+import { mustChoose, onlyOf, type By } from '#src/modules/campaigns/by.ts';
 import {
   deleteDraft,
   findCampaign,
@@ -23,10 +23,11 @@ import {
   type CampaignPatch,
   type CampaignStatus,
   type CampaignView,
-  type People,
+  type PreviewBody,
   type VariantView,
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { pinContent } from '#src/modules/campaigns/content.ts';
+import { checkWindows } from '#src/modules/campaigns/windows.ts';
 import { mustHaveFeature } from '#src/modules/billing/room.ts';
 import { findChannel } from '#src/modules/channels/channels.query.ts';
 import { suppressionPads } from '#src/modules/privacy/suppression.ts';
@@ -135,6 +136,7 @@ export function createCampaign({ orm }: Needs, by: By, body: CampaignBody): Prom
   const { auth } = by;
   return inWorkspaceTx(orm, auth, async (em) => {
     await mustHaveFeature(em, 'campaigns');
+    await mustChoose(em, auth, body);
     const variants = await pinContent(em, body);
     await checkChannel(em, body.channelId, variants);
     checkAi(body.ai, variants);
@@ -193,8 +195,12 @@ export function changeCampaign(
     const variants = isNewText ? await pinContent(em, patch) : row.variants;
     if (patch.channelId !== undefined || isNewText) await checkChannel(em, patch.channelId ?? row.channel_id, variants);
     checkAi(patch.ai === undefined ? row.ai : patch.ai, variants);
+    const [windows, timeZone] = [patch.windows ?? row.windows, patch.timeZone ?? row.time_zone];
+    const [channelId, scheduledAt] = [patch.channelId ?? row.channel_id, patch.scheduledAt ?? row.scheduled_at];
+    if (row.status === 'scheduled') await checkWindows(em, channelId, { windows, timeZone }, scheduledAt);
     const { audience, exclude, requireConsent } = { ...row.people, ...patch };
     const people = { audience, exclude, requireConsent };
+    await mustChoose(em, by.auth, people);
     const isChanged = await updateDraft(em, id, {
       name: patch.name ?? row.name,
       channelId: patch.channelId ?? row.channel_id,
@@ -228,6 +234,7 @@ export function removeCampaign({ orm }: Needs, by: By, id: string): Promise<void
 export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<CampaignRow> {
   return inWorkspaceTx(orm, by.auth, async (em) => {
     const row = await mustSeeCampaign(em, by.auth, id);
+    await mustChoose(em, by.auth, row.people);
     const copyId = newId();
     await insertCampaign(em, {
       id: copyId,
@@ -251,14 +258,18 @@ export function duplicateCampaign({ orm }: Needs, by: By, id: string): Promise<C
   });
 }
 
-/** @throws AppError 400 */
-export function previewPeople({ orm, config }: Needs, auth: Auth, people: People & { channelId?: string | undefined }) {
+/** @throws AppError 400, 403; 404 for a campaign that the caller does not see */
+export function previewPeople({ orm, config }: Needs, auth: Auth, asked: PreviewBody) {
+  const { channelId, campaignId, holdoutPercent: percent, ...people } = asked;
   return inWorkspaceTx(orm, auth, async (em) => {
-    const channel = people.channelId === undefined ? undefined : await checkChannel(em, people.channelId, []);
+    await mustChoose(em, auth, people);
+    const channel = channelId === undefined ? undefined : await checkChannel(em, channelId, []);
+    if (campaignId !== undefined) await mustSeeCampaign(em, auth, campaignId);
     return previewAudience(em, await pinPeople(em, people, onlyOf(auth)), {
       only: onlyOf(auth),
       pads: suppressionPads(config.APP_SECRET, auth.workspaceId),
       pacing: channel?.pacing ?? null,
+      holdout: { percent, seed: campaignId ?? '' },
     });
   });
 }

@@ -5,12 +5,14 @@ import { notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams, IdText } from '#src/http/fields.ts';
-import { decodeCursor, toPage } from '#src/http/page.ts';
+import { decodeCursor, PageQuery, toPage } from '#src/http/page.ts';
+import { may, onlyOwner } from '#src/http/permissions.ts';
 import { csvLine } from '#src/lib/csv.ts';
 import type { Auth } from '#src/http/access-token.ts';
-import { byOf } from '#src/modules/campaigns/by.ts';
+import { byOf, onlyOf } from '#src/modules/campaigns/by.ts';
 import {
   AttemptsView,
+  ContactCampaignPage,
   ItemPage,
   ItemQuery,
   ItemView,
@@ -21,8 +23,17 @@ import {
 } from '#src/modules/campaigns/campaigns.schemas.ts';
 import { resolveUnknown } from '#src/modules/campaigns/campaign-moves.ts';
 import { countersOf, mustSeeCampaign } from '#src/modules/campaigns/campaigns.service.ts';
-import { findAttempts, findItem, findItems, readPace, readReport } from '#src/modules/campaigns/report.query.ts';
+import {
+  findAttempts,
+  findItem,
+  findItems,
+  findItemsOfContact,
+  findNames,
+  readPace,
+  readReport,
+} from '#src/modules/campaigns/report.query.ts';
 import { etaSeconds, wilson } from '#src/modules/campaigns/report.ts';
+import { findContactId } from '#src/modules/messages/messages.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const schema = { tags: ['campaigns'], security: [{ bearer: [] }] };
@@ -32,6 +43,7 @@ const CSV_PAGE = 1000;
 const COLUMNS = [
   'id',
   'contactId',
+  'contactName',
   'variant',
   'status',
   'attempts',
@@ -42,16 +54,19 @@ const COLUMNS = [
   'deliveredAt',
   'readAt',
   'repliedAt',
-] as const satisfies (keyof ItemView)[];
+] as const satisfies (keyof ItemView | 'contactName')[];
 
-/** A campaign's items as CSV, a page at a time, so that none holds them all. */
+/** A campaign's items as CSV, a page at a time, so that none holds them all; with the names of contacts for who may see these. */
 async function* csvOf({ orm }: Pick<Runtime, 'orm'>, auth: Auth, campaignId: string): AsyncGenerator<string> {
   yield csvLine(COLUMNS);
   for (let after: string | null = null; ;) {
     const page: string | null = after;
-    const rows: ItemView[] = await inWorkspaceTx(orm, auth, (em) =>
-      findItems(em, campaignId, { status: null, after: page, limit: CSV_PAGE }),
-    );
+    const rows = await inWorkspaceTx(orm, auth, async (em) => {
+      const items = await findItems(em, campaignId, { status: null, after: page, limit: CSV_PAGE });
+      const ids = may(auth, 'contacts:read') ? items.map(({ contactId }) => contactId) : [];
+      const names = await findNames(em, ids, onlyOwner(auth, 'contacts') ?? null);
+      return items.map((item) => ({ ...item, contactName: names.get(item.contactId ?? '') ?? null }));
+    });
     yield rows.map((row) => csvLine(COLUMNS.map((name) => row[name]))).join('');
     if (rows.length < CSV_PAGE) return;
     after = rows.at(-1)?.id ?? null;
@@ -76,6 +91,33 @@ export function itemRoutes(app: App, rt: Runtime): void {
       const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
         const { id } = await mustSeeCampaign(em, authOf(request), request.params.id);
         return findItems(em, id, { status, after, limit: limit + 1 });
+      });
+      return toPage(
+        rows,
+        limit,
+        (row) => [row.id],
+        (row) => row,
+      );
+    },
+  });
+
+  app.get('/api/contacts/:id/campaigns', {
+    config: read,
+    schema: {
+      ...schema,
+      summary: 'What campaigns sent to a contact, the newest first',
+      params: IdParams,
+      querystring: PageQuery,
+      response: { 200: ContactCampaignPage },
+    },
+    handler: async (request) => {
+      const { limit, cursor } = request.query;
+      const before = cursor === undefined ? null : decodeCursor(cursor, z.tuple([z.uuid()]))[0];
+      const only = onlyOf(authOf(request));
+      const rows = await inWorkspaceTx(orm, authOf(request), async (em) => {
+        const id = await findContactId(em, request.params.id, only.ownerId ?? undefined);
+        if (id === undefined) throw notFound('The contact');
+        return findItemsOfContact(em, id, { only, before, limit: limit + 1 });
       });
       return toPage(
         rows,

@@ -1,14 +1,16 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
-import type { ItemView } from '#src/modules/campaigns/campaigns.schemas.ts';
+import type { OnlyOf } from '#src/modules/campaigns/audience.query.ts';
+import type { ContactCampaignView, ItemView } from '#src/modules/campaigns/campaigns.schemas.ts';
 import type { Pace } from '#src/modules/campaigns/report.ts';
 
 const at = (column: string, name: string) =>
   `to_char(i.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
-const ITEM = `select i.id, i.contact_id as "contactId", coalesce(c.variants->(i.variant::int)->>'key', '') as variant, i.status, i.attempt_no as attempts,
+const COLUMNS = `i.id, i.contact_id as "contactId", coalesce(c.variants->(i.variant::int)->>'key', '') as variant, i.status, i.attempt_no as attempts,
     i.skip_reason as "skipReason", i.error_code as "errorCode", i.provider_message_id as "messageId", ${at('sent_at', 'sentAt')},
-    ${at('delivered_at', 'deliveredAt')}, ${at('read_at', 'readAt')}, ${at('replied_at', 'repliedAt')}, ${at('updated_at', 'updatedAt')}
-  from campaign_item i join campaign c on c.workspace_id = i.workspace_id and c.id = i.campaign_id
-  where i.workspace_id = current_workspace() and i.campaign_id = ?::uuid`;
+    ${at('delivered_at', 'deliveredAt')}, ${at('read_at', 'readAt')}, ${at('replied_at', 'repliedAt')}, ${at('updated_at', 'updatedAt')}`;
+const FROM = `from campaign_item i join campaign c on c.workspace_id = i.workspace_id and c.id = i.campaign_id
+  where i.workspace_id = current_workspace()`;
+const ITEM = `select ${COLUMNS} ${FROM} and i.campaign_id = ?::uuid`;
 
 /** A campaign's items by their ids, behind one. */
 export function findItems(
@@ -21,6 +23,34 @@ export function findItems(
     `${ITEM} ${one.sql} and i.id > coalesce(?::uuid, '00000000-0000-0000-0000-000000000000') order by i.id limit ?`,
     [campaignId, ...one.params, after, limit],
   );
+}
+
+/** What campaigns sent to a contact, the newest first, before the id `before`. @param only whose campaigns alone */
+export function findItemsOfContact(
+  em: EntityManager,
+  contactId: string,
+  { only, before, limit }: { only: OnlyOf; before: string | null; limit: number },
+): Promise<ContactCampaignView[]> {
+  return em.execute<ContactCampaignView[]>(
+    `select ${COLUMNS}, c.id as "campaignId", c.name as "campaignName", c.status as "campaignStatus" ${FROM} and i.contact_id = ?::uuid
+      and (?::uuid is null or i.id < ?::uuid) and (?::uuid is null or c.owner_id = ?::uuid) and (?::uuid is null or c.deal_owner_id = ?::uuid)
+      order by i.id desc limit ${limit}`,
+    [contactId, before, before, only.ownerId, only.ownerId, only.dealOwnerId, only.dealOwnerId],
+  );
+}
+
+/** What contacts are called, by their ids. @param ownerId whose contacts alone */
+export async function findNames(
+  em: EntityManager,
+  ids: readonly (string | null)[],
+  ownerId: string | null,
+): Promise<Map<string, string>> {
+  const rows = await em.execute<{ id: string; name: string }[]>(
+    `select p.id, p.name from contact p where p.workspace_id = current_workspace() and p.deleted_at is null
+      and p.id in (select v::uuid from json_array_elements_text(?::json) v) and (?::uuid is null or p.owner_id = ?::uuid)`,
+    [JSON.stringify(ids.filter((id) => id !== null)), ownerId, ownerId],
+  );
+  return new Map(rows.map(({ id, name }) => [id, name]));
 }
 
 export async function findItem(em: EntityManager, campaignId: string, itemId: string): Promise<ItemView | undefined> {

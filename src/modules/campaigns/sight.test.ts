@@ -110,3 +110,32 @@ it('a key for campaigns reaches whom its maker may see, and changes no channel',
   );
   expect(answer).toMatchObject({ status: 200, body: { name: 'x' } });
 });
+
+it('who lost the right to see deals starts nothing that chooses people by them', async () => {
+  const deny = (denies: string[]) =>
+    test.systemPool.query('update member set denies = $1 where workspace_id = $2 and user_id = $3', [
+      denies,
+      me.workspaceId,
+      limited.user.id,
+    ]);
+  await deny(['deals:all']);
+  const { body: pipelines } = await me.call('GET', '/api/pipelines');
+  const filter = { inPipeline: pipelines.data[0].id };
+  const segmentId = (await me.call('POST', '/api/segments', { name: 'Negócios', filter })).body.id;
+  const { id: channelId } = await me.channel();
+  const others = await me.campaign(channelId, { audience: { segmentId } });
+  const body = { name: 'Minha', channelId, audience: { segmentId }, content: { text: 'Oi' } };
+  const { id } = (await asLimited('POST', '/api/campaigns', body)).body;
+  await deny(['deals:read', 'deals:all']);
+  const start = (campaignId: string) =>
+    me.call('POST', `/api/campaigns/${campaignId}/start`, undefined, {
+      ...limited.headers,
+      'idempotency-key': randomUUID(),
+    });
+  const scheduledAt = new Date(Date.now() + 60_000).toISOString();
+  await expect.poll(async () => (await asLimited('GET', '/api/deals')).status).toBe(403);
+  expect(await start(id)).toMatchObject({ status: 403, body: { detail: expect.stringContaining('deals:read') } });
+  expect(await asLimited('POST', `/api/campaigns/${id}/schedule`, { scheduledAt })).toMatchObject({ status: 403 });
+  expect(await asLimited('POST', `/api/campaigns/${id}/duplicate`)).toMatchObject({ status: 403 });
+  expect(await start(others)).toMatchObject({ status: 404 });
+});

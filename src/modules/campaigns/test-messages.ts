@@ -27,7 +27,7 @@ const isKey = (text: string | null): text is string => text !== null && /^[\x21-
  * where the process is lost in between.
  */
 export async function writeTried(
-  rt: Pick<Runtime, 'orm' | 'settings'>,
+  rt: Pick<Runtime, 'orm' | 'settings' | 'config'>,
   { auth }: By,
   channelId: string,
   tried: readonly Tried[],

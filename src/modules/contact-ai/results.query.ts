@@ -88,6 +88,9 @@ export async function writeScore(tx: PoolClient, one: Score): Promise<void> {
       changed as materialized (select * from was where before is distinct from $3::int or score_version is distinct from $4),
       scored as (update contact c set lead_score = $3::int, score_version = $4 from changed w
         where c.workspace_id = w.workspace_id and c.id = w.id),
+      passed as (update lead_score l set is_superseded = true from changed w
+        where l.workspace_id = w.workspace_id and l.id = (select n.id from lead_score n
+          where n.workspace_id = w.workspace_id and n.contact_id = w.id order by n.id desc limit 1)),
       kept as (insert into lead_score (workspace_id, id, contact_id, score, before, grade, version, components, recommendation, job_id)
         select workspace_id, uuidv7(), id, $3::int, before, $5, $4, $6::json, $7, $8::uuid from changed),
       told as (insert into outbox_event (workspace_id, id, type, subject_id, actor_id, data)

@@ -4,6 +4,7 @@ import { newId } from '#src/lib/ids.ts';
 import { askForAi, settleStarts, takeDue } from '#src/modules/contact-ai/contact-ai.query.ts';
 import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { createKnowLeads } from '#src/modules/contact-ai/features.ts';
+import { purgeScores } from '#src/modules/contact-ai/purge.query.ts';
 import { takeEnded, writeScore } from '#src/modules/contact-ai/results.query.ts';
 import { aMember, aUser, type TestUser } from '#test/factories.ts';
 import { openTestApp, type TestApp } from '#test/harness.ts';
@@ -264,4 +265,51 @@ it('a job about somebody who was erased meanwhile knows nothing of them', async 
     { input: {}, result: {}, cancelled: false },
     { input: {}, result: null, cancelled: true },
   ]);
+});
+
+it('scores that are longer past than a workspace keeps what was said go, and the last one of each contact stays', async () => {
+  const [often, once] = [await aContact(), await aContact()];
+  const write = (contactId: string, score: number) =>
+    inTransaction(test.rt.systemPool, (tx) =>
+      writeScore(tx, {
+        workspaceId: ana.workspace.id,
+        jobId: newId(),
+        contactId,
+        score,
+        grade: 'C',
+        version: 'rules',
+        recommendation: 'Fale hoje.',
+        components: [],
+      }),
+    );
+  for (const score of [10, 20, 30]) await write(often, score);
+  await write(once, 40);
+  const scores = async () =>
+    (await query('select score from lead_score where contact_id = any($1) order by score', [[often, once]])).map(
+      ({ score }) => score,
+    );
+  const age = (score: number, days: number) =>
+    query(
+      `update lead_score set id = first_id_at(now() - $2 * interval '1 day') where score = $1 and contact_id = any($3)`,
+      [score, days, [often, once]],
+    );
+  for (const [score, days] of [
+    [10, 900],
+    [20, 800],
+    [30, 760],
+    [40, 770],
+  ] as const)
+    await age(score, days);
+  await query(
+    `insert into workspace_setting (workspace_id, key, value, updated_at) values ($1, 'privacy.retentionDays', '850', now())`,
+    [ana.workspace.id],
+  );
+  expect(await purgeScores(test.rt.systemPool, 730)).toBe(1);
+  expect(await scores()).toEqual([20, 30, 40]);
+  await query('delete from workspace_setting where workspace_id = $1', [ana.workspace.id]);
+  expect(await purgeScores(test.rt.systemPool, 730)).toBe(1);
+  expect(await scores()).toEqual([30, 40]);
+  await write(often, 50);
+  expect(await purgeScores(test.rt.systemPool, 730)).toBe(1);
+  expect(await scores()).toEqual([40, 50]);
 });

@@ -5,8 +5,9 @@ import { AppError, badRequest } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdText } from '#src/http/fields.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { OperationAccepted, toAccepted } from '#src/modules/bulk/operations.routes.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
@@ -85,8 +86,10 @@ export function contactBulkRoutes({ orm }: Pick<Runtime, 'orm'>) {
         const onlyDealsOf = onlyOwner(auth, 'deals') ?? null;
         const now = new Date().toISOString();
         const id = newId();
+        // How many a filter is true of is told in the end.
+        if (ids === undefined) mustHave(auth, 'contacts:read');
         await inWorkspaceTx(orm, auth, async (em) => {
-          await conditionOf(em, selection, { onlyDealsOf, now });
+          await conditionOf(em, selection, dealsOf(auth), now);
           await checkChange(em, change, onlyOwnerId);
           const input: BulkInput = { selection, change, onlyOwnerId: onlyOwnerId ?? null, onlyDealsOf, now };
           const state = { after: null, upTo: (await lastContactId(em)) ?? NOBODY };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { AppError } from '#src/errors.ts';
 import { emitEvents } from '#src/events/outbox.query.ts';
 import { IdText } from '#src/http/fields.ts';
+import { dealsOfKept, type DealsOf } from '#src/modules/activities/activity-sight.ts';
 import { addActivities } from '#src/modules/activities/activity.query.ts';
 import { defineOperation } from '#src/modules/bulk/operation.ts';
 import {
@@ -66,17 +67,16 @@ const CHANGED = {
   unarchive: 'isArchived',
 } as const;
 
-/** The condition of a selection, for whoever sees only their own deals where `onlyDealsOf` is one. @throws AppError 422 that names a label or field there is not (any more) */
+/** The condition of a selection. @throws AppError 403 where it asks for deals and none may be seen, 422 that names a label or field there is not (any more) */
 export async function conditionOf(
   em: EntityManager,
   selection: Selection,
-  { onlyDealsOf, now }: Pick<BulkInput, 'onlyDealsOf' | 'now'>,
+  deals: DealsOf,
+  now: string,
 ): Promise<Condition> {
   if ('ids' in selection) return idsCondition(selection.ids);
-  return compileFilter(
-    selection.filter,
-    await loadFilterFields(em, selection.filter, onlyDealsOf ?? undefined, new Date(now)),
-  );
+  const { filter } = selection;
+  return compileFilter(filter, await loadFilterFields(em, filter, deals, new Date(now)));
 }
 
 const PLAIN = { archive: archiveContacts, unarchive: unarchiveContacts, delete: binContacts } as const;
@@ -125,7 +125,7 @@ export const contactsBulk = defineOperation({
   async step(em, operation) {
     const { input, state, counts, done } = operation;
     const { selection, change, onlyOwnerId: ownerId } = input;
-    const where = await conditionOf(em, selection, input);
+    const where = await conditionOf(em, selection, dealsOfKept(input.onlyDealsOf), input.now);
     const ids = await takeContacts(em, where, { ...state, ownerId, limit: STEP });
     const full =
       change.action === 'addLabels' ? new Set(await findFullContacts(em, ids, change.labelIds, MAX_LABELS)) : undefined;

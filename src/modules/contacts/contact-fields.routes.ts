@@ -31,7 +31,7 @@ export function contactFieldRoutes(rt: Pick<Runtime, 'orm'>) {
   const resource = {
     name: 'contact_field',
     view: ContactFieldView,
-    access: { read: 'contacts:read', write: 'contacts:write' },
+    access: { read: 'contacts:read', write: 'contact-fields:manage' },
   } as const;
   const fields = crud(rt, ContactField, { ...resource, body: ContactFieldBody });
   const { update } = crud(rt, ContactField, { ...resource, body: ContactFieldPatch });

@@ -338,9 +338,38 @@ describe('what hangs on a contact', () => {
     expect(await rows('select count(*)::int as n from contact_field where workspace_id = $w')).toEqual([{ n: 100 }]);
   });
 
+  it('has fields that administrators and their keys make; members by a grant', async () => {
+    const size = { key: 'size', name: 'Tamanho', kind: 'number' };
+    const { id } = (await call('POST', '/api/contact-fields', size)).json();
+    const bia = inAnas(await aUser(test.rt));
+    await aMember(test.rt, ana.workspace.id, bia.user.id, 'member');
+    const statuses = async (who: TestUser) => {
+      const made = await call('POST', '/api/contact-fields', { ...size, key: `k${Date.now()}` }, who);
+      const renamed = await call('PATCH', `/api/contact-fields/${id}`, { name: 'Porte' }, who);
+      const read = await call('GET', '/api/contact-fields', undefined, who);
+      return [made, renamed, read].map(({ statusCode }) => statusCode);
+    };
+    const key = async (scopes: string[]): Promise<TestUser> => {
+      const made = await call('POST', '/api/api-keys', { name: 'Chave', scopes });
+      return { ...ana, headers: { authorization: `Bearer ${made.json().secret}` } };
+    };
+    expect(await statuses(bia)).toEqual([403, 403, 200]);
+    const refused = await call('DELETE', `/api/contact-fields/${id}`, undefined, bia);
+    expect([refused.statusCode, refused.json().detail]).toEqual([
+      403,
+      expect.stringContaining('contact-fields:manage'),
+    ]);
+    expect(await statuses(await key(['contacts:read', 'contacts:write']))).toEqual([201, 200, 200]);
+    expect(await statuses(await key(['contacts:read']))).toEqual([403, 403, 200]);
+    const path = `/api/workspaces/${ana.workspace.id}/members/${bia.user.id}`;
+    expect((await call('PATCH', path, { grants: ['contact-fields:manage'] })).statusCode).toBe(200);
+    await expect.poll(() => statuses(bia)).toEqual([201, 200, 200]);
+  });
+
   it('is what messages made of it: its lookup finds WhatsApp’s form', async () => {
+    const listKey = { appSecret: test.rt.config.APP_SECRET, workspaceId: ana.workspace.id };
     const [known] = await inWorkspaceTx(test.rt.orm, { workspaceId: ana.workspace.id }, (em) =>
-      identifyContacts(em, [{ waId: '551187654321@c.us', name: 'Ana' }], { actorId: null, source: 'message' }),
+      identifyContacts(em, [{ waId: '551187654321@c.us', name: 'Ana' }], { actorId: null, source: 'message', listKey }),
     );
     const asked = ['(11) 98765-4321', '+55 11 8765-4321', 'nobody', '+1 212 555 2368'];
     const { data } = (await call('POST', '/api/contacts/lookup', { phones: asked })).json();

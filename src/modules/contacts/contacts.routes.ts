@@ -101,7 +101,7 @@ export function contactRoutes(rt: Pick<Runtime, 'orm' | 'config'>) {
       config: write,
       schema: { ...schema, summary: 'Take it out of the bin', params: IdParams, response: { 200: ContactView } },
       handler: async (request, reply) => {
-        const restored = await restoreContact(orm, doerOf(request), request.params.id);
+        const restored = await restoreContact(rt, doerOf(request), request.params.id);
         return withEtag(reply, restored).send(restored);
       },
     });

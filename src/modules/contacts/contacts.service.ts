@@ -259,15 +259,17 @@ export function deleteContact(orm: Orm, doer: Doer, id: string, ifMatch: string 
 }
 
 /** Takes a contact out of the bin. @throws AppError 404, 409 where another contact has what it was known by */
-export function restoreContact(orm: Orm, doer: Doer, id: string): Promise<ContactView> {
+export function restoreContact(rt: Place, doer: Doer, id: string): Promise<ContactView> {
   const { auth } = doer;
-  return inContactTx(orm, auth, async (em) => {
+  return inContactTx(rt.orm, auth, async (em) => {
     const row = await lockBinned(em, id, onlyOwner(auth, 'contacts'));
     if (!row) throw notFound('A contact in the bin with this id');
     const other = await findTaken(em, id);
     if (other) throw await taken(em, auth, other.kind, await winnerOf(em, other.contact_id));
     await checkContactRoom(em, 1);
     await unbinContact(em, id);
+    // Meanwhile another contact may have had the number, and agreed.
+    await suppressDenied(em, keyOf(rt, auth), [id], auth.userId);
     await tellContact(em, doer, { id, ownerId: row.owner_id }, { verb: 'restored' });
     return presentContact(await seenContact(em, auth, id));
   });

@@ -14,6 +14,7 @@ import {
   type Person,
   type PersonKey,
 } from '#src/modules/contacts/identities.ts';
+import { suppressDenied, type ListKey } from '#src/modules/privacy/suppression.ts';
 
 export type { Known } from '#src/modules/contacts/identities.ts';
 
@@ -25,6 +26,8 @@ export interface Origin {
   /** The member who did it; null for the platform. */
   actorId: string | null;
   source: ContactSource;
+  /** Of the list that the numbers of those go on who want no marketing. */
+  listKey: ListKey;
   /** Who looks after the new ones. */
   ownerId?: string | null;
   /** Whether all are let in, however many contacts the workspace's plan has room for. */
@@ -53,7 +56,7 @@ export async function findContacts(em: EntityManager, known: readonly Known[]): 
 
 /**
  * Finds contacts by whatever is known of them, as `findContacts`, or makes them, and notes what was learnt of those found: identities, and
- * a phone, e-mail or name they had not. An identity that is another contact's stays there. Until the transaction ends those found stay what they are:
+ * a phone, e-mail or name they had not; a number of somebody who wants no marketing goes on the list of those not written to. An identity that is another contact's stays there. Until the transaction ends those found stay what they are:
  * nobody merges or forgets them, so that what is written of them hangs on them afterwards. Writes activities and events, but no audit.
  * A constant number of statements for all; up to 1000 at once. Two transactions that make the same contact at once end up with one.
  * @returns for each the contact, or nobody where the plan has no room for them; `isNew` for the first that made it
@@ -75,6 +78,7 @@ export async function identifyContacts(
     const refused = new Set(newcomers.slice(fresh.length));
     const learnt = identities.filter(({ person }) => !refused.has(person));
     const lost = await writePeople(em, fresh, learnt, origin);
+    await suppressLearnt(em, learnt, origin);
     const newborn = fresh.filter(({ id }) => !lost.has(id));
     await tellCreated(em, newborn, origin);
     await writeLearnt(
@@ -106,7 +110,10 @@ async function readPeople(
   if (keys.size === 0) return new Map();
   const rows = await em.execute<
     (Identity &
-      Pick<Person, 'id' | 'name' | 'phone' | 'email'> & { owner_id: string | null; merged_into: string | null })[]
+      Pick<Person, 'id' | 'name' | 'phone' | 'email' | 'isDenied'> & {
+        owner_id: string | null;
+        merged_into: string | null;
+      })[]
   >(
     `with recursive found as (
         select i.kind, i.value, c.id, c.merged_into, c.deleted_at
@@ -118,7 +125,7 @@ async function readPeople(
         select f.kind, f.value, w.id, w.merged_into, w.deleted_at
           from found f join contact w on w.workspace_id = current_workspace() and w.id = f.merged_into
       )
-      select f.kind, f.value, c.id, c.name, c.phone, c.email, c.owner_id, c.merged_into
+      select f.kind, f.value, c.id, c.name, c.phone, c.email, c.owner_id, c.merged_into, c.consent = 'denied' as "isDenied"
         from found f join contact c on c.workspace_id = current_workspace() and c.id = f.id
         where f.merged_into is null and f.deleted_at is null and (c.deleted_at is null or c.merged_into is not null)
         ${isKept ? 'order by c.id for key share of c' : ''}`,
@@ -128,8 +135,8 @@ async function readPeople(
   if (rows.some((row) => row.merged_into !== null)) return readPeople(em, known, isKept);
   const byId = new Map<string, Person>();
   const people = new Map<PersonKey, Person>();
-  for (const { id, kind, value, name, phone, email, owner_id: ownerId } of rows) {
-    const person = byId.get(id) ?? { id, isNew: false, name, phone, email, ownerId, learnt: new Set() };
+  for (const { id, kind, value, name, phone, email, isDenied, owner_id: ownerId } of rows) {
+    const person = byId.get(id) ?? { id, isNew: false, name, phone, email, ownerId, isDenied, learnt: new Set() };
     byId.set(id, person);
     people.set(keyOf({ kind, value }), person);
   }
@@ -187,6 +194,11 @@ async function writePeople(
 /** An identity that somebody else got meanwhile was not learnt. */
 function forget({ person, kind }: NewIdentity): void {
   if ((kind === 'phone' || kind === 'email') && person.learnt.delete(kind)) person[kind] = null;
+}
+
+async function suppressLearnt(em: EntityManager, learnt: NewIdentity[], { listKey, actorId }: Origin): Promise<void> {
+  const denied = learnt.filter(({ kind, person }) => person.isDenied && (kind === 'phone' || kind === 'wa_id'));
+  await suppressDenied(em, listKey, [...new Set(denied.map(({ person }) => person.id))], actorId);
 }
 
 /** Takes away what this transaction wrote in vain; nobody has seen it. */

@@ -15,9 +15,10 @@ beforeEach(async () => {
   workspaceId = (await aUser(test.rt)).workspace.id;
 });
 
-const message: Origin = { actorId: null, source: 'message' };
+const listKey = () => ({ appSecret: test.rt.config.APP_SECRET, workspaceId });
+const message = (): Origin => ({ actorId: null, source: 'message', listKey: listKey() });
 const tx = <Result>(work: (em: EntityManager) => Promise<Result>) => inWorkspaceTx(test.rt.orm, { workspaceId }, work);
-const identify = (...known: Known[]) => tx((em) => identifyContacts(em, known, message));
+const identify = (...known: Known[]) => tx((em) => identifyContacts(em, known, message()));
 const find = (...known: Known[]) => tx((em) => findContacts(em, known));
 const rows = async (sql: string): Promise<Record<string, unknown>[]> =>
   (await test.rt.systemPool.query(sql.replaceAll('$w', `'${workspaceId}'`))).rows;
@@ -165,7 +166,7 @@ describe('two at once', () => {
   it.each(both)('make one contact of %s', async (_, known) => {
     const order: string[] = [];
     const first = tx(async (em) => {
-      const [made] = await identifyContacts(em, [known], message);
+      const [made] = await identifyContacts(em, [known], message());
       order.push('made');
       await wait(150);
       order.push('committing');

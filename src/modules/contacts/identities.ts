@@ -32,6 +32,8 @@ export interface Person {
   phone: string | null;
   email: string | null;
   ownerId: string | null;
+  /** Whether they want no marketing. */
+  isDenied: boolean;
   /** Which of the three were learnt just now. */
   learnt: Set<'name' | 'phone' | 'email'>;
 }
@@ -155,6 +157,7 @@ function newPerson(known: Known, ownerId: string | null): Person {
     phone,
     email,
     ownerId,
+    isDenied: false,
     learnt: new Set(),
   };
 }

@@ -61,13 +61,17 @@ interface Writer {
   write: (em: EntityManager, contactId: string) => Promise<unknown>;
   table: string;
 }
-const nobody = { actorId: null, source: 'message' } as const;
+const nobody = () => ({
+  actorId: null,
+  source: 'message' as const,
+  listKey: { appSecret: test.rt.config.APP_SECRET, workspaceId: ws() },
+});
 const nothing = { description: null, due_at: null, recurrence: null, series_start: null, turn_at: null };
 const WRITERS: [string, Writer][] = [
   [
     'a conversation',
     {
-      look: async (em, { lid }) => (await identifyContacts(em, [{ lid }], nobody))[0]?.contactId ?? '',
+      look: async (em, { lid }) => (await identifyContacts(em, [{ lid }], nobody()))[0]?.contactId ?? '',
       write: async (em, contactId) =>
         openConversations(em, await aChannel(), [{ contactId, messageId: newId(), sentAt: new Date() }]),
       table: 'conversation',
@@ -144,7 +148,7 @@ describe('a merge in the same moment', () => {
   it('is waited for by who looks for the contact, who is then the one it went into', async () => {
     const [winner, loser] = [await aContact(), await aContact()];
     const email = { lid: loser.lid, email: 'nova@exemplo.com.br' };
-    const found = await duringMerge(winner.id, loser.id, () => tx((em) => identifyContacts(em, [email], nobody)));
+    const found = await duringMerge(winner.id, loser.id, () => tx((em) => identifyContacts(em, [email], nobody())));
     expect(found).toEqual([{ contactId: winner.id, isNew: false }]);
     expect(await run('select id from contact where workspace_id = $1 and email = $2', [ws(), email.email])).toEqual([
       { id: winner.id },
@@ -200,8 +204,8 @@ describe('a merge in the same moment', () => {
     const all = pairs.flat().map(({ lid }) => ({ lid }));
     const works = pairs.flatMap(([a, b]) => [
       merge(a.id, b.id).then(({ statusCode }) => statusCode),
-      tx((em) => identifyContacts(em, all, nobody)).then((found) => found.length),
-      tx((em) => identifyContacts(em, all.toReversed(), nobody)).then((found) => found.length),
+      tx((em) => identifyContacts(em, all, nobody())).then((found) => found.length),
+      tx((em) => identifyContacts(em, all.toReversed(), nobody())).then((found) => found.length),
     ]);
     const ended = await Promise.all(works);
     expect(new Set(ended)).toEqual(new Set([200, all.length]));

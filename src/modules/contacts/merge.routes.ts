@@ -24,7 +24,6 @@ const schema = { tags: ['contacts'], security: [{ bearer: [] }] };
 
 /** `/api/contacts/merge` and its undo. */
 export function mergeRoutes(rt: Pick<Runtime, 'orm' | 'config'>) {
-  const { orm } = rt;
   return async (app: App): Promise<void> => {
     app.post('/api/contacts/merge', {
       config: { access: 'contacts:write' },
@@ -35,7 +34,7 @@ export function mergeRoutes(rt: Pick<Runtime, 'orm' | 'config'>) {
     app.post('/api/contacts/merges/:id/undo', {
       config: { access: 'contacts:write' },
       schema: { ...schema, params: IdParams, response: { 200: MergeView } },
-      handler: (request) => undoMerge(orm, { auth: authOf(request), actor: actorOf(request) }, request.params.id),
+      handler: (request) => undoMerge(rt, { auth: authOf(request), actor: actorOf(request) }, request.params.id),
     });
   };
 }

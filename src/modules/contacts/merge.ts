@@ -1,6 +1,5 @@
 import { UniqueConstraintViolationException, type EntityManager } from '@mikro-orm/postgresql';
 import { z } from 'zod';
-import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { AppError, badRequest, conflict, notFound, type FieldError } from '#src/errors.ts';
 import { emitEvents } from '#src/events/outbox.query.ts';
@@ -90,6 +89,11 @@ async function lockAlive(em: EntityManager, auth: Auth, ids: readonly string[]):
   });
 }
 
+const keyOf = ({ config }: Pick<Runtime, 'config'>, { workspaceId }: Auth) => ({
+  appSecret: config.APP_SECRET,
+  workspaceId,
+});
+
 /**
  * Makes contacts one, in one transaction: all that hangs on the losers hangs on the winner afterwards, but for what the winner has already;
  * what the winner does not know it takes from them. Their ids go on to lead to it. Kept for 30 days, to be undone.
@@ -116,8 +120,7 @@ export async function mergeContacts(
     }
     await closeLosers(em, winnerId, loserIds);
     await saveWinner(em, winnerId, after);
-    const key = { appSecret: rt.config.APP_SECRET, workspaceId: auth.workspaceId };
-    if (after.consent === 'denied') await suppressDenied(em, key, [winnerId], auth.userId);
+    if (after.consent === 'denied') await suppressDenied(em, keyOf(rt, auth), [winnerId], auth.userId);
     const id = newId();
     const before = { winner, losers, conversations: [...joined.values()] };
     await insertMerge(em, { id, winnerId, loserIds, userId: auth.userId, before, after, moves });
@@ -192,8 +195,12 @@ const changedSince = (errors?: FieldError[]) =>
  * Makes several contacts again of what a merge made one: everything that it moved goes back, and what came since stays with the winner.
  * @throws AppError 403 `plan_limit`, 409 `merge_changed` that names what was changed since, with nothing undone; 404 after 30 days
  */
-export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): Promise<Merged> {
-  const undo = inWorkspaceTx(orm, auth, async (em) => {
+export async function undoMerge(
+  rt: Pick<Runtime, 'orm' | 'config'>,
+  { auth, actor }: Asker,
+  id: string,
+): Promise<Merged> {
+  const undo = inWorkspaceTx(rt.orm, auth, async (em) => {
     const merge = await lockMerge(em, id);
     if (!merge) throw notFound('The merge');
     const { winner_id: winnerId, loser_ids: loserIds } = merge;
@@ -209,6 +216,8 @@ export async function undoMerge(orm: Orm, { auth, actor }: Asker, id: string): P
     if (errors.length > 0) throw changedSince(errors.slice(0, 20));
     await markUndone(em, id);
     const actorId = auth.userId;
+    // As one, they may have agreed with all their numbers.
+    await suppressDenied(em, keyOf(rt, auth), [winnerId, ...loserIds], actorId);
     const back = [...(await lockContacts(em, loserIds)).values()];
     const payload = { mergeId: id, winnerId };
     await addActivities(

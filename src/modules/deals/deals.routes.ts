@@ -2,6 +2,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { notFound } from '#src/errors.ts';
 import type { Auth } from '#src/http/access-token.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
@@ -30,6 +31,7 @@ import {
   type Change,
 } from '#src/modules/deals/deals.service.ts';
 import { closeDeal, moveDeal, reopenDeal, restoreDeal } from '#src/modules/deals/moves.service.ts';
+import { findContactId } from '#src/modules/messages/messages.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
 const ONE = '/api/deals/:id';
@@ -79,32 +81,45 @@ export function dealRoutes({ orm, pool }: Pick<Runtime, 'orm' | 'pool'>) {
     return after;
   };
 
+  const page = async (auth: Auth, { limit, cursor, sort: sortText, ...filters }: DealQuery) => {
+    const sort = readSort(sortText);
+    const after = cursor === undefined ? undefined : decodeCursor(cursor, z.tuple([sort.sort.shape, z.uuid()]));
+    const owner = onlyOwner(auth, 'deals');
+    // Of others a limited member has none.
+    const isOthers = owner !== undefined && (filters.ownerId ?? owner) !== owner;
+    const asked = { ...filters, ownerId: owner ?? filters.ownerId };
+    const rows = isOthers ? [] : await listDeals(pool, auth.workspaceId, asked, { sort, after, limit: limit + 1 });
+    return toPage(
+      rows,
+      limit,
+      ({ sortKey, id }) => [sortKey, id],
+      (deal) => deal,
+    );
+  };
+
   return async (app: App): Promise<void> => {
     app.get('/api/deals', {
       config: read,
       schema: { ...schema, summary: 'Deals, filtered and sorted', querystring: DealQuery, response: { 200: DealList } },
+      handler: (request) => page(authOf(request), request.query),
+    });
+
+    app.get('/api/contacts/:id/deals', {
+      config: read,
+      schema: {
+        ...schema,
+        summary: "A contact's deals, the newest first",
+        params: IdParams,
+        querystring: PageQuery,
+        response: { 200: DealList },
+      },
       handler: async (request) => {
         const auth = authOf(request);
-        const { limit, cursor, sort: sortText, ...filters } = request.query;
-        const sort = readSort(sortText);
-        const after = cursor === undefined ? undefined : decodeCursor(cursor, z.tuple([sort.sort.shape, z.uuid()]));
-        const owner = onlyOwner(auth, 'deals');
-        // Of others a limited member has none.
-        if (owner !== undefined && (filters.ownerId ?? owner) !== owner)
-          return toPage(
-            [],
-            limit,
-            () => [],
-            (row) => row,
-          );
-        const asked = { ...filters, ownerId: owner ?? filters.ownerId };
-        const rows = await listDeals(pool, auth.workspaceId, asked, { sort, after, limit: limit + 1 });
-        return toPage(
-          rows,
-          limit,
-          ({ sortKey, id }) => [sortKey, id],
-          (deal) => deal,
+        const contactId = await inWorkspaceTx(orm, auth, (em) =>
+          findContactId(em, request.params.id, onlyOwner(auth, 'contacts')),
         );
+        if (contactId === undefined) throw notFound('The contact');
+        return page(auth, { ...request.query, contactId, sort: '-createdAt' });
       },
     });
 

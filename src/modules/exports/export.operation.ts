@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AppError } from '#src/errors.ts';
+import { dealsOfKept } from '#src/modules/activities/activity-sight.ts';
 import { defineOperation } from '#src/modules/bulk/operation.ts';
 import { conditionOf, Selection } from '#src/modules/contacts/bulk.ts';
 import { headOf, lineOf } from '#src/modules/exports/export-text.ts';
@@ -42,7 +43,7 @@ export const exportContacts = defineOperation({
   state: ExportState,
   async step(em, { id, input, state, done }) {
     const { fields, format } = input;
-    const where = await conditionOf(em, input.selection, input);
+    const where = await conditionOf(em, input.selection, dealsOfKept(input.onlyDealsOf), input.now);
     const { after, upTo } = state;
     const contacts = await readContacts(em, where, { after, upTo, ownerId: input.onlyOwnerId, limit: PAGE });
     const head = state.chunks === 0 ? headOf(format, fields) : '';

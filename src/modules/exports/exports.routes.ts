@@ -11,6 +11,7 @@ import { IdParams, IdText } from '#src/http/fields.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
 import { ProblemView } from '#src/http/problem-view.ts';
 import { newId } from '#src/lib/ids.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import { insertOperation } from '#src/modules/bulk/operations.query.ts';
 import { conditionOf, type Selection } from '#src/modules/contacts/bulk.ts';
@@ -118,7 +119,7 @@ async function begin({ orm }: Pick<Runtime, 'orm'>, request: FastifyRequest, bod
     const selection = await selectionOf(em, body);
     const now = new Date().toISOString();
     const onlyDealsOf = onlyOwner(auth, 'deals') ?? null;
-    await conditionOf(em, selection, { onlyDealsOf, now });
+    await conditionOf(em, selection, dealsOf(auth), now);
     const fields = await fieldsOf(em, body.fields);
     const { format } = body;
     if (!(await insertExport(em, { id, userId: auth.userId, format }, MAX_KEPT)))

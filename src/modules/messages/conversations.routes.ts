@@ -5,7 +5,7 @@ import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
 import { IdParams } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
-import { onlyOwner } from '#src/http/permissions.ts';
+import { mustHave, onlyOwner } from '#src/http/permissions.ts';
 import { actorOf, appendAudit } from '#src/modules/audit/audit.ts';
 import {
   findConversation,
@@ -43,6 +43,8 @@ export function conversationRoutes({ orm }: Pick<Runtime, 'orm'>) {
       handler: async (request) => {
         const auth = authOf(request);
         const { limit, cursor, unread, assignee, ...filters } = request.query;
+        // It finds by more of a contact than a conversation shows.
+        if (filters.q !== undefined) mustHave(auth, 'contacts:read');
         const key =
           cursor === undefined
             ? undefined

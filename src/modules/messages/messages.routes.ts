@@ -57,7 +57,7 @@ const find = async (em: EntityManager, auth: Auth, id: string) => {
 };
 
 /** `/api/messages`: what was said, by whom it was said to. Members who see only their own contacts see only their messages. */
-export function messageRoutes(rt: Pick<Runtime, 'orm' | 'settings'>) {
+export function messageRoutes(rt: Pick<Runtime, 'orm' | 'settings' | 'config'>) {
   const ofContact = (auth: Auth, contactId: string, page: z.output<typeof PageQuery>) =>
     inWorkspaceTx(rt.orm, auth, async (em) => {
       const id = await findContactId(em, contactId, onlyOwner(auth, 'contacts'));

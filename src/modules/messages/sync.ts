@@ -36,6 +36,7 @@ import {
   type Touch,
 } from '#src/modules/messages/sync.query.ts';
 import { phoneOfWaId } from '#src/modules/contacts/phone.ts';
+import type { ListKey } from '#src/modules/privacy/suppression.ts';
 import { lockWorkspace } from '#src/modules/workspaces/plans.ts';
 import { isOptOut } from '#src/modules/campaigns/opt-out-words.ts';
 import type { Runtime } from '#src/runtime.ts';
@@ -88,7 +89,7 @@ const NOT_YOURS: FieldError = {
  * @throws AppError 403 `plan_limit` where the workspace has no room for one more channel
  */
 export function syncMessages(
-  rt: Pick<Runtime, 'orm' | 'settings'>,
+  rt: Pick<Runtime, 'orm' | 'settings' | 'config'>,
   auth: Auth,
   { channel, messages }: z.output<typeof SyncBody>,
 ): Promise<z.input<typeof SyncView>> {
@@ -124,7 +125,7 @@ export interface Bringer {
 
 /** As `syncMessages`. @param openChannel finds the channel, and has its other batches wait */
 export async function storeMessages(
-  { orm, settings }: Pick<Runtime, 'orm' | 'settings'>,
+  { orm, settings, config }: Pick<Runtime, 'orm' | 'settings' | 'config'>,
   { workspaceId, actorId, onlyOf }: Bringer,
   openChannel: (em: EntityManager) => Promise<string>,
   messages: readonly unknown[],
@@ -134,9 +135,10 @@ export async function storeMessages(
   const now = new Date();
   const items = messages.map((value) => readItem(value, now.getTime(), keepDays));
   const groups = groupItems(items);
+  const batch = { actorId, onlyOf, now, words, listKey: { appSecret: config.APP_SECRET, workspaceId } };
   return inWorkspaceTx(orm, { workspaceId, userId: actorId ?? undefined }, async (em) => {
     const channelId = await openChannel(em);
-    const settled = groups.length === 0 ? [] : await settle(em, { channelId, actorId, onlyOf, now, words }, groups);
+    const settled = groups.length === 0 ? [] : await settle(em, { channelId, ...batch }, groups);
     const results = items.map((item): SyncOutcome => ({ outcome: 'invalid', messageId: null, why: faultOf(item) }));
     for (const { group, outcome, messageId, why } of settled) {
       for (const [at, place] of group.places.entries()) {
@@ -160,6 +162,7 @@ interface Batch {
   now: Date;
   /** What the workspace takes for a no besides. */
   words: readonly string[];
+  listKey: ListKey;
 }
 
 async function settle(em: EntityManager, batch: Batch, groups: readonly Group[]): Promise<Settled[]> {
@@ -210,6 +213,7 @@ async function createMessages(em: EntityManager, batch: Batch, groups: readonly 
   const people = await identifyContacts(em, chats, {
     actorId: batch.actorId,
     source: 'message',
+    listKey: batch.listKey,
     ownerId: batch.onlyOf ?? null,
     // What people write to a number comes once: it is taken in whoever they are.
     isUnlimited: batch.actorId === null,

@@ -2,7 +2,8 @@ import { emitEvent } from '#src/events/outbox.query.ts';
 import { newId } from '#src/lib/ids.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
 import { grantCredits } from '#src/modules/billing/credits.query.ts';
-import { Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
+import { Question } from '#src/modules/payments/answering.ts';
+import { applySubscription, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
 import { markPaid, readInvoice, saveInvoice, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import { INVOICE_STATUSES, type InvoiceSnapshot } from '#src/modules/payments/provider.ts';
 import { readSubscription, type SubscriptionRow } from '#src/modules/payments/subscriptions.query.ts';
@@ -75,8 +76,8 @@ export async function giveCredits(
 export async function applyInvoice(tx: PaymentTx, told: InvoiceSnapshot): Promise<boolean | null> {
   const { em, provider } = tx;
   if (told.subscriptionRef === null) return null;
-  const subscription = await readSubscription(em, { provider: provider.name, ref: told.subscriptionRef });
-  if (!subscription) throw new Question({ subscription: told.subscriptionRef });
+  const subscription = await subscriptionOf(tx, told.subscriptionRef);
+  if (!subscription) return null;
   const before = await readInvoice(em, { provider: provider.name, ref: told.ref });
   if (before && rankOf(told) < rankOf(before)) return false;
   if (before?.status === 'paid') return false;
@@ -89,6 +90,16 @@ export async function applyInvoice(tx: PaymentTx, told: InvoiceSnapshot): Promis
   return true;
 }
 
+/** @returns null for one of a price that is none of ours */
+async function subscriptionOf(tx: PaymentTx, ref: string): Promise<SubscriptionRow | null> {
+  const known = await readSubscription(tx.em, { provider: tx.provider.name, ref });
+  if (known) return known;
+  const asked = tx.asked?.get(ref);
+  if (!asked) throw new Question({ subscription: ref });
+  const applied = await applySubscription(tx, asked.snapshot, asked.at, true);
+  return applied && applied.row;
+}
+
 function rowOf(
   { provider }: PaymentTx,
   told: InvoiceSnapshot,
@@ -99,6 +110,7 @@ function rowOf(
   const rest = { reason, status, amountMinor, currency, periodStart, periodEnd, dueAt, url };
   return {
     refundedMinor: 0,
+    refundKnownAt: null,
     disputedMinor: 0,
     credits: 0,
     creditsReversed: 0,

@@ -1,11 +1,13 @@
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { newId } from '#src/lib/ids.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
-import { Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
+import { Question } from '#src/modules/payments/answering.ts';
+import type { PaymentTx } from '#src/modules/payments/apply-subscription.ts';
 import { readDispute, saveDispute, sumDisputed } from '#src/modules/payments/disputes.query.ts';
 import { markReturned, restoreCredits, reverseCredits, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
 import type { DisputeSnapshot } from '#src/modules/payments/provider.ts';
-import { creditsReturned } from '#src/modules/payments/terms.ts';
+import { readSubscription } from '#src/modules/payments/subscriptions.query.ts';
+import { creditsReturned, holdOf } from '#src/modules/payments/terms.ts';
 
 const MONTH_MS = 30 * 86_400_000;
 
@@ -20,7 +22,12 @@ type Returned = Pick<InvoiceRow, 'creditsReversed' | 'creditsUncollected'>;
 async function settleReturned(
   { em, workspaceId }: Tx,
   invoice: InvoiceRow,
-  { refundedMinor, disputedMinor }: Pick<InvoiceRow, 'refundedMinor' | 'disputedMinor'>,
+  {
+    refundedMinor,
+    disputedMinor,
+    refundKnownAt,
+    held,
+  }: Pick<InvoiceRow, 'refundedMinor' | 'disputedMinor' | 'refundKnownAt' | 'held'>,
 ): Promise<Returned> {
   const { id, amountMinor, credits, creditsReversed, creditsUncollected } = invoice;
   const returnedMinor = Math.min(amountMinor, refundedMinor + disputedMinor);
@@ -39,9 +46,7 @@ async function settleReturned(
     now.creditsUncollected -= forgiven;
     now.creditsReversed -= given;
   }
-  // What is given back as a whole waits for nobody.
-  const held = returnedMinor === amountMinor && refundedMinor > 0 ? null : invoice.held;
-  await markReturned(em, { id, refundedMinor, disputedMinor, held, ...now });
+  await markReturned(em, { id, refundedMinor, disputedMinor, refundKnownAt, held, ...now });
   return now;
 }
 
@@ -50,22 +55,54 @@ const inCredits = ({ creditsReversed, creditsUncollected }: Returned) => ({
   creditsUncollected: toCredits(creditsUncollected),
 });
 
+/** What is given back of an invoice at a moment. */
+export interface Refunded {
+  /** By the provider's clock. */
+  at: Date;
+  refundedMinor: number;
+  /** What was collected for it: its amount, without what a balance at the provider paid. */
+  collectedMinor: number;
+  /** The charge it is of, and what was known of the invoice when it was asked about; absent: nobody else can say. */
+  charge?: { ref: string; seen: string | undefined };
+}
+
+const seenOf = ({ refundKnownAt, refundedMinor }: InvoiceRow): string => `${refundKnownAt} ${refundedMinor}`;
+
 /**
- * Some of an invoice was given back, and its credits with it. Told again, or told late, it changes nothing.
- * @param refundedMinor all that was given back of it so far
+ * So much of an invoice is given back, and its credits with it; less than before, where a refund came to nothing, and they are there again. What
+ * is older than what is known changes nothing; what differs in the same second holds where nothing changed since it was asked.
  * @returns whether anything was new
+ * @throws Question
  */
-export async function applyRefund(tx: Tx, invoice: InvoiceRow, refundedMinor: number): Promise<boolean> {
-  const refunded = Math.min(refundedMinor, invoice.amountMinor);
-  if (refunded <= invoice.refundedMinor) return false;
-  const returned = await settleReturned(tx, invoice, { ...invoice, refundedMinor: refunded });
+export async function applyRefund(tx: Tx, invoice: InvoiceRow, told: Refunded): Promise<boolean> {
+  const { amountMinor, credits } = invoice;
+  const refundKnownAt = told.at.toISOString();
+  if (invoice.refundKnownAt !== null && refundKnownAt < invoice.refundKnownAt) return false;
+  const refundedMinor = Math.min(told.refundedMinor, amountMinor);
+  const isSame = refundedMinor === invoice.refundedMinor;
+  const seen = seenOf(invoice);
+  if (!isSame && told.charge && refundKnownAt === invoice.refundKnownAt && told.charge.seen !== seen)
+    throw new Question({ charge: told.charge.ref, seen });
+  let { held } = invoice;
+  // What is given back as a whole waits for nobody, and does again where that came to nothing.
+  const isWhole =
+    refundedMinor > 0 && refundedMinor + invoice.disputedMinor >= Math.min(amountMinor, told.collectedMinor);
+  if (isWhole) held = null;
+  else if (refundedMinor < invoice.refundedMinor && credits === 0) held ??= await holdAgain(tx, invoice);
+  const returned = await settleReturned(tx, invoice, { ...invoice, refundedMinor, refundKnownAt, held });
+  if (isSame) return false;
   await emitEvent(tx.em, {
     type: 'billing.refunded',
-    data: { invoiceId: invoice.id, refundedMinor: refunded, ...inCredits(returned) },
+    data: { invoiceId: invoice.id, refundedMinor, ...inCredits(returned) },
     subjectId: null,
     actorId: null,
   });
   return true;
+}
+
+async function holdAgain({ em }: Tx, invoice: InvoiceRow): Promise<InvoiceRow['held']> {
+  const subscription = await readSubscription(em, { id: invoice.subscriptionId });
+  return holdOf(invoice, subscription?.isSurplus ?? false);
 }
 
 /**
@@ -94,7 +131,10 @@ export async function applyDispute(
   await saveDispute(em, { ...one, id, invoiceId: invoice.id });
   if (isSame) return false;
   const disputedMinor = await sumDisputed(em, invoice.id);
-  const returned = await settleReturned(tx, invoice, { ...invoice, disputedMinor });
+  // What is given back as a whole waits for nobody.
+  const isWhole = invoice.refundedMinor > 0 && invoice.refundedMinor + disputedMinor >= invoice.amountMinor;
+  const held = isWhole ? null : invoice.held;
+  const returned = await settleReturned(tx, invoice, { ...invoice, disputedMinor, held });
   await emitEvent(em, {
     type: 'billing.disputed',
     data: {

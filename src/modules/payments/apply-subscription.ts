@@ -5,10 +5,13 @@ import { newId } from '#src/lib/ids.ts';
 import { SYSTEM, type Actor } from '#src/modules/audit/audit.ts';
 import { rankOf } from '#src/modules/billing/plans.ts';
 import { setPlan } from '#src/modules/billing/set-plan.ts';
-import type { SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
+import { Question } from '#src/modules/payments/answering.ts';
+import type { Answered, SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
 import {
+  askSoon,
   hasOther,
   insertSubscription,
+  readOther,
   readSubscription,
   updateSubscription,
   type ProviderName,
@@ -25,21 +28,14 @@ export interface PaymentTx {
   graceDays: number;
   /** Of a workspace that was closed nobody is to pay: what lives on is written down as one too many, to be ended. */
   isClosed?: boolean;
-}
-
-/** What must be asked of the provider before an event can be worked off; thrown, so that nothing of the transaction stays. */
-export class Question extends Error {
-  readonly about: { subscription: string } | { invoice: string } | { payment: string } | { dispute: string };
-
-  constructor(about: Question['about']) {
-    super('The provider must be asked');
-    this.about = about;
-  }
+  /** What the provider said of subscriptions when it was asked, by their refs. */
+  asked?: ReadonlyMap<string, Answered<SubscriptionSnapshot>>;
 }
 
 const FIRST: Omit<SubscriptionState, 'plan' | 'status' | 'knownAt'> = {
   nextPlan: null,
   isSurplus: false,
+  isByHand: false,
   periodStart: null,
   periodEnd: null,
   cancelAt: null,
@@ -99,7 +95,8 @@ const isSame = (row: SubscriptionRow, state: SubscriptionState): boolean =>
   row.status === state.status &&
   row.periodEnd === state.periodEnd &&
   row.cancelAt === state.cancelAt &&
-  row.isSurplus === state.isSurplus;
+  row.isSurplus === state.isSurplus &&
+  row.isByHand === state.isByHand;
 
 const toIso = (moment: string | null): string | null => (moment === null ? null : new Date(moment).toISOString());
 
@@ -133,12 +130,11 @@ export async function applySubscription(
     periodStart: toIso(snapshot.periodStart),
     periodEnd: toIso(snapshot.periodEnd),
     cancelAt: toIso(snapshot.cancelAt),
+    isByHand: snapshot.isByHand,
     knownAt,
   };
   const base = before ? { ...before, ...told } : newState(told);
-  // Whoever pays twice gets the plan once: the later one is ended, and what it cost waits for an operator.
-  const isSurplus =
-    base.isSurplus || tx.isClosed === true || (isLive(base) && !(before && isLive(before)) && (await hasOther(em, id)));
+  const isSurplus = tx.isClosed === true || (await isTooMany(tx, { before, base, id }, snapshot));
   const state = withGrace({ ...base, isSurplus }, knownAt, graceDays);
   if (before && isSame(before, state)) {
     if (before.knownAt !== knownAt) await updateSubscription(em, id, { ...before, knownAt });
@@ -147,6 +143,8 @@ export async function applySubscription(
   if (before?.knownAt === knownAt && !isAnswer) throw new Question({ subscription: snapshot.ref });
   const reason = isLive(state) ? 'paid' : 'ended';
   await saveState(tx, before, { id, providerRef: snapshot.ref, state }, { reason });
+  // One that was set aside counts now.
+  if (before && isLive(before) && !isLive(state)) await askSoon(em);
   const row = {
     ...state,
     id,
@@ -155,4 +153,41 @@ export async function applySubscription(
     revision: (before?.revision ?? 0) + 1,
   };
   return { row, isNew: true };
+}
+
+/** Whether a subscription is one too many of its workspace, which gets a plan once. @throws Question */
+async function isTooMany(
+  tx: PaymentTx,
+  { before, base, id }: { before: SubscriptionRow | null; base: SubscriptionState; id: string },
+  snapshot: SubscriptionSnapshot,
+): Promise<boolean> {
+  if (!isLive(base)) return base.isSurplus;
+  // What was bought twice is being ended; what an operator made is not, and counts once it is alone.
+  if (base.isSurplus) return !base.isByHand || hasOther(tx.em, id);
+  if (before && isLive(before)) return false;
+  const other = await readOther(tx.em, id);
+  if (!other) return false;
+  if (other.provider !== tx.provider.name) return true;
+  // It may have ended without our having been told.
+  const asked = tx.asked?.get(other.providerRef);
+  if (!asked) throw new Question({ subscription: other.providerRef });
+  if (!isLive(asked.snapshot)) {
+    await applySubscription(tx, asked.snapshot, asked.at, true);
+    return hasOther(tx.em, id);
+  }
+  if (!countsBefore(snapshot, asked.snapshot)) return true;
+  const { id: otherId, providerRef } = other;
+  await saveState(
+    tx,
+    other,
+    { id: otherId, providerRef, state: { ...other, isSurplus: true } },
+    { reason: 'replaced' },
+  );
+  return false;
+}
+
+/** Of two that live the newer one counts where an operator made it, knowing of the other; who bought twice has what was bought first. */
+function countsBefore(one: SubscriptionSnapshot, other: SubscriptionSnapshot): boolean {
+  const [a, b] = [`${one.createdAt} ${one.ref}`, `${other.createdAt} ${other.ref}`];
+  return a > b ? one.isByHand : !other.isByHand;
 }

@@ -64,18 +64,17 @@ export async function insertCheckout(em: EntityManager, id: string, plan: Plan):
   ]);
 }
 
-/** Notes what the provider made of an offer. @returns whether it is still open */
+/** Notes what the provider made of an open offer. */
 export async function noteCheckout(
   em: EntityManager,
   id: string,
   made: { ref: string; url: string; expiresAt: Date },
-): Promise<boolean> {
-  const rows = await em.execute<unknown[]>(
+): Promise<void> {
+  await em.execute(
     `update checkout set provider_ref = ?, url = ?, expires_at = ?::timestamptz
-      where workspace_id = current_workspace() and id = ?::uuid and status = 'open' returning 1`,
+      where workspace_id = current_workspace() and id = ?::uuid and status = 'open'`,
     [made.ref, made.url, made.expiresAt, id],
   );
-  return rows.length > 0;
 }
 
 /** An offer is no longer open. */

@@ -9,6 +9,8 @@ export interface StoredInbound {
   source: string;
   id: string;
   type: string;
+  /** Whose it is, or of what: events of one are worked off in their order. */
+  subject: string;
   /** ISO text in UTC. */
   occurredAt: string;
   event: unknown;
@@ -27,14 +29,15 @@ export async function storeInbound(systemPool: Pool, source: string, told: Inbou
   return rowCount === 1;
 }
 
-/** What is to be worked off, in the order in which it happened. */
-export async function findInbound(systemPool: Pool, limit: number): Promise<StoredInbound[]> {
+/** What is to be worked off, in the order in which it happened. @param busy subjects that wait */
+export async function findInbound(systemPool: Pool, limit: number, busy: string[]): Promise<StoredInbound[]> {
   const { rows } = await systemPool.query<StoredInbound>({
     name: 'inbound-due',
-    text: `select source, event_id as id, type, to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt",
-        event, attempts
-      from inbound_event where applied_at is null and next_attempt_at <= now() order by occurred_at, event_id limit $1`,
-    values: [limit],
+    text: `select * from (select source, event_id as id, type, coalesce(event ->> 'customerRef', event ->> 'chargeRef', event_id) as subject,
+          to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "occurredAt", event, attempts
+        from inbound_event where applied_at is null and next_attempt_at <= now()) due
+      where subject <> all($2::text[]) order by "occurredAt", id limit $1`,
+    values: [limit, busy],
   });
   return rows;
 }

@@ -1,11 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Pool } from 'pg';
 import type { Config } from '#src/config.ts';
 import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
+import { answering, Question, since, type Answers } from '#src/modules/payments/answering.ts';
 import { applyInvoice } from '#src/modules/payments/apply-invoice.ts';
 import { applyDispute, applyRefund } from '#src/modules/payments/apply-return.ts';
-import { applySubscription, Question, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
+import { applySubscription, type PaymentTx } from '#src/modules/payments/apply-subscription.ts';
 import { closeCheckout, findWorkspaceOf } from '#src/modules/payments/customers.query.ts';
 import {
   findInbound,
@@ -17,14 +19,7 @@ import {
   type StoredInbound,
 } from '#src/modules/payments/inbound.query.ts';
 import { notePayment, readInvoice, type InvoiceRow } from '#src/modules/payments/invoices.query.ts';
-import {
-  PaymentEvent,
-  type Answered,
-  type DisputeSnapshot,
-  type InvoiceSnapshot,
-  type PaymentProvider,
-  type SubscriptionSnapshot,
-} from '#src/modules/payments/provider.ts';
+import { PaymentEvent, type ChargeSnapshot, type PaymentProvider } from '#src/modules/payments/provider.ts';
 import { findOpenWorkspace } from '#src/modules/payments/workspace.query.ts';
 
 export interface PaymentResources {
@@ -35,18 +30,11 @@ export interface PaymentResources {
   log: Logger;
 }
 
-/** What the provider said when it was asked about an event. */
-interface Answers {
-  subscription?: Answered<SubscriptionSnapshot>;
-  invoice?: InvoiceSnapshot;
-  dispute?: Answered<DisputeSnapshot>;
-  /** The invoice that was paid by what is returned; null: none. */
-  invoiceRef?: string | null;
-}
-
 const BATCH = 100;
-/** An event needs its subscription, its invoice, the invoice's subscription at most, and once more where two of them move. */
-const MAX_QUESTIONS = 6;
+/** So many of different customers, so that who waits for an answer of the provider's holds up few others. */
+const SIDE_BY_SIDE = 4;
+/** Whoever takes longer goes on beside what comes next. */
+const PATIENCE_MS = 500;
 const ALARM_ATTEMPTS = 8;
 
 /** A transaction of a workspace that is there, which it locks. @returns null when it was closed */
@@ -62,112 +50,118 @@ export async function inPaymentTx<Result>(
 }
 
 /**
- * Works off what the provider told, in the order in which it happened, each event in one transaction with its mark: a kill anywhere is harmless,
- * and several may do it at once. What fails is tried again, ever later, and does not hold up the rest.
- * @returns a function that does so once, and tells how many it found
+ * Works off what the provider told, in the order in which it happened, customers side by side; each event in one transaction with its mark: a kill
+ * anywhere is harmless, and several processes may do it at once. What fails is tried again, ever later, and does not hold up the rest.
+ * @returns `step` does so once, tells how many it found, and does not wait for those that take long; `idle` does
  */
-export function createInboundStep(resources: PaymentResources): () => Promise<number> {
-  const { systemPool, provider, log } = resources;
-  return async () => {
-    const due = await findInbound(systemPool, BATCH);
-    for (const stored of due) {
-      try {
-        await workOff(resources, stored);
-      } catch (error) {
-        const attempts = await postponeInbound(systemPool, stored);
-        const about = { err: error, provider: provider.name, event: stored.id, type: stored.type, attempts };
-        if (attempts >= ALARM_ATTEMPTS) log.error(about, 'What a payment provider told cannot be worked off');
-        else log.warn(about, 'What a payment provider told is worked off later');
+export function createInbound(resources: PaymentResources): {
+  step: () => Promise<number>;
+  idle: () => Promise<void>;
+} {
+  const { systemPool, log } = resources;
+  const busy = new Map<string, Promise<void>>();
+  const workOffAll = async (told: StoredInbound[]): Promise<void> => {
+    // What follows a failure is looked for anew: the customer's turn is over.
+    for (const stored of told) if (!(await attempt(resources, stored))) return;
+  };
+  return {
+    async step() {
+      const due = await findInbound(systemPool, BATCH, [...busy.keys()]);
+      for (const [subject, told] of Map.groupBy(due, (stored) => stored.subject)) {
+        while (busy.size >= SIDE_BY_SIDE) await Promise.race(busy.values());
+        if (busy.has(subject)) continue;
+        const work = workOffAll(told)
+          .catch((error: unknown) => log.warn({ err: error }, 'What a payment provider told is looked at later'))
+          .finally(() => busy.delete(subject));
+        busy.set(subject, work);
       }
-    }
-    return due.length;
+      if (busy.size > 0)
+        await Promise.race([Promise.all(busy.values()), sleep(PATIENCE_MS, undefined, { ref: false })]);
+      return due.length;
+    },
+    async idle() {
+      await Promise.all(busy.values());
+    },
   };
 }
 
-async function workOff(resources: PaymentResources, stored: StoredInbound): Promise<void> {
+/** @returns whether it was worked off */
+async function attempt(resources: PaymentResources, stored: StoredInbound): Promise<boolean> {
   const { systemPool, provider, log } = resources;
-  const told = PaymentEvent.parse(stored.event);
-  const event = told.kind === 'dispute' ? await ofSomebody(provider, told) : told;
-  const workspaceId = event && (await findWorkspaceOf(systemPool, provider.name, event.customerRef));
-  if (!event || !workspaceId) return setAside(systemPool, stored);
-  const answers: Answers = {};
-  for (let asked = 0; ; asked += 1) {
-    try {
-      await inWorkspaceTx(resources.orm, { workspaceId }, async (em) => {
-        // The lock before the mark: what else changes the workspace's subscription takes them in the same order.
-        const isClosed = !(await findOpenWorkspace(em, workspaceId));
-        if (!(await takeInbound(em, stored))) return;
-        const tx = { em, workspaceId, provider, graceDays: resources.config.BILLING_GRACE_DAYS, isClosed };
-        const isWanted = !isClosed || event.kind === 'subscription';
-        const outcome = isWanted ? await applyEvent(tx, event, new Date(stored.occurredAt), answers) : 'ignored';
-        if (outcome !== 'applied') await noteOutcome(em, stored, outcome);
-      });
-      if (event.kind === 'dispute')
-        log.warn({ workspaceId, ...event.dispute }, 'A payment is disputed: answer it at the payment provider');
-      return;
-    } catch (error) {
-      if (!(error instanceof Question) || asked === MAX_QUESTIONS) throw error;
-      await answer(provider, error, event.customerRef, answers);
-    }
+  try {
+    await workOff(resources, stored);
+    return true;
+  } catch (error) {
+    const attempts = await postponeInbound(systemPool, stored);
+    const about = { err: error, provider: provider.name, event: stored.id, type: stored.type, attempts };
+    if (attempts >= ALARM_ATTEMPTS) log.error(about, 'What a payment provider told cannot be worked off');
+    else log.warn(about, 'What a payment provider told is worked off later');
+    return false;
   }
 }
 
-/** An event as it is applied: of a customer. A return says what was paid with. */
-type Event =
-  | Exclude<PaymentEvent, { kind: 'dispute' }>
-  | (Extract<PaymentEvent, { kind: 'dispute' }> & { customerRef: string; paymentRef: string });
+async function workOff(resources: PaymentResources, stored: StoredInbound): Promise<void> {
+  const { systemPool, orm, provider, config, log } = resources;
+  const told = PaymentEvent.parse(stored.event);
+  const at = new Date(stored.occurredAt);
+  const event = 'chargeRef' in told ? await ofSomebody(provider, told, at) : told;
+  const workspaceId = event && (await findWorkspaceOf(systemPool, provider.name, event.customerRef));
+  if (!event || !workspaceId) return setAside(systemPool, stored);
+  await answering(provider, { customerRef: event.customerRef, at }, (answers) =>
+    inWorkspaceTx(orm, { workspaceId }, async (em) => {
+      // The lock before the mark: what else changes the workspace's subscription takes them in the same order.
+      const isClosed = !(await findOpenWorkspace(em, workspaceId));
+      if (!(await takeInbound(em, stored))) return;
+      const { subscriptions: asked } = answers;
+      const tx = { em, workspaceId, provider, graceDays: config.BILLING_GRACE_DAYS, isClosed, asked };
+      const isWanted = !isClosed || event.kind === 'subscription';
+      const outcome = isWanted ? await applyEvent(tx, event, at, answers) : 'ignored';
+      if (outcome !== 'applied') await noteOutcome(em, stored, outcome);
+    }),
+  );
+  if (event.kind === 'dispute')
+    log.warn({ workspaceId, ...event.dispute }, 'A payment is disputed: answer it at the payment provider');
+}
 
-/** @returns null for a dispute of nobody's payment */
+/** An event as it is applied: of a customer. A return says what was paid with, and how much of that is given back now. */
+type Return = Extract<PaymentEvent, { chargeRef: string }> & ChargeSnapshot & { chargedAt: Date };
+type Event = Exclude<PaymentEvent, { chargeRef: string }> | Return;
+
+/** @returns null for a return of nobody's payment */
 async function ofSomebody(
   provider: PaymentProvider,
-  told: Extract<PaymentEvent, { kind: 'dispute' }>,
-): Promise<Event | null> {
+  told: Extract<PaymentEvent, { chargeRef: string }>,
+  at: Date,
+): Promise<Return | null> {
   const found = await provider.findCharge(told.chargeRef);
-  return found && { ...told, ...found };
-}
-
-/** Asks the provider; what it says of another customer is not of this workspace, and is not believed. */
-async function answer(
-  provider: PaymentProvider,
-  { about }: Question,
-  customerRef: string,
-  answers: Answers,
-): Promise<void> {
-  const isOurs = (one: { customerRef: string }) => one.customerRef === customerRef;
-  if ('subscription' in about) {
-    const found = await provider.findSubscription(about.subscription);
-    if (!found || !isOurs(found.snapshot)) throw new Error('There is no such subscription of this customer');
-    answers.subscription = found;
-  } else if ('invoice' in about) {
-    const found = await provider.findInvoice(about.invoice);
-    if (!found || !isOurs(found)) throw new Error('There is no such invoice of this customer');
-    answers.invoice = found;
-  } else if ('dispute' in about) answers.dispute = await disputeOf(provider, about.dispute);
-  else answers.invoiceRef = await provider.findInvoiceOf(about.payment);
-}
-
-async function disputeOf(provider: PaymentProvider, ref: string): Promise<Answered<DisputeSnapshot>> {
-  const found = await provider.findDispute(ref);
-  if (!found) throw new Error('There is no such dispute');
-  return found;
+  return found && { ...told, ...found.snapshot, chargedAt: since(found, at).at };
 }
 
 async function applyEvent(tx: PaymentTx, event: Event, at: Date, answers: Answers): Promise<Outcome> {
-  if (answers.subscription) {
-    const applied = await applySubscription(tx, answers.subscription.snapshot, answers.subscription.at, true);
-    if (event.kind === 'subscription') return outcomeOf(applied && applied.isNew);
-    // Of a price that is none of ours.
-    if (!applied) return 'ignored';
-  }
   if (event.kind === 'subscription') {
-    const applied = await applySubscription(tx, event.subscription, at, false);
+    const answer = answers.subscriptions.get(event.subscription.ref);
+    const applied = await applySubscription(
+      tx,
+      answer?.snapshot ?? event.subscription,
+      answer?.at ?? at,
+      answer !== undefined,
+    );
     return outcomeOf(applied && applied.isNew);
   }
   if (event.kind === 'invoice') return outcomeOf(await applyInvoice(tx, event.invoice));
   if (event.kind === 'refund' || event.kind === 'dispute') {
     const invoice = await findReturned(tx, event.paymentRef, answers);
     if (!invoice) return 'ignored';
-    if (event.kind === 'refund') return outcomeOf(await applyRefund(tx, invoice, event.refundedMinor));
+    if (event.kind === 'refund') {
+      const {
+        snapshot,
+        at: askedAt,
+        seen,
+      } = answers.charge ?? { snapshot: event, at: event.chargedAt, seen: undefined };
+      const { refundedMinor, collectedMinor } = snapshot;
+      const charge = { ref: event.chargeRef, seen };
+      return outcomeOf(await applyRefund(tx, invoice, { at: askedAt, refundedMinor, collectedMinor, charge }));
+    }
     const told = answers.dispute ?? { snapshot: event.dispute, at };
     return outcomeOf(await applyDispute(tx, invoice, { ...told, isAnswer: answers.dispute !== undefined }));
   }

@@ -26,6 +26,8 @@ export interface InvoiceRow {
   paidAt: string | null;
   url: string | null;
   refundedMinor: number;
+  /** The provider's time of what is known of that. */
+  refundKnownAt: string | null;
   /** What banks ask back of it, or took. */
   disputedMinor: number;
   credits: number;
@@ -42,6 +44,7 @@ const at = (column: string, name: string) =>
 const COLUMNS = `i.id, i.subscription_id as "subscriptionId", i.provider, i.provider_ref as "providerRef", i.plan, i.reason,
   i.amount_minor::float8 as "amountMinor", i.currency, i.status, ${at('period_start', 'periodStart')}, ${at('period_end', 'periodEnd')},
   ${at('due_at', 'dueAt')}, ${at('paid_at', 'paidAt')}, i.url, i.refunded_minor::float8 as "refundedMinor",
+  ${at('refund_known_at', 'refundKnownAt')},
   i.disputed_minor::float8 as "disputedMinor", i.credits::float8,
   i.credits_reversed::float8 as "creditsReversed", i.credits_uncollected::float8 as "creditsUncollected", i.held,
   ${at('created_at', 'createdAt')}`;
@@ -146,6 +149,7 @@ export async function readPaidAhead(
 export type NewInvoice = Omit<
   InvoiceRow,
   | 'refundedMinor'
+  | 'refundKnownAt'
   | 'disputedMinor'
   | 'credits'
   | 'creditsReversed'
@@ -196,13 +200,24 @@ export async function markPaid(
 /** What was given back of an invoice so far or is asked back, and of its credits. */
 export async function markReturned(
   em: EntityManager,
-  one: Pick<InvoiceRow, 'id' | 'refundedMinor' | 'disputedMinor' | 'creditsReversed' | 'creditsUncollected' | 'held'>,
+  one: Pick<
+    InvoiceRow,
+    'id' | 'refundedMinor' | 'refundKnownAt' | 'disputedMinor' | 'creditsReversed' | 'creditsUncollected' | 'held'
+  >,
 ): Promise<void> {
   await em.execute(
-    `update invoice set refunded_minor = ?::bigint, disputed_minor = ?::bigint, credits_reversed = ?::bigint,
+    `update invoice set refunded_minor = ?::bigint, refund_known_at = ?::timestamptz, disputed_minor = ?::bigint, credits_reversed = ?::bigint,
         credits_uncollected = ?::bigint, held = ?, updated_at = now()
       where workspace_id = current_workspace() and id = ?::uuid`,
-    [one.refundedMinor, one.disputedMinor, one.creditsReversed, one.creditsUncollected, one.held, one.id],
+    [
+      one.refundedMinor,
+      one.refundKnownAt,
+      one.disputedMinor,
+      one.creditsReversed,
+      one.creditsUncollected,
+      one.held,
+      one.id,
+    ],
   );
 }
 

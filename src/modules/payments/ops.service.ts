@@ -11,6 +11,7 @@ import {
   readInvoice,
   type InvoiceRow,
 } from '#src/modules/payments/invoices.query.ts';
+import { askProvider } from '#src/modules/payments/ask-provider.ts';
 import { payManual, voidManual, type ManualTx } from '#src/modules/payments/manual.ts';
 import type { RefundInvoiceBody, ReleaseBody } from '#src/modules/payments/payments.schemas.ts';
 import { creditsFor } from '#src/modules/payments/terms.ts';
@@ -55,27 +56,37 @@ export const voidByOperator = (rt: OpsRuntime, actor: Actor, id: string): Promis
 
 /**
  * Gives back an invoice, or a part of it. A provider is told to, and what it tells then takes the credits back; of a manual one they are at once.
- * @throws AppError 409 `not_paid`; 503 while the provider is away
+ * @returns the invoice, and what of everything cannot be given back
+ * @throws AppError 409 `not_paid`, `more_than_collected`, `nothing_to_refund`; 503 while the provider is away
  */
 export async function refundByOperator(
   rt: OpsRuntime,
   actor: Actor,
   id: string,
-  { refundedMinor }: z.output<typeof RefundInvoiceBody>,
-): Promise<InvoiceRow> {
+  { refundedMinor: wantedMinor }: z.output<typeof RefundInvoiceBody>,
+): Promise<{ invoice: InvoiceRow; notRefundableMinor: number }> {
   const invoice = await withInvoice(rt, id, async (tx, one) => {
-    if (one.status !== 'paid') throw conflict('not_paid', 'Only a paid invoice can be given back.');
-    const total = refundedMinor ?? one.amountMinor;
-    if (total > one.amountMinor) throw conflict('not_paid', 'That is more than was paid.');
-    if (total <= one.refundedMinor) return;
-    if (one.provider === 'manual') await applyRefund(tx, one, total);
-    await audited(tx, actor, 'invoice.refunded', id, { refundedMinor: total });
+    const { status, provider, amountMinor, refundedMinor: before } = one;
+    if (status !== 'paid') throw conflict('not_paid', 'Only a paid invoice can be given back.');
+    const refundedMinor = wantedMinor ?? amountMinor;
+    if (refundedMinor > amountMinor) throw conflict('more_than_collected', 'That is more than was paid.');
+    if (provider !== 'manual' || refundedMinor <= before) return;
+    await applyRefund(tx, one, { at: new Date(), refundedMinor, collectedMinor: amountMinor });
+    await audited(tx, actor, 'invoice.refunded', id, { refundedMinor });
   });
-  const total = refundedMinor ?? invoice.amountMinor;
-  if (invoice.provider !== 'stripe' || total <= invoice.refundedMinor) return invoice;
-  if (!rt.payments) throw conflict('no_provider', 'The payment provider of this invoice is not set up.');
-  await rt.payments.refund(invoice.providerRef, total);
-  return invoice;
+  if (invoice.provider === 'manual') return { invoice, notRefundableMinor: 0 };
+  if (wantedMinor !== undefined && wantedMinor <= invoice.refundedMinor) return { invoice, notRefundableMinor: 0 };
+  const { payments } = rt;
+  if (!payments) throw conflict('no_provider', 'The payment provider of this invoice is not set up.');
+  const note = (action: string, after: object) =>
+    withInvoice(rt, id, (tx) => audited(tx, actor, action, id, after)).then(() => undefined);
+  const { refundedMinor, collectedMinor, isNew } = await askProvider(
+    () => payments.refund(invoice.providerRef, wantedMinor ?? null),
+    (code) => note('invoice.refund_failed', { ...(wantedMinor !== undefined && { refundedMinor: wantedMinor }), code }),
+  );
+  if (isNew) await note('invoice.refunded', { refundedMinor });
+  const isAll = wantedMinor === undefined;
+  return { invoice, notRefundableMinor: isAll ? Math.max(0, invoice.amountMinor - collectedMinor) : 0 };
 }
 
 /** Lets a held invoice give its credits. @throws AppError 409 `not_held`; `returned` for one of which money was given back or is asked back */

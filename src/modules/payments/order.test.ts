@@ -22,6 +22,7 @@ const Step = fc.record({
     'upgrade',
     'lower',
     'refund',
+    'undo',
     'dispute',
     'win',
     'end',
@@ -53,6 +54,8 @@ function live(ref: string, steps: readonly Step[]) {
     if (what === 'win' && asked) stripe.closeDispute(asked.id, 'won');
     if (what === 'upgrade' && pro && now.status === 'active' && now.price.id !== pro.id) stripe.change(now, pro);
     if (what === 'refund' && paid) stripe.refund(paid, Math.ceil((paid.total - paid.refunded) / 2));
+    const refunded = [...stripe.refunds.values()].find(({ status }) => status === 'succeeded');
+    if (what === 'undo' && refunded) stripe.undoRefund(refunded.id);
     if (what === 'end') stripe.end(ref);
   }
   const last = one();

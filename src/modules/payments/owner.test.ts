@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { TestUser } from '#test/factories.ts';
-import { anOwner, ask, CREDITS, openPaymentTest, PRICES, type PaymentTest } from '#test/payments.ts';
+import { anOwner, ask, askOps, CREDITS, openPaymentTest, PRICES, type PaymentTest } from '#test/payments.ts';
 
 let test: PaymentTest;
 let owner: TestUser;
@@ -91,5 +91,74 @@ describe('an owner', () => {
     expect((await get(`/api/billing/invoices/${ids[0]}`)).id).toBe(ids[0]);
     const stranger = await anOwner(test);
     expect((await ask(test, stranger, 'GET', `/api/billing/invoices/${ids[0]}`)).status).toBe(404);
+  });
+});
+
+const logged = async () =>
+  (
+    await test.rt.systemPool.query(
+      `select action, after from audit_log where workspace_id = $1 and (action like 'subscription.%' or action like 'billing.%') order by seq`,
+      [owner.workspace.id],
+    )
+  ).rows.map(({ action, after }) => [action, after]);
+
+describe('the audit log', () => {
+  it('names a change once Stripe did it, and what it refused as refused', async () => {
+    await test.subscribe(owner);
+    await test.deliver(test.stripe.events.splice(0));
+    test.hold({ declines: true });
+    expect((await post('/api/billing/change', { plan: 'pro' })).status).toBe(422);
+    test.hold({ fault: 'unavailable' });
+    expect((await post('/api/billing/cancel')).status).toBe(503);
+    test.hold();
+    expect((await post('/api/billing/cancel')).status).toBe(200);
+    expect(await logged()).toEqual([
+      ['billing.checkout', { plan: 'starter' }],
+      ['subscription.change_failed', { plan: 'pro', change: 'subscription.plan_changed', code: 'payment_refused' }],
+      ['subscription.change_failed', { change: 'subscription.canceled', code: 'payment_provider_unavailable' }],
+      ['subscription.canceled', {}],
+    ]);
+  });
+
+  it('names an offer once it can be paid, one time', async () => {
+    test.hold({ prices: [] });
+    expect((await post('/api/billing/checkout', { plan: 'pro' })).status).toBe(409);
+    expect(await logged()).toEqual([]);
+    test.hold();
+    await Promise.all(Array.from({ length: 3 }, () => post('/api/billing/checkout', { plan: 'pro' })));
+    expect(await logged()).toEqual([['billing.checkout', { plan: 'pro' }]]);
+  });
+
+  it('names what operators gave back once Stripe took it', async () => {
+    await test.subscribe(owner);
+    await test.deliver(test.stripe.events.splice(0));
+    const [{ id }] = await invoices();
+    const refunds = async () =>
+      (
+        await test.rt.systemPool.query(`select action, after from audit_log where target_id = $1 order by seq`, [id])
+      ).rows.map(({ action, after }) => [action, after]);
+    test.hold({ fault: 'unavailable' });
+    expect((await askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 100 })).status).toBe(503);
+    test.hold();
+    for (let times = 0; times < 2; times += 1)
+      expect((await askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 100 })).status).toBe(200);
+    expect(await refunds()).toEqual([
+      ['invoice.refund_failed', { refundedMinor: 100, code: 'payment_provider_unavailable' }],
+      ['invoice.refunded', { refundedMinor: 100 }],
+    ]);
+  });
+});
+
+describe('cancel, reactivate and portal', () => {
+  it.each(['cancel', 'reactivate', 'portal'])('%s takes no body or an empty one, and no other', async (verb) => {
+    await test.subscribe(owner);
+    await test.deliver(test.stripe.events.splice(0));
+    for (const body of [{ plan: 'pro' }, []])
+      expect(await post(`/api/billing/${verb}`, body)).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed' },
+      });
+    expect((await post(`/api/billing/${verb}`, {})).status).toBe(200);
+    expect((await post(`/api/billing/${verb}`)).status).toBe(200);
   });
 });

@@ -17,10 +17,12 @@ import {
   InvoiceList,
   InvoicesQuery,
   InvoiceView,
+  NothingBody,
   PlanBody,
   PortalView,
   presentInvoice,
   presentSubscription,
+  RefundedView,
   RefundInvoiceBody,
   ReleaseBody,
   SubscriptionView,
@@ -62,6 +64,7 @@ export function paymentRoutes(rt: Runtime) {
       schema: {
         ...schema,
         summary: 'The payment provider’s page for cards, receipts and addresses',
+        body: NothingBody,
         response: { 200: PortalView },
       },
       handler: (request) => openPortal(rt, authOf(request)),
@@ -73,12 +76,17 @@ export function paymentRoutes(rt: Runtime) {
     });
     app.post('/api/billing/cancel', {
       config: manage,
-      schema: { ...schema, summary: 'End with the period that is paid for', response: { 200: SubscriptionView } },
+      schema: {
+        ...schema,
+        summary: 'End with the period that is paid for',
+        body: NothingBody,
+        response: { 200: SubscriptionView },
+      },
       handler: (request) => cancelSubscription(rt, authOf(request), actorOf(request)),
     });
     app.post('/api/billing/reactivate', {
       config: manage,
-      schema: { ...schema, summary: 'Go on after all', response: { 200: SubscriptionView } },
+      schema: { ...schema, summary: 'Go on after all', body: NothingBody, response: { 200: SubscriptionView } },
       handler: (request) => reactivateSubscription(rt, authOf(request), actorOf(request)),
     });
     app.post('/api/billing/change', {
@@ -141,18 +149,26 @@ export function addOperatorInvoices(app: App, rt: Runtime): void {
   });
   app.post('/ops/invoices/:id/paid', {
     ...ops,
-    schema: hidden,
+    schema: { ...hidden, body: NothingBody },
     handler: async (request) => present(await payByOperator(rt, actorOf(request), request.params.id)),
   });
   app.post('/ops/invoices/:id/void', {
     ...ops,
-    schema: hidden,
+    schema: { ...hidden, body: NothingBody },
     handler: async (request) => present(await voidByOperator(rt, actorOf(request), request.params.id)),
   });
   app.post('/ops/invoices/:id/refund', {
     ...ops,
-    schema: { ...hidden, body: RefundInvoiceBody },
-    handler: async (request) => present(await refundByOperator(rt, actorOf(request), request.params.id, request.body)),
+    schema: { ...hidden, body: RefundInvoiceBody, response: { 200: RefundedView } },
+    handler: async (request) => {
+      const { invoice, notRefundableMinor } = await refundByOperator(
+        rt,
+        actorOf(request),
+        request.params.id,
+        request.body,
+      );
+      return { ...present(invoice), notRefundableMinor };
+    },
   });
   app.post('/ops/invoices/:id/release', {
     ...ops,

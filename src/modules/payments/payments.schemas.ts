@@ -77,11 +77,24 @@ export const InvoiceView = z.object({
   instructions: z.string().nullable(),
   createdAt: z.iso.datetime(),
 });
+/** After a refund. */
+export const RefundedView = InvoiceView.extend({
+  /** What was not given back although everything was asked for: a balance at the provider had paid it. */
+  notRefundableMinor: z.int(),
+});
 export const InvoiceList = pageOf(InvoiceView);
 
 /** @param instructions of the operator, for invoices that are paid by hand */
 export function presentInvoice(row: InvoiceRow, instructions: string): z.output<typeof InvoiceView> {
-  const { provider, providerRef: _ref, credits, creditsReversed, creditsUncollected, ...rest } = row;
+  const {
+    provider,
+    providerRef: _ref,
+    refundKnownAt: _at,
+    credits,
+    creditsReversed,
+    creditsUncollected,
+    ...rest
+  } = row;
   return {
     ...rest,
     credits: toCredits(credits),
@@ -93,6 +106,9 @@ export function presentInvoice(row: InvoiceRow, instructions: string): z.output<
 
 export const WaitingQuery = PageQuery.extend({ waiting: z.enum(WAITING) });
 export const WaitingList = pageOf(InvoiceView.extend({ workspaceId: z.uuid() }));
+
+/** What is done by being asked for: without a body, or with an empty one. */
+export const NothingBody = z.strictObject({}).nullish();
 
 export const RefundInvoiceBody = z.strictObject({
   /** All that is to be given back of it, with what was before; absent: everything. Sent again, it gives nothing more. */

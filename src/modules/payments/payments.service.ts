@@ -5,6 +5,7 @@ import type { Auth, Plan } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { rankOf } from '#src/modules/billing/plans.ts';
+import { askProvider } from '#src/modules/payments/ask-provider.ts';
 import { applySubscription } from '#src/modules/payments/apply-subscription.ts';
 import {
   closeCheckout,
@@ -100,7 +101,7 @@ async function customerOf(rt: PaymentRuntime, provider: PaymentProvider, workspa
 function beginCheckout(
   rt: PaymentRuntime,
   workspaceId: string,
-  { actor, plan, closed }: { actor: Actor; plan: Plan; closed: string | null },
+  { plan, closed }: { plan: Plan; closed: string | null },
 ): Promise<{ id: string; url: string | null } | { former: string }> {
   return inBillingTx(rt, workspaceId, async ({ em }, current) => {
     if (current && isLive(current)) throw alreadySubscribed();
@@ -110,7 +111,6 @@ function beginCheckout(
     if (open) await closeCheckout(em, open.id, open.isOver ? 'expired' : 'replaced');
     const id = newId();
     await insertCheckout(em, id, plan);
-    await appendAudit(em, actor, { action: 'billing.checkout', target: { type: 'checkout', id }, after: { plan } });
     return { id, url: null };
   });
 }
@@ -125,7 +125,7 @@ async function offer(
   const priceRef = provider.priceOf(plan);
   if (priceRef === undefined) throw notSold(plan);
   const customerRef = await customerOf(rt, provider, workspaceId);
-  const begin = (closed: string | null) => beginCheckout(rt, workspaceId, { actor, plan, closed });
+  const begin = (closed: string | null) => beginCheckout(rt, workspaceId, { plan, closed });
   let begun = await begin(null);
   if ('former' in begun) {
     if (!(await provider.closeCheckout(begun.former))) throw alreadySubscribed();
@@ -135,7 +135,16 @@ async function offer(
   const { id, url } = begun;
   if (url !== null) return url;
   const made = await provider.openCheckout({ id, customerRef, priceRef, workspaceId });
-  if (await inWorkspaceTx(rt.orm, { workspaceId }, (em) => noteCheckout(em, id, made))) return made.url;
+  const isOpen = await inBillingTx(rt, workspaceId, async ({ em }) => {
+    const open = await readOpenCheckout(em);
+    if (open?.id !== id) return false;
+    // By whoever was first.
+    if (open.ref !== null) return true;
+    await noteCheckout(em, id, made);
+    await appendAudit(em, actor, { action: 'billing.checkout', target: { type: 'checkout', id }, after: { plan } });
+    return true;
+  });
+  if (isOpen) return made.url;
   // Another plan was chosen meanwhile, by somebody who could not know of this offer.
   await provider.closeCheckout(made.ref);
   throw checkoutReplaced();
@@ -161,20 +170,29 @@ type Do = {
 
 /** Changes the live subscription: at its provider, outside of a transaction, and then here; or here alone. */
 async function change(rt: PaymentRuntime, { workspaceId }: Auth, actor: Actor, one: Do): Promise<View> {
+  const { action, after } = one;
   const known = await inBillingTx(rt, workspaceId, async (tx, current) => {
     if (!current || !isLive(current)) throw conflict('not_subscribed', 'There is no subscription.');
     one.check?.(current);
-    await audited(tx, actor, one.action, current.id, one.after);
-    if (current.provider === 'manual') await one.byHand(tx, current);
+    if (current.provider !== 'manual') return current;
+    await one.byHand(tx, current);
+    await audited(tx, actor, action, current.id, after);
     return current;
   });
   if (known.provider === 'stripe') {
     const { payments: provider, config } = rt;
     if (!provider) throw conflict('no_provider', 'The payment provider of this subscription is not set up.');
-    const { snapshot, at } = await one.byProvider(provider, known, `${one.key}-${known.providerRef}-${known.revision}`);
-    await inBillingTx(rt, workspaceId, (tx) =>
-      applySubscription({ ...tx, provider, graceDays: config.BILLING_GRACE_DAYS }, snapshot, at, true),
+    const { snapshot, at } = await askProvider(
+      () => one.byProvider(provider, known, `${one.key}-${known.providerRef}-${known.revision}`),
+      (code) =>
+        inBillingTx(rt, workspaceId, (tx) =>
+          audited(tx, actor, 'subscription.change_failed', known.id, { ...after, change: action, code }),
+        ),
     );
+    await inBillingTx(rt, workspaceId, async (tx) => {
+      await applySubscription({ ...tx, provider, graceDays: config.BILLING_GRACE_DAYS }, snapshot, at, true);
+      await audited(tx, actor, action, known.id, after);
+    });
   }
   return presentSubscription(await inBillingTx(rt, workspaceId, async (_tx, current) => current));
 }

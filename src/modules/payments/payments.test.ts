@@ -127,12 +127,12 @@ describe('a checkout', () => {
 });
 
 describe('two subscriptions of one workspace', () => {
-  it('give one plan: the second is ended, and what was paid for it waits for an operator', async () => {
+  it('give one plan: the second that was bought is ended, and what was paid for it waits for an operator', async () => {
     await test.subscribe(owner, 'starter');
     await test.deliver(test.stripe.events.splice(0));
     const [session] = test.stripe.sessions.values();
     if (!session) throw new Error('No session');
-    // As if somebody at Stripe had made it.
+    // As if two pages had been paid at the same time.
     test.stripe.sessions.set('cs_other', { ...session, id: 'cs_other', status: 'open', subscription: null });
     const second = test.stripe.pay('cs_other');
     await test.deliver(test.stripe.events);
@@ -171,7 +171,8 @@ describe('a webhook', () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => test.send(paid)));
     expect(new Set(answers)).toEqual(new Set([200]));
     expect((await stored()).filter(({ event_id }) => event_id === paid.id)).toHaveLength(1);
-    await Promise.all(Array.from({ length: 10 }, () => test.step()));
+    // As ten processes do.
+    await Promise.all(Array.from({ length: 10 }, () => test.another().step()));
     await test.workOff();
     // Under ids of its own, it is the same invoice still.
     await test.deliver(
@@ -302,8 +303,8 @@ describe('a payment', () => {
     const [invoice] = await invoices();
     const refund = (body: object) => askOps(test, `/ops/invoices/${invoice.id}/refund`, body);
     await Promise.all([refund({ refundedMinor: 4950 }), refund({ refundedMinor: 4950 })]);
-    const [event, ...more] = test.stripe.events;
-    expect(more).toEqual([]);
+    expect(test.stripe.refunds.size).toBe(1);
+    const event = test.stripe.events.splice(0).find(({ type }) => type === 'charge.refunded');
     if (!event) throw new Error('No refund');
     await test.deliver([event, { ...event, id: `${event.id}_again` }]);
     expect(await test.credits(owner)).toBe(CREDITS.starter / 2);

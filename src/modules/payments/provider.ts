@@ -21,6 +21,9 @@ export const SubscriptionSnapshot = z.object({
   cancelAt: moment.nullable(),
   /** A better plan than that of its price, which was paid for and goes on until the period ends; null: none. */
   keptPlan: z.enum(PLANS).nullable().default(null),
+  createdAt: moment.nullable().default(null),
+  /** Not bought by a checkout: an operator made it at the provider. */
+  isByHand: z.boolean().default(false),
 });
 export type SubscriptionSnapshot = z.infer<typeof SubscriptionSnapshot>;
 
@@ -61,19 +64,24 @@ export const DisputeSnapshot = z.object({
 });
 export type DisputeSnapshot = z.infer<typeof DisputeSnapshot>;
 
+/** A payment as its provider knew it. Amounts in minor units. */
+export interface ChargeSnapshot {
+  customerRef: string;
+  /** What was paid with; its invoice is asked for by it. */
+  paymentRef: string;
+  refundedMinor: number;
+  collectedMinor: number;
+}
+
+export type CheckoutStatus = 'open' | 'completed' | 'expired';
+
 /** What an event of a provider's tells us: ids, amounts and states, nothing of people. It is stored as this. */
 export const PaymentEvent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('subscription'), customerRef: z.string(), subscription: SubscriptionSnapshot }),
   z.object({ kind: z.literal('invoice'), customerRef: z.string(), invoice: InvoiceSnapshot }),
-  z.object({
-    kind: z.literal('refund'),
-    customerRef: z.string(),
-    /** What was paid with; its invoice is asked for. */
-    paymentRef: z.string(),
-    /** All that was refunded of it so far. */
-    refundedMinor: z.int().min(0),
-  }),
-  // It does not say whose it is, which is asked for by what was paid with.
+  // Something was given back of it, or was not after all: how much is given back now, and whose it is, is asked for.
+  z.object({ kind: z.literal('refund'), customerRef: z.string().nullable(), chargeRef: z.string() }),
+  // It does not say whose it is, which is asked for too.
   z.object({ kind: z.literal('dispute'), chargeRef: z.string(), dispute: DisputeSnapshot }),
   z.object({
     kind: z.literal('checkout'),
@@ -133,14 +141,26 @@ export interface PaymentProvider {
     key: string,
   ): Promise<Answered<SubscriptionSnapshot>>;
   cancelNow(ref: string, key: string): Promise<Answered<SubscriptionSnapshot>>;
-  /** Gives back so much of an invoice that it is this much in all; nothing where it is already. */
-  refund(invoiceRef: string, refundedMinor: number): Promise<void>;
+  /**
+   * Gives back so much of an invoice that it is this much in all; nothing where it is already.
+   * @param wantedMinor null: all that was collected for it
+   * @returns what is given back of it in all, and what was collected; whether anything was given back by this
+   * @throws AppError 409 `nothing_to_refund`, `more_than_collected`
+   */
+  refund(
+    invoiceRef: string,
+    wantedMinor: number | null,
+  ): Promise<{ refundedMinor: number; collectedMinor: number; isNew: boolean }>;
   findSubscription(ref: string): Promise<Answered<SubscriptionSnapshot> | null>;
   findInvoice(ref: string): Promise<InvoiceSnapshot | null>;
+  /** Of a subscription, those that were made since then, oldest first. */
+  findInvoices(subscriptionRef: string, since: Date): Promise<InvoiceSnapshot[]>;
+  /** What became of an offer, and of which subscription it was. */
+  findCheckout(ref: string): Promise<{ status: CheckoutStatus; subscriptionRef: string | null } | null>;
   /** The invoice that a payment paid. */
   findInvoiceOf(paymentRef: string): Promise<string | null>;
-  /** Whose a charge is, and of what payment; null: of nobody. */
-  findCharge(chargeRef: string): Promise<{ customerRef: string; paymentRef: string } | null>;
+  /** Null: of nobody. */
+  findCharge(chargeRef: string): Promise<Answered<ChargeSnapshot> | null>;
   findDispute(ref: string): Promise<Answered<DisputeSnapshot> | null>;
   /** @returns null when the signature is not good, or too old @throws AppError 400 for a version of its events that we do not read */
   verify(body: Buffer, signature: string): InboundEvent | null;

@@ -47,6 +47,12 @@ async function spend(credits: number): Promise<void> {
   ]);
   expect(rows).toEqual([{ taken: `${credits * 1_000_000}` }]);
 }
+const first = () => {
+  const one = [...test.stripe.invoices.values()][0];
+  if (!one) throw new Error('No invoice');
+  return one;
+};
+const undo = (id: string | undefined, status?: 'canceled') => test.stripe.undoRefund(id ?? '', status);
 // Whatever was done, the books are even.
 afterEach(async () => expect(await findBroken(test.rt.systemPool, 600)).toEqual([]));
 
@@ -148,6 +154,120 @@ describe('a disputed payment', () => {
     await told();
     expect(await invoice()).toMatchObject({ creditsReversed: CREDITS.starter, creditsUncollected: 0 });
     expect(await test.credits(owner)).toBe(0);
+  });
+});
+
+describe('a refund', () => {
+  const whole = { refundedMinor: 0, creditsReversed: 0, creditsUncollected: 0 };
+
+  it.each(['failed', 'canceled'] as const)('that %s later gives back what it took, once', async (status) => {
+    const one = test.stripe.refund(first(), PRICES.starter / 2);
+    const refunded = test.stripe.events.splice(0);
+    await test.deliver(refunded);
+    expect(await test.credits(owner)).toBe(CREDITS.starter / 2);
+    undo(one?.id, status === 'canceled' ? status : undefined);
+    const undone = test.stripe.events.splice(0);
+    await test.deliver(undone);
+    expect(await invoice()).toMatchObject({ status: 'paid', ...whole });
+    expect(await test.credits(owner)).toBe(CREDITS.starter);
+    await test.deliver([...undone, ...refunded].map((event) => ({ ...event, id: `${event.id}_again` })));
+    expect(await invoice()).toMatchObject(whole);
+    expect(await test.credits(owner)).toBe(CREDITS.starter);
+    expect((await events('billing.refunded')).map(({ refundedMinor }) => refundedMinor)).toEqual([4950, 0]);
+    expect((await ask(test, owner, 'GET', '/api/billing/credits/entries?kind=reversal')).body.data).toHaveLength(2);
+  });
+
+  it('that fails owes nothing of what was spent', async () => {
+    await spend(4000);
+    const one = test.stripe.refund(first(), PRICES.starter / 2);
+    await told();
+    expect(await invoice()).toMatchObject({ creditsReversed: 1000, creditsUncollected: 1500 });
+    undo(one?.id);
+    await told();
+    expect(await invoice()).toMatchObject(whole);
+    expect(await test.credits(owner)).toBe(1000);
+  });
+
+  it('and its failure in any order come to the same, and of two the other stays', async () => {
+    const [one] = [test.stripe.refund(first(), 3000), test.stripe.refund(first(), 3300)];
+    undo(one?.id);
+    await test.deliver(test.stripe.events.splice(0).toReversed());
+    expect(await invoice()).toMatchObject({ refundedMinor: 3300 });
+    expect(await test.credits(owner)).toBeCloseTo((CREDITS.starter * 2) / 3, 5);
+  });
+
+  it('that failed is given by an operator again', async () => {
+    const { id } = await invoice();
+    const refund = () => askOps(test, `/ops/invoices/${id}/refund`, {});
+    await refund();
+    await told();
+    undo([...test.stripe.refunds.keys()][0]);
+    await told();
+    expect((await refund()).status).toBe(200);
+    await told();
+    expect(first().refunded).toBe(PRICES.starter);
+    expect(await invoice()).toMatchObject({ refundedMinor: PRICES.starter, creditsReversed: CREDITS.starter });
+  });
+
+  it('of all of a held invoice that fails lets it wait for an operator again', async () => {
+    const other = await anOwner(test);
+    await ask(test, other, 'POST', '/api/billing/checkout', { plan: 'starter' });
+    test.stripe.pay([...test.stripe.sessions.keys()].at(-1) ?? '', 100);
+    await told();
+    const { id } = (await ask(test, other, 'GET', '/api/billing/invoices')).body.data[0];
+    await askOps(test, `/ops/invoices/${id}/refund`, {});
+    await told();
+    expect(await waitingFor(test, 'release')).not.toContain(id);
+    undo([...test.stripe.refunds.keys()].at(-1));
+    await told();
+    expect(await waitingFor(test, 'release')).toContain(id);
+    expect((await askOps(test, `/ops/invoices/${id}/release`, { credits: 77 })).status).toBe(200);
+    expect(await test.credits(other)).toBe(77);
+  });
+});
+
+describe('what was paid from the balance at Stripe', () => {
+  it('is not given back with everything, which says so; more than was collected is refused by a word', async () => {
+    const [ref] = test.stripe.subscriptions.keys();
+    const customer = [...test.stripe.customers.values()].at(-1);
+    if (customer) customer.balance = 900;
+    test.stripe.renew(ref ?? '');
+    await told();
+    const renewed = await invoice();
+    const refund = (body: object) => askOps(test, `/ops/invoices/${renewed.id}/refund`, body);
+    expect(await refund({ refundedMinor: PRICES.starter })).toMatchObject({
+      status: 409,
+      body: { code: 'more_than_collected', detail: expect.stringContaining('9000') },
+    });
+    expect(await refund({})).toMatchObject({ status: 200, body: { notRefundableMinor: 900 } });
+    await told();
+    expect(await invoice()).toMatchObject({ refundedMinor: 9000 });
+    expect(await refund({})).toMatchObject({ status: 200, body: { notRefundableMinor: 900 } });
+    expect(test.stripe.refunds.size).toBe(1);
+  });
+
+  it('alone cannot be given back at all', async () => {
+    const customer = [...test.stripe.customers.values()].at(-1);
+    if (customer) customer.balance = PRICES.starter;
+    test.stripe.renew([...test.stripe.subscriptions.keys()][0] ?? '');
+    await told();
+    const { id } = await invoice();
+    expect(await askOps(test, `/ops/invoices/${id}/refund`, {})).toMatchObject({
+      status: 409,
+      body: { code: 'nothing_to_refund' },
+    });
+  });
+
+  it('of a held invoice leaves nothing that waits once all that was collected is given back', async () => {
+    const customer = [...test.stripe.customers.values()].at(-1);
+    if (customer) customer.balance = 900;
+    test.stripe.renew([...test.stripe.subscriptions.keys()][0] ?? '', { amount: 5000 });
+    await told();
+    const { id } = await invoice();
+    expect(await waitingFor(test, 'release')).toContain(id);
+    await askOps(test, `/ops/invoices/${id}/refund`, {});
+    await told();
+    expect(await waitingFor(test, 'release')).not.toContain(id);
   });
 });
 

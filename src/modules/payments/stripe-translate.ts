@@ -1,6 +1,8 @@
 import type Stripe from 'stripe';
 import { PLANS, type Plan } from '#src/http/access-token.ts';
 import type {
+  ChargeSnapshot,
+  CheckoutStatus,
   DisputeSnapshot,
   DisputeStatus,
   InvoiceSnapshot,
@@ -46,6 +48,9 @@ export function toSubscription(one: Stripe.Subscription): SubscriptionSnapshot |
     periodEnd,
     cancelAt: momentOf(one.cancel_at) ?? (one.cancel_at_period_end ? periodEnd : null),
     keptPlan: keptPlanOf(one),
+    createdAt: momentOf(one.created),
+    // Checkouts of ours note whose it is.
+    isByHand: one.metadata['workspaceId'] === undefined,
   };
 }
 
@@ -118,11 +123,20 @@ const invoiceEvent = (one: Stripe.Invoice, isFailed = false): PaymentEvent | nul
   return invoice && { kind: 'invoice', customerRef: invoice.customerRef, invoice };
 };
 
-function refundEvent(one: Stripe.Charge): PaymentEvent | null {
+/** What we keep of a charge of Stripe's. @returns null for one of nobody, or of no payment */
+export function toCharge(one: Stripe.Charge): ChargeSnapshot | null {
   const [customerRef, paymentRef] = [refOf(one.customer), refOf(one.payment_intent)];
   if (customerRef === null || paymentRef === null) return null;
-  return { kind: 'refund', customerRef, paymentRef, refundedMinor: one.amount_refunded };
+  return { customerRef, paymentRef, refundedMinor: one.amount_refunded, collectedMinor: one.amount_captured };
 }
+
+const refundEvent = (customer: Ref, charge: Ref): PaymentEvent | null => {
+  const chargeRef = refOf(charge);
+  return chargeRef === null ? null : { kind: 'refund', customerRef: refOf(customer), chargeRef };
+};
+
+/** Of what becomes of a refund only that it came to nothing is news: what was given back was told when it was. */
+const isUndone = ({ status }: Stripe.Refund): boolean => status === 'failed' || status === 'canceled';
 
 // Before it is asked back ("warning_…"), a bank only asks about it.
 const DISPUTE: Record<string, DisputeStatus> = {
@@ -145,6 +159,9 @@ function disputeEvent(one: Stripe.Dispute): PaymentEvent | null {
   const [chargeRef, dispute] = [refOf(one.charge), toDispute(one)];
   return chargeRef === null || dispute === null ? null : { kind: 'dispute', chargeRef, dispute };
 }
+
+export const toCheckoutStatus = ({ status }: Stripe.Checkout.Session): CheckoutStatus =>
+  status === 'complete' ? 'completed' : status === 'expired' ? 'expired' : 'open';
 
 function checkoutEvent(one: Stripe.Checkout.Session, status: 'completed' | 'expired'): PaymentEvent | null {
   const [customerRef, checkoutId] = [refOf(one.customer), one.client_reference_id];
@@ -170,7 +187,11 @@ export function toPaymentEvent(event: Stripe.Event): PaymentEvent | null {
   )
     return invoiceEvent(event.data.object);
   if (event.type === 'invoice.payment_failed') return invoiceEvent(event.data.object, true);
-  if (event.type === 'charge.refunded') return refundEvent(event.data.object);
+  if (event.type === 'charge.refunded') return refundEvent(event.data.object.customer, event.data.object);
+  if (event.type === 'refund.failed' || event.type === 'refund.updated' || event.type === 'charge.refund.updated') {
+    const { object } = event.data;
+    return isUndone(object) ? refundEvent(object.customer, object.charge) : null;
+  }
   if (
     event.type === 'charge.dispute.created' ||
     event.type === 'charge.dispute.updated' ||

@@ -15,8 +15,10 @@ export interface SubscriptionRow {
   /** From the next period on. */
   nextPlan: Plan | null;
   status: SubscriptionStatus;
-  /** A second one beside the first, which gives nothing and is ended. */
+  /** One too many, which gives nothing; it is ended, unless it was made by hand. */
   isSurplus: boolean;
+  /** Made by an operator at the provider. */
+  isByHand: boolean;
   periodStart: string | null;
   periodEnd: string | null;
   cancelAt: string | null;
@@ -37,6 +39,7 @@ const at = (column: string, name: string) =>
   `to_char(s.${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "${name}"`;
 
 const COLUMNS = `s.id, s.provider, s.provider_ref as "providerRef", s.plan, s.next_plan as "nextPlan", s.status, s.is_surplus as "isSurplus",
+  s.is_by_hand as "isByHand",
   ${at('period_start', 'periodStart')}, ${at('period_end', 'periodEnd')}, ${at('cancel_at', 'cancelAt')},
   ${at('past_due_since', 'pastDueSince')}, ${at('grace_until', 'graceUntil')}, ${at('lapsed_at', 'lapsedAt')},
   ${at('known_at', 'knownAt')}, s.revision`;
@@ -74,13 +77,22 @@ export async function readSubscription(
   return row ?? null;
 }
 
-/** Whether the workspace has a live subscription besides one. */
-export async function hasOther(em: EntityManager, id: string): Promise<boolean> {
-  const rows = await em.execute<unknown[]>(
-    `select 1 from subscription s where s.workspace_id = current_workspace() and s.id <> ?::uuid and ${LIVE} and not s.is_surplus`,
+/** The live subscription of the workspace that counts besides one. */
+export async function readOther(em: EntityManager, id: string): Promise<SubscriptionRow | null> {
+  const [row] = await em.execute<SubscriptionRow[]>(
+    `select ${COLUMNS} from subscription s where s.workspace_id = current_workspace() and s.id <> ?::uuid and ${LIVE} and not s.is_surplus`,
     [id],
   );
-  return rows.length > 0;
+  return row ?? null;
+}
+
+export const hasOther = async (em: EntityManager, id: string): Promise<boolean> => (await readOther(em, id)) !== null;
+
+/** What was set aside is looked at again at once. */
+export async function askSoon(em: EntityManager): Promise<void> {
+  await em.execute(
+    `update subscription s set asked_at = null where s.workspace_id = current_workspace() and s.is_surplus and ${LIVE}`,
+  );
 }
 
 const STATE = [
@@ -88,6 +100,7 @@ const STATE = [
   ['next_plan', 'nextPlan', 'text'],
   ['status', 'status', 'text'],
   ['is_surplus', 'isSurplus', 'boolean'],
+  ['is_by_hand', 'isByHand', 'boolean'],
   ['period_start', 'periodStart', 'timestamptz'],
   ['period_end', 'periodEnd', 'timestamptz'],
   ['cancel_at', 'cancelAt', 'timestamptz'],
@@ -148,9 +161,13 @@ export const findLapsing = (systemPool: Pool) =>
     `s.grace_until <= now() and s.lapsed_at is null and s.status = 'past_due'`,
   );
 
-/** Second ones, which are to be ended. */
+/** Second ones, which are to be ended; what operators made is theirs to end. */
 export const findSurplus = (systemPool: Pool) =>
-  findKeys(systemPool, 'subscription-surplus', `s.is_surplus and ${LIVE} and s.provider = 'stripe'`);
+  findKeys(
+    systemPool,
+    'subscription-surplus',
+    `s.is_surplus and ${LIVE} and s.provider = 'stripe' and not s.is_by_hand`,
+  );
 
 /** Of workspaces that are closed: nobody is to pay for them. */
 export const findAbandoned = (systemPool: Pool) =>

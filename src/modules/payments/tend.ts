@@ -5,6 +5,7 @@ import type { Orm } from '#src/db/orm.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { applySubscription } from '#src/modules/payments/apply-subscription.ts';
+import { catchUp } from '#src/modules/payments/catch-up.ts';
 import { findToRemind, noteReminded, readInvoice } from '#src/modules/payments/invoices.query.ts';
 import { changeState, endNow, tendManual, type ManualTx } from '#src/modules/payments/manual.ts';
 import type { PaymentProvider } from '#src/modules/payments/provider.ts';
@@ -32,14 +33,16 @@ export interface TendResources {
 }
 
 /**
- * Does what time asks of subscriptions: plans whose grace is over go, second subscriptions and those of closed workspaces are ended, and what is
+ * Does what time asks of subscriptions: the provider is asked about those it tells nothing of, plans whose grace is over go, second subscriptions and those of closed workspaces are ended, and what is
  * paid by hand gets its next invoice, its reminders and its end. Every step is a transaction that looks again: several may do it at once.
  * @returns a function that does so once
  */
 export function createSubscriptionCare(resources: TendResources): () => Promise<void> {
-  const { systemPool, config } = resources;
+  const { systemPool, provider, config } = resources;
   const { BILLING_GRACE_DAYS: graceDays, BILLING_DUE_DAYS: dueDays, BILLING_REMIND_DAYS: remindDays } = config;
   return async () => {
+    // Before anything ends for want of news.
+    if (provider) await catchUp({ ...resources, provider });
     await each(resources, await findManualDue(systemPool, dueDays), (tx, { id }) =>
       tendManual(tx, id, { graceDays, dueDays, now: new Date() }),
     );

@@ -54,6 +54,18 @@ export function stageRoutes({ orm }: Pick<Runtime, 'orm'>) {
       },
     });
 
+    app.get(ONE, {
+      config: { access: 'deals:read' },
+      schema: { ...schema, summary: 'One stage', params: StageParams, response: { 200: StageView } },
+      handler: async (request) => {
+        const { id, stageId } = request.params;
+        const stages = await inWorkspaceTx(orm, authOf(request), (em) => findStages(em, id));
+        const stage = stages.find((one) => one.id === stageId);
+        if (!stage) throw notFound('The stage');
+        return stage;
+      },
+    });
+
     app.post(LIST, {
       config,
       schema: {

@@ -4,6 +4,8 @@ import type { Erased } from '#src/modules/privacy/erase.query.ts';
 import type { Subject } from '#src/modules/privacy/person.query.ts';
 
 const BATCH = 200;
+/** Filters are taken apart in this process: so much of them at once, or one that is larger. */
+const MAX_BYTES = 4_194_304;
 /** Fewer digits of a number may be anybody's. */
 const TELLING_DIGITS = 7;
 
@@ -46,10 +48,18 @@ export async function cleanFilters(
   { table, document, where, set }: Filters,
   place: string | null,
 ): Promise<Erased> {
-  const rows = await em.execute<{ id: string; document: unknown }[]>(
-    `select t.id, ${document} as document from ${table} t where t.workspace_id = current_workspace() and ${where}
-      and (?::text is null or t.id > ?::uuid) order by t.id limit ${BATCH} for update`,
+  const next = await em.execute<{ id: string; has_more: boolean }[]>(
+    `with next as materialized (select n.id, sum(n.bytes) over (order by n.id) - n.bytes as bytes_before, count(*) over () as rows
+        from (select t.id, octet_length((${document})::text) as bytes from ${table} t where t.workspace_id = current_workspace() and ${where}
+          and (?::text is null or t.id > ?::uuid) order by t.id limit ${BATCH}) n)
+      select id, (select max(rows) = ${BATCH} or max(bytes_before) >= ${MAX_BYTES} from next) as has_more
+        from next where bytes_before < ${MAX_BYTES} order by id`,
     [place, place],
+  );
+  const rows = await em.execute<{ id: string; document: unknown }[]>(
+    `select t.id, ${document} as document from ${table} t where t.workspace_id = current_workspace()
+      and t.id in (select v::uuid from json_array_elements_text(?::json) v) order by t.id for update`,
+    [JSON.stringify(next.map(({ id }) => id))],
   );
   const texts = new Set<string>();
   for (const row of rows)
@@ -73,5 +83,6 @@ export async function cleanFilters(
         where t.workspace_id = current_workspace() and t.id = d.id`,
       [JSON.stringify(changed)],
     );
-  return { count: changed.length, place: rows.length < BATCH ? null : (rows.at(-1)?.id ?? null) };
+  const last = next.at(-1);
+  return { count: changed.length, place: last?.has_more ? last.id : null };
 }

@@ -22,14 +22,19 @@ async function lockContact(
   id: string,
   { onlyOf, alsoInBin = false }: { onlyOf: string | undefined; alsoInBin?: boolean },
 ): Promise<Consenting | undefined> {
-  const rows = await em.execute<Consenting[]>(
-    `select id, owner_id, phone, consent, (select coalesce(json_agg(json_build_object('kind', kind, 'value', value)), '[]')
-        from contact_identity i where i.${OWN} and i.contact_id = c.id) as known
-      from contact c where ${OWN} and id = ?::uuid and erased_at is null and merged_into is null and (?::boolean or deleted_at is null)
-        and (?::uuid is null or owner_id = ?::uuid) for update of c`,
+  const [contact] = await em.execute<Omit<Consenting, 'known'>[]>(
+    `select id, owner_id, phone, consent from contact
+      where ${OWN} and id = ?::uuid and erased_at is null and merged_into is null and (?::boolean or deleted_at is null)
+        and (?::uuid is null or owner_id = ?::uuid) for update`,
     [id, alsoInBin, onlyOf ?? null, onlyOf ?? null],
   );
-  return rows[0];
+  if (!contact) return undefined;
+  // A statement of its own: one that waits for the lock does not see what was learnt meanwhile.
+  const known = await em.execute<Consenting['known']>(
+    `select kind, value from contact_identity where ${OWN} and contact_id = ?::uuid`,
+    [id],
+  );
+  return { ...contact, known };
 }
 
 /**

@@ -124,3 +124,71 @@ describe('who said no', () => {
     expect(await reasonOf(friend.phone)).toBe('opt_out');
   });
 });
+
+/** A message of somebody WhatsApp says no number of, or says it now. */
+async function write(chat: object) {
+  const message = { clientId: crypto.randomUUID(), chat, direction: 'inbound', body: 'Oi', sentAt: new Date() };
+  const { status, body } = await post(ana, 'messages/sync', { channel: { externalId: '1' }, messages: [message] });
+  expect([status, body.counts]).toMatchObject([200, { created: 1 }]);
+  const [row] = (
+    await test.rt.systemPool.query('select contact_id from message where id = $1', [body.results[0].messageId])
+  ).rows;
+  return { id: row.contact_id as string, path: `contacts/${row.contact_id}` };
+}
+
+describe('who said no before a number of theirs was known', () => {
+  let lid = 700_000;
+  const aStranger = async () => ({ lid: `${(lid += 1)}@lid`, ...(await write({ lid: `${lid}@lid` })) });
+
+  it('is on the list with each that messages tell, and whoever said nothing is not', async () => {
+    const [denied, other] = [await aStranger(), await aStranger()];
+    await post(bia, `${denied.path}/opt-out`, {});
+    expect(await write({ lid: denied.lid, waId: '5511985030001@c.us' })).toMatchObject({ id: denied.id });
+    expect(await write({ lid: denied.lid, phone: '+5511985030002' })).toMatchObject({ id: denied.id });
+    expect(await write({ lid: other.lid, waId: '5511985030003@c.us' })).toMatchObject({ id: other.id });
+    const phones = ['+5511985030001', '+5511985030002', '+5511985030003'];
+    expect(await Promise.all(phones.map(reasonOf))).toEqual(['opt_out', 'opt_out', undefined]);
+  });
+
+  it('is on it with one that is learnt in the same moment', async () => {
+    const { lid: known, path } = await aStranger();
+    await write({ lid: known, waId: '5511985030005@c.us' });
+    const client = await test.rt.systemPool.connect();
+    try {
+      // The message is taken in up to here, and holds the contact meanwhile.
+      await client.query('begin; lock table outbox_event in share mode');
+      const written = write({ lid: known, waId: '5511985030004@c.us' });
+      await new Promise((done) => setTimeout(done, 300));
+      const refused = post(bia, `${path}/opt-out`, {});
+      await new Promise((done) => setTimeout(done, 300));
+      await client.query('commit');
+      expect((await refused).status).toBe(200);
+      await written;
+    } finally {
+      client.release();
+    }
+    expect(await reasonOf('+5511985030004')).toBe('opt_out');
+  });
+
+  it('is on it again when they come out of the bin', async () => {
+    const { phone, path } = await aContact();
+    await post(bia, `${path}/opt-out`, {});
+    await test.app.inject({ method: 'DELETE', url: `/api/${path}`, headers: ana.headers });
+    const { id } = (await post(ana, 'contacts', { name: 'Outra', phone })).body;
+    await post(bia, `contacts/${id}/opt-in`, proof);
+    await patch(id, { phone: null });
+    expect(await reasonOf(phone)).toBeUndefined();
+    expect((await post(ana, `${path}/restore`, {})).status).toBe(200);
+    expect(await reasonOf(phone)).toBe('opt_out');
+  });
+
+  it('is on it again when a merge in which the other agreed is undone', async () => {
+    const [winner, denied] = [await aContact(), await aContact()];
+    await post(bia, `${denied.path}/opt-out`, {});
+    const { id } = (await post(ana, 'contacts/merge', { winnerId: idOf(winner), loserIds: [idOf(denied)] })).body;
+    await post(ana, winner.optIn, proof);
+    expect(await Promise.all([winner.phone, denied.phone].map(reasonOf))).toEqual([undefined, undefined]);
+    expect((await post(ana, `contacts/merges/${id}/undo`, {})).status).toBe(200);
+    expect(await Promise.all([winner.phone, denied.phone].map(reasonOf))).toEqual([undefined, 'opt_out']);
+  });
+});

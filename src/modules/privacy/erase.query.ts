@@ -4,7 +4,7 @@ import type { Subject } from '#src/modules/privacy/person.query.ts';
 import { loose } from '#src/modules/privacy/spelling.ts';
 
 /** How many rows are looked at, or dropped, in one step. */
-const BATCH = 2000;
+export const BATCH = 2000;
 
 /** What a step came to: rows that were changed or dropped, and where to go on; null: nowhere. */
 export interface Erased {
@@ -19,7 +19,8 @@ const OWN = 'workspace_id = current_workspace()';
 // No text holds it.
 const NOTHING = '(?!)';
 
-const anyOf = ({ words, digits }: Needles): string =>
+/** Whatever is looked for, as one pattern. */
+export const anyOf = ({ words, digits }: Needles): string =>
   [words, digits].filter((one) => one !== null).join('|') || NOTHING;
 
 const ERASED = '[erased]';
@@ -77,7 +78,8 @@ export async function cleanTexts(
   return { count: row.count, place: row.rows < BATCH ? null : row.last };
 }
 
-const ofPerson = ({ contactIds }: Subject, column = 'contact_id') => ({
+/** Rows that hang on a person. */
+export const ofPerson = ({ contactIds }: Subject, column = 'contact_id') => ({
   where: `${column} in (select jsonb_array_elements_text(?::jsonb)::uuid)`,
   values: [JSON.stringify(contactIds)],
 });
@@ -205,28 +207,6 @@ export async function emptyContacts(em: EntityManager, { contactIds }: Subject):
     [JSON.stringify(contactIds)],
   );
   return { count: rows.length, place: null };
-}
-
-/**
- * Empties the rows of imports that are of a person, an import at a time: what stood in the file is kept of those that were refused. Files go whole,
- * since nobody can look into a workbook; those of imports that are under way go with their end.
- */
-export async function emptyImports(em: EntityManager, subject: Subject, place: string | null): Promise<Erased> {
-  const { where, values } = ofPerson(subject);
-  const any = anyOf(subject.anywhere);
-  const [row] = await em.execute<[{ last: string | null; count: number }]>(
-    `with next as materialized (select id from contact_import where ${OWN} and (?::text is null or id > ?::uuid) order by id limit 1),
-      hit as (update import_row t set cells = null, reason = null, contact_id = null where t.${OWN} and t.import_id in (select id from next)
-        and (${where.replace('contact_id', 't.contact_id')} or t.cells::text ~* ? or t.reason ~* ?) returning 1),
-      known as (delete from import_identity t where t.${OWN} and t.import_id in (select id from next)
-        and (t.identity ~* ? or t.person::text ~* ?) returning 1),
-      file as (delete from import_file_chunk t where t.${OWN} and t.import_id in (select id from next)
-        and not exists (select from bulk_operation o where o.workspace_id = t.workspace_id and o.due_at is not null
-          and (o.input ->> 'importId')::uuid = t.import_id) returning 1)
-      select (select id::text from next) as last, ((select count(*) from hit) + (select count(*) from known) + (select count(*) from file))::int as count`,
-    [place, place, ...values, any, any, any, any],
-  );
-  return { count: row.count, place: row.last };
 }
 
 /**

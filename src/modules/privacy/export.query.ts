@@ -19,7 +19,7 @@ export function findContactTables(em: EntityManager): Promise<ContactTable[]> {
 }
 
 /** What is kept for searching says nothing else, and whose workspace it is everybody knows. */
-const DERIVED = `array['workspace_id', 'search', 'name_key', 'company_key', 'email_key', 'phone_tail', 'phone_key', 'urgency']`;
+const DERIVED = `array['workspace_id', 'search', 'name_key', 'company_key', 'email_key', 'phone_tail', 'phone_key', 'urgency', 'is_superseded']`;
 
 /** The next rows of a table that hang on a contact, each as JSON text. Without an id all there are, which are few. */
 export async function readContactRows(

@@ -1,10 +1,11 @@
 import { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { notFound } from '#src/errors.ts';
 import type { App } from '#src/http/app-type.ts';
 import { authOf } from '#src/http/auth.ts';
-import { IdParams } from '#src/http/fields.ts';
+import { IdParams, IdText } from '#src/http/fields.ts';
 import { decodeCursor, pageOf, PageQuery, toPage } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
 import { newId } from '#src/lib/ids.ts';
@@ -27,6 +28,7 @@ import { addressHash } from '#src/modules/privacy/suppression.ts';
 import { insertSuppressions } from '#src/modules/privacy/suppression.query.ts';
 import type { Runtime } from '#src/runtime.ts';
 
+const PrivacyRequestBody = z.strictObject({ kind: z.enum(['erasure']).default('erasure'), contactId: IdText });
 const PrivacyRequestView = z
   .object({
     /** Also the id of its operation. */
@@ -63,6 +65,29 @@ const schema = { tags: ['privacy'], security: [{ bearer: [] }] };
 
 /** What people may ask for: to know what is kept of them, and to be forgotten (Lei 13.709, art. 18). */
 export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<Runtime, 'orm' | 'config'>) {
+  /** Asks for a person to be forgotten. @returns the id of the request that is under way */
+  const forget = (request: FastifyRequest, askedId: string): Promise<string> => {
+    const auth = authOf(request);
+    const { userId, workspaceId } = auth;
+    return inWorkspaceTx(orm, auth, async (em) => {
+      const contact = await lockPerson(em, askedId, { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true });
+      if (!contact) throw notFound('The contact');
+      const contactId = contact.id;
+      const open = await findOpenRequest(em, contactId);
+      if (open && ['queued', 'active'].includes(open.status)) return open.id;
+      const id = newId();
+      const hashes = phonesOf(contact.known, contact.phone).map((phone) => addressHash(appSecret, workspaceId, phone));
+      await insertSuppressions(em, hashes, { reason: 'erasure', source: 'erasure', createdBy: userId });
+      await insertRequest(em, { id, contactId, userId });
+      await closeContact(em, contactId);
+      const asked = { id, userId, kind: ERASE_KIND, input: { contactId }, state: ERASE_START };
+      await insertOperation(em, { ...asked, total: STORES.length });
+      const target = { type: 'contact', id: contactId };
+      await appendAudit(em, actorOf(request), { action: 'contact.erasure_requested', target });
+      return id;
+    });
+  };
+
   return async (app: App): Promise<void> => {
     app.get('/api/contacts/:id/export', {
       config: { access: 'contacts:export' },
@@ -91,31 +116,19 @@ export function privacyRoutes({ orm, config: { APP_SECRET: appSecret } }: Pick<R
         params: IdParams,
         response: { 202: OperationAccepted },
       },
-      handler: async (request, reply) => {
-        const auth = authOf(request);
-        const { userId, workspaceId } = auth;
-        const id = await inWorkspaceTx(orm, auth, async (em) => {
-          const how = { onlyOf: onlyOwner(auth, 'contacts'), alsoInBin: true };
-          const contact = await lockPerson(em, request.params.id, how);
-          if (!contact) throw notFound('The contact');
-          const contactId = contact.id;
-          const open = await findOpenRequest(em, contactId);
-          if (open && ['queued', 'active'].includes(open.status)) return open.id;
-          const one = newId();
-          const hashes = phonesOf(contact.known, contact.phone).map((phone) =>
-            addressHash(appSecret, workspaceId, phone),
-          );
-          await insertSuppressions(em, hashes, { reason: 'erasure', source: 'erasure', createdBy: userId });
-          await insertRequest(em, { id: one, contactId, userId });
-          await closeContact(em, contactId);
-          const asked = { id: one, userId, kind: ERASE_KIND, input: { contactId }, state: ERASE_START };
-          await insertOperation(em, { ...asked, total: STORES.length });
-          const target = { type: 'contact', id: contactId };
-          await appendAudit(em, actorOf(request), { action: 'contact.erasure_requested', target });
-          return one;
-        });
-        return reply.code(202).send(toAccepted(id));
+      handler: async (request, reply) => reply.code(202).send(toAccepted(await forget(request, request.params.id))),
+    });
+
+    app.post('/api/privacy/requests', {
+      config: { access: 'contacts:erase' },
+      schema: {
+        ...schema,
+        summary: 'The same, by the contact it is for',
+        body: PrivacyRequestBody,
+        response: { 202: OperationAccepted },
       },
+      handler: async (request, reply) =>
+        reply.code(202).send(toAccepted(await forget(request, request.body.contactId))),
     });
 
     app.get('/api/privacy/requests', {

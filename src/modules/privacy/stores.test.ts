@@ -4,7 +4,7 @@ import { STORES } from '#src/modules/privacy/stores.ts';
 import { createTestDatabase } from '#test/harness.ts';
 
 /** What goes with, or in the step of, a table that is a store. */
-const GO_WITH = ['import_row', 'import_identity', 'import_file_chunk', 'contact_export_chunk'];
+const GO_WITH = ['import_identity', 'import_file_chunk', 'contact_export_chunk'];
 
 it('somebody who is forgotten is looked for in every table that could hold them', async () => {
   // Tables with texts or contacts in which nothing of a contact can stand, each with its reason.

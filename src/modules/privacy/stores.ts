@@ -1,6 +1,7 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
 import { eraseItems } from '#src/modules/campaigns/erase.query.ts';
 import { cleanFilters, OPERATION_FILTERS, SEGMENT_FILTERS } from '#src/modules/privacy/clean-filter.query.ts';
+import { emptyImportRows, emptyImports } from '#src/modules/privacy/erase-imports.query.ts';
 import {
   cleanReminded,
   cleanReminders,
@@ -12,7 +13,6 @@ import {
   dropRows,
   emptyActivities,
   emptyContacts,
-  emptyImports,
   emptyJobs,
   forgetAnswers,
   lockSubject,
@@ -146,6 +146,7 @@ export const STORES: readonly Store[] = [
       ),
   },
   cleared('contact_import', { file_name: 'text', columns: 'json', preview: 'json' }),
+  { name: 'contact_import.rows', table: 'import_row', erase: emptyImportRows },
   { name: 'contact_import.files', table: 'contact_import', erase: emptyImports },
   { name: 'contact_export', table: 'contact_export', erase: dropExports },
   { name: 'contact_merge', table: 'contact_merge', erase: dropMerges },

@@ -60,13 +60,13 @@ export async function isSuppressed(
 /**
  * Puts every number of those of some contacts on the list that want no marketing: after they said so, and whenever they are known by another.
  * @param em of the transaction that changed them
- * @param createdBy the member who did it
+ * @param createdBy the member who did it; null for the platform
  */
 export async function suppressDenied(
   em: EntityManager,
   { appSecret, workspaceId }: ListKey,
   contactIds: readonly string[],
-  createdBy: string,
+  createdBy: string | null,
 ): Promise<void> {
   if (contactIds.length === 0) return;
   const phones = (await findDenied(em, contactIds)).flatMap(({ known, phone }) => phonesOf(known, phone));

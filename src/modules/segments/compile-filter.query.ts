@@ -1,5 +1,6 @@
 import type { CountryCode } from 'libphonenumber-js/max';
-import { AppError, type FieldError } from '#src/errors.ts';
+import { AppError, forbidden, type FieldError } from '#src/errors.ts';
+import type { DealsOf } from '#src/modules/activities/activity-sight.ts';
 import { parsePhone } from '#src/modules/contacts/phone.ts';
 import {
   CHOICES,
@@ -32,8 +33,8 @@ export interface FilterFields {
   labels: ReadonlySet<string>;
   stages: ReadonlySet<string>;
   pipelines: ReadonlySet<string>;
-  /** Whose deals alone count, for those who see only their own: a filter is a way to look, too. */
-  dealOwnerId: string | undefined;
+  /** Whose deals count: a filter is a way to look, too. Nobody's: it must not ask for deals at all. */
+  deals: DealsOf;
   country: CountryCode;
   timeZone: string;
   now: Date;
@@ -136,6 +137,7 @@ class Compiler {
     if ('custom' in node) return this.#askCustom(node, path);
     if ('hasLabel' in node) return this.#askLabel(node.hasLabel, path);
     if ('dealStage' in node) {
+      this.#mustReadDeals();
       if (this.#fields.stages.has(node.dealStage))
         return this.#hasDeal({ sql: 'd.stage_id = ?::uuid', params: [node.dealStage] });
       return this.#fail([...path, 'dealStage'], 'unknown_stage', `there is no stage ${node.dealStage}`);
@@ -155,13 +157,19 @@ class Compiler {
     return { sql: 'false', params: [] };
   }
 
+  /** Also before it is said whether there is such a stage or pipeline. */
+  #mustReadDeals(): void {
+    if (this.#fields.deals === 'nobody')
+      throw forbidden('A filter that asks for deals takes the permission deals:read.');
+  }
+
   /** Whether a contact has a deal like this, that was not deleted, among those who asks may see. */
   #hasDeal({ sql, params }: Condition): Condition {
-    const { dealOwnerId } = this.#fields;
-    const own = dealOwnerId === undefined ? '' : ' and d.owner_id = ?::uuid';
+    const { deals } = this.#fields;
+    const own = typeof deals === 'object' ? ' and d.owner_id = ?::uuid' : '';
     return {
       sql: `exists (select from deal d where d.workspace_id = c.workspace_id and d.contact_id = c.id and d.deleted_at is null and ${sql}${own})`,
-      params: dealOwnerId === undefined ? params : [...params, dealOwnerId],
+      params: typeof deals === 'object' ? [...params, deals.userId] : params,
     };
   }
 
@@ -169,6 +177,7 @@ class Compiler {
     { inPipeline: id, status }: { inPipeline: string; status?: string | undefined },
     path: NodePath,
   ): Condition {
+    this.#mustReadDeals();
     if (!this.#fields.pipelines.has(id))
       return this.#fail([...path, 'inPipeline'], 'unknown_pipeline', `there is no pipeline ${id}`);
     if (status === undefined) return this.#hasDeal({ sql: 'd.pipeline_id = ?::uuid', params: [id] });
@@ -253,7 +262,7 @@ class Compiler {
  * A filter as a condition on the table `contact` under the alias `c`, for the `where` of any statement in the transaction that loaded `fields`.
  * It holds, does not hold or is null, which in a `where` is the same. No word of the filter is in the SQL. Says nothing of contacts in the bin.
  * @param at where the filter stands in the request, for errors
- * @throws AppError 422 `unknown_reference` that names each label, stage, pipeline and field there is not (any more), and each value that does not fit its field
+ * @throws AppError 403 where it asks for deals and none may be seen, 422 `unknown_reference` that names each label, stage, pipeline and field there is not (any more), and each value that does not fit its field
  */
 export function compileFilter(filter: SegmentFilter, fields: FilterFields, at = 'filter'): Condition {
   const compiler = new Compiler(fields, at);

@@ -283,7 +283,7 @@ beforeAll(async () => {
     ...labels.map((hasLabel) => ({ hasLabel })),
     ...stages.flatMap((stage) => [{ dealStage: stage.id }, { inPipeline: stage.pipeline_id }]),
   ];
-  fields = await inTx((em) => loadFilterFields(em, { or: every }, undefined, NOW));
+  fields = await inTx((em) => loadFilterFields(em, { or: every }, 'all', NOW));
 });
 afterAll(() => test.close());
 

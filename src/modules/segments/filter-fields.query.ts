@@ -1,4 +1,5 @@
 import type { EntityManager } from '@mikro-orm/postgresql';
+import type { DealsOf } from '#src/modules/activities/activity-sight.ts';
 import { DEFAULT_COUNTRY, isCountry } from '#src/modules/contacts/phone.ts';
 import type { FilterFields, CustomField } from '#src/modules/segments/compile-filter.query.ts';
 import { childrenOf, type SegmentFilter } from '#src/modules/segments/segment-filter.ts';
@@ -18,13 +19,13 @@ const THERE = (table: string) => `(select coalesce(json_agg(t.id), '[]') from ${
  * What a filter is compiled with, of the transaction's workspace (`inWorkspaceTx`): its own fields, which of the labels, stages and pipelines it
  * names there are,
  * its country and its day.
- * @param dealOwnerId whose deals alone count (`onlyOwner(auth, 'deals')` of who asks, or asked for what runs later)
+ * @param deals whose deals count (`dealsOf(auth)` of who asks, or asked for what runs later)
  * @param now what days are counted from
  */
 export async function loadFilterFields(
   em: EntityManager,
   filter: SegmentFilter,
-  dealOwnerId: string | undefined,
+  deals: DealsOf,
   now = new Date(),
 ): Promise<FilterFields> {
   const ids = JSON.stringify([...new Set(idsIn(filter))]);
@@ -48,7 +49,7 @@ export async function loadFilterFields(
     labels: new Set(row.labels),
     stages: new Set(row.stages),
     pipelines: new Set(row.pipelines),
-    dealOwnerId,
+    deals,
     country: isCountry(row.country) ? row.country : DEFAULT_COUNTRY,
     timeZone: row.time_zone,
     now,

@@ -72,6 +72,10 @@ export function childrenOf(node: SegmentFilter, path: NodePath): { node: Segment
   return nodes.map((child, index) => ({ node: child, path: [...path, key, index] }));
 }
 
+/** Whether a filter is also about deals, which not everybody may see who sees contacts. */
+export const asksForDeals = (node: SegmentFilter): boolean =>
+  'dealStage' in node || 'inPipeline' in node || childrenOf(node, []).some((child) => asksForDeals(child.node));
+
 /** Values in a filter of as many nodes as may be, each with as long a list of values as may be. */
 const MAX_VALUES = MAX_NODES * 210;
 

@@ -41,7 +41,10 @@ async function plansOf(filter: unknown, ownerId?: string): Promise<string[]> {
   const plans: string[] = [];
   await inWorkspaceTx(test.rt.orm, { workspaceId: ana.workspace.id }, async (em: EntityManager) => {
     const parsed = SegmentFilter.parse(filter);
-    const where = compileFilter(parsed, await loadFilterFields(em, parsed, ownerId));
+    const where = compileFilter(
+      parsed,
+      await loadFilterFields(em, parsed, ownerId === undefined ? 'all' : { userId: ownerId }),
+    );
     const execute = em.execute.bind(em);
     const explained = Object.create(em, {
       execute: {

@@ -9,6 +9,7 @@ import { authOf } from '#src/http/auth.ts';
 import { IdParams, nameText } from '#src/http/fields.ts';
 import { decodeCursor, encodeCursor, pageOf, PageQuery } from '#src/http/page.ts';
 import { onlyOwner } from '#src/http/permissions.ts';
+import { dealsOf } from '#src/modules/activities/activity-sight.ts';
 import { mustSeeAll } from '#src/modules/contacts/contact-access.ts';
 import { presentContact } from '#src/modules/contacts/contact.row.ts';
 import { findContactRows } from '#src/modules/contacts/contacts.query.ts';
@@ -83,9 +84,9 @@ async function viewsOf(em: EntityManager, auth: Auth, found: readonly { id: stri
   return found.flatMap(({ id }) => byId.get(id) ?? []).map(presentContact);
 }
 
-/** A filter as who asks may ask it. @throws AppError 422 as `compileFilter` */
+/** A filter as who asks may ask it, also one that somebody else keeps. @throws AppError 403, 422 as `compileFilter` */
 async function conditionFor(em: EntityManager, auth: Auth, filter: SegmentFilter): Promise<Condition> {
-  return compileFilter(filter, await loadFilterFields(em, filter, onlyOwner(auth, 'deals')));
+  return compileFilter(filter, await loadFilterFields(em, filter, dealsOf(auth)));
 }
 
 /** A page of the contacts that a filter is true of. */

@@ -252,6 +252,8 @@ function addUsing(app: App, root: string, inTx: InTx): void {
     },
     handler: (request) => {
       const auth = authOf(request);
+      // A text may name all that is known of them.
+      mustHave(auth, 'contacts:read');
       return inTx(auth, async (em) => {
         const row = await find(em, request.params.id);
         const { contactId, version = row.version } = request.body;
