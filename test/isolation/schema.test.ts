@@ -128,7 +128,7 @@ describe('the schema', () => {
     const definers = `select proname as name from pg_proc where pronamespace = 'public'::regnamespace and prosecdef order by 1`;
     expect(await names(definers)).toEqual(DEFINERS);
     const others = `select proname as name from pg_proc where pronamespace = 'public'::regnamespace
-      and (proconfig::text ~ 'role|authorization' or prosrc ~* 'set_config\\(''(role|session_authorization)''|set (local )?(role|session)') order by 1`;
+      and (proconfig::text ~ 'role=|authorization=' or prosrc ~* 'set_config\\(''(role|session_authorization)''|set (local |session )?role (to|=)') order by 1`;
     expect(await names(others)).toEqual(AS_SYSTEM);
     expect(await names(`select viewname as name from pg_views where schemaname = 'public'`)).toEqual([]);
   });

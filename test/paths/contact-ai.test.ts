@@ -13,7 +13,7 @@ beforeAll(async () => {
     OPENAI_API_KEY: 'sk-simulated',
     OPENAI_BASE_URL: `${simulator.url}/v1`,
     OPENAI_MODELS: 'gpt-4o-mini',
-    AUTO_AI_QUIET_MS: '400',
+    AUTO_AI_QUIET_MS: '2500',
   });
   [api] = await Promise.all([all.startApi(), all.startControl(), all.startWorker('sentiment', 'lead-scoring')]);
   const account = { email: 'ana@example.com', password: 'a long enough password', name: 'Ana' };

@@ -79,12 +79,13 @@ it('an event told ten times at once, of which half is done when the control proc
   const invoice = [...stripe.invoices.values()][0];
   if (!invoice) throw new Error('No invoice');
   stripe.refund(invoice, PRICES.starter / 2);
-  await killedHalfway('credit_reverse', stripe.events.splice(0));
-  expect(await waiting()).toBe(1);
+  const returned = stripe.events.splice(0);
+  await killedHalfway('credit_reverse', returned);
+  expect(await waiting()).toBeGreaterThan(0);
   control = await installation.startControl();
   await expect.poll(waiting).toBe(0);
 
-  expect(await count('inbound_event')).toBe(bought.length + 1);
+  expect(await count('inbound_event')).toBe(bought.length + returned.length);
   expect(await grants()).toBe(1);
   expect(await count(`credit_entry where kind = 'reversal'`)).toBe(1);
   expect(await count(`outbox_event where type in ('billing.invoice_paid', 'billing.plan_changed')`)).toBe(2);
