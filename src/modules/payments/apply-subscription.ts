@@ -186,8 +186,12 @@ async function isTooMany(
   return false;
 }
 
-/** Of two that live the newer one counts where an operator made it, knowing of the other; who bought twice has what was bought first. */
+/**
+ * Of two that live the newer one counts where an operator made it, knowing of the other; who bought twice has what was bought first, and of one
+ * second what is known already: its payment has given its credits.
+ */
 function countsBefore(one: SubscriptionSnapshot, other: SubscriptionSnapshot): boolean {
+  if (one.createdAt === other.createdAt && !one.isByHand && !other.isByHand) return false;
   const [a, b] = [`${one.createdAt} ${one.ref}`, `${other.createdAt} ${other.ref}`];
   return a > b ? one.isByHand : !other.isByHand;
 }
