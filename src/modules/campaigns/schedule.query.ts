@@ -18,6 +18,7 @@ export async function findToWake(systemPool: Pool, limit: number): Promise<{ wor
         join channel h on h.workspace_id = c.workspace_id and h.id = c.channel_id and h.kind in ('webhook', 'cloud_api') and h.state = 'active'
         left join channel_flow f on f.workspace_id = c.workspace_id and f.channel_id = c.channel_id
         where c.status = 'running' and coalesce(greatest(f.not_before, f.blocked_until), '-infinity') <= now()
+          and window_opens(c.windows, c.time_zone, now()) <= now()
           and exists (select from campaign_item i where i.workspace_id = c.workspace_id and i.campaign_id = c.id and i.status = 'pending'
             and i.next_attempt_at <= now())
       limit $1`,

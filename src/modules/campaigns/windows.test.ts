@@ -115,6 +115,20 @@ describe('a campaign whose hours its channel never has', () => {
   });
 });
 
+it('a campaign whose hours are over wakes nobody until they come', async () => {
+  const today = new Date().getUTCDay() || 7;
+  const mine = await aCampaigner(test);
+  await mine.contacts(somePeople(1));
+  const { id: channelId } = await mine.channel({ timeZone: 'UTC' });
+  const id = await mine.campaign(channelId, { windows: onDay((today % 7) + 1), timeZone: 'UTC' });
+  await mine.start(id);
+  await test.run({ workspaceId: mine.workspaceId, jobId: id });
+  expect((await mine.read(id)).status).toBe('running');
+  expect(await test.wakeAll()).toBe(0);
+  await test.systemPool.query('update campaign set windows = $2 where id = $1', [id, JSON.stringify(onDay(today))]);
+  expect(await test.wakeAll()).toBe(1);
+});
+
 it('a preview leaves those out who get nothing, to compare with, the same as the campaign does', async () => {
   const mine = await aCampaigner(test);
   await mine.contacts(somePeople(60));
