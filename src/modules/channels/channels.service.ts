@@ -60,11 +60,13 @@ function checkUrl({ egress, config }: Needs, text: string): string {
   return url.href;
 }
 
+const invalid = (path: string, code: string, message: string) =>
+  badRequest('validation_failed', `${path}: ${message}`, [{ path, code, message }]);
+
 function checkPhone(text: string): string {
   const phone = parsePhone(text);
   if (phone !== null) return phone;
-  const message = 'must be a phone number';
-  throw badRequest('validation_failed', `phone: ${message}`, [{ path: 'phone', code: 'invalid_phone', message }]);
+  throw invalid('phone', 'invalid_phone', 'must be a phone number');
 }
 
 function checkPacing(pacing: Pacing): Pacing {
@@ -73,9 +75,7 @@ function checkPacing(pacing: Pacing): Pacing {
     ['pauseMinMs', 'pauseMaxMs'],
   ] as const) {
     if (pacing[least] <= pacing[most]) continue;
-    const message = `must not be less than ${least}`;
-    const path = `pacing.${most}`;
-    throw badRequest('validation_failed', `${path}: ${message}`, [{ path, code: 'too_small', message }]);
+    throw invalid(`pacing.${most}`, 'too_small', `must not be less than ${least}`);
   }
   return pacing;
 }
@@ -166,7 +166,7 @@ export function changeChannel(
     const row = await findChannelRow(em, key.id, true);
     mustMatch(ifMatch, etagOf(viewOf(row)));
     if (url !== undefined && row.kind !== 'webhook')
-      throw badRequest('validation_failed', 'url is for channels of the kind webhook.');
+      throw invalid('url', 'wrong_kind', 'is for channels of the kind webhook');
     const { credentials } = patch;
     const secrets = credentials === undefined ? null : await resealed(em, rt, key, row.kind, credentials);
     const pacing = { ...defaultPacing(row.kind), ...row.pacing };
@@ -203,7 +203,7 @@ async function resealed(
   patch: Partial<CloudCredentials>,
 ): Promise<Buffer> {
   const sealed = kind === 'cloud_api' ? (await readHealth(em, id))?.secrets : null;
-  if (!sealed) throw badRequest('validation_failed', 'credentials are for channels of the kind cloud_api.');
+  if (!sealed) throw invalid('credentials', 'wrong_kind', 'are for channels of the kind cloud_api');
   return sealCredentials(vault, workspaceId, id, {
     ...(await openCredentials(vault, workspaceId, id, sealed)),
     ...patch,

@@ -51,6 +51,15 @@ it('a number of the Cloud API is one channel’s, whatever it is called', async 
   });
 });
 
+it('says which field is for channels of another kind', async () => {
+  const { id: gateway } = await me.channel();
+  const phone = (await me.call('POST', '/api/channels', { name: 'Celular', kind: 'extension' })).body.id;
+  const refused = (path: string) => ({ status: 400, body: { errors: [{ path, code: 'wrong_kind' }] } });
+  const patch = (id: string, body: object) => me.call('PATCH', `/api/channels/${id}`, body);
+  expect(await patch(gateway, { credentials: {} })).toMatchObject(refused('credentials'));
+  expect(await patch(phone, { url: 'https://example.com/' })).toMatchObject(refused('url'));
+});
+
 it('only a new pace moves a channel’s clock', async () => {
   await me.contacts(somePeople(3));
   const { id } = await me.channel({ pacing: { minDelayMs: 600_000, maxDelayMs: 600_000 } });
