@@ -142,12 +142,13 @@ export async function cancelAllJobs(pool: Pool, workspaceId: string, problem: Pr
 
 /**
  * Workspaces that were closed of late and have jobs nobody has cancelled: accepted in the seconds in which a caller's rights are remembered, or
- * left by a process that died while it closed them.
+ * left by a process that died while it closed them. Looked at are those of the day before it, by their ids: all that it ever had may be many.
  */
 export async function findClosedAtWork(systemPool: Pool, limit: number): Promise<string[]> {
   const { rows } = await systemPool.query<{ id: string }>(
     `select w.id from workspace w where w.deleted_at > now() - interval '10 minutes' and exists (
-       select from job j where j.workspace_id = w.id and j.finished_at is null and j.cancel_requested_at is null) limit $1`,
+       select from job j where j.workspace_id = w.id and j.id >= first_id_at(w.deleted_at - interval '1 day')
+         and j.finished_at is null and j.cancel_requested_at is null) limit $1`,
     [limit],
   );
   return rows.map(({ id }) => id);

@@ -21,6 +21,7 @@ export const WorkspaceSchema = defineEntity({
     /** Set when its owner deleted it; its rows are then as good as gone, and its key is destroyed. */
     deletedAt: p.datetime().nullable(),
   },
+  indexes: [{ name: 'workspace_closed', properties: ['deletedAt'], where: 'deleted_at is not null' }],
   filters: ofWorkspace('id'),
 });
 
