@@ -44,6 +44,10 @@ export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<Smt
     },
     ...options,
   });
+  // Who is killed within a mail resets its connection.
+  server.on('error', (error) => {
+    if (!('code' in error && error.code === 'ECONNRESET')) throw error;
+  });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const address = server.server.address();
   if (address === null || typeof address === 'string') throw new Error('The mail server does not listen');
