@@ -57,6 +57,7 @@ it('somebody who is forgotten is looked for in every table that could hold them'
           'checkout',
           'invoice',
           'payment_dispute',
+          'payment_sweep',
           'subscription',
           'inbound_event',
         ],
