@@ -40,6 +40,7 @@ import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
 import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
+import { purgeAsks } from '#src/modules/payments/asks.query.ts';
 import { purgeInbound } from '#src/modules/payments/inbound.query.ts';
 import { createInbound } from '#src/modules/payments/inbound.ts';
 import { openStripe } from '#src/modules/payments/stripe.ts';
@@ -105,6 +106,7 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeImports,
   purgeContactExports,
   purgeInbound,
+  purgeAsks,
   destroyClosed,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),

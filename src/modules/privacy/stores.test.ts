@@ -71,6 +71,7 @@ it('somebody who is forgotten is looked for in every table that could hold them'
           'topup_code',
           'privacy_request',
           'message_key',
+          'payment_ask',
         ],
       }).flatMap(([why, tables]) => tables.map((table) => [table, why])),
     ),
