@@ -64,6 +64,36 @@ describe('an answer that does not fit', () => {
     expect(only.requests).toHaveLength(3);
   });
 
+  // Shown while it is made, and of no use in the end: whoever cancels in a wait for another must not have read it for nothing.
+  const shown = () => failing('openai', 'bad_output', undefined, [text('Tudo o que há.')]);
+
+  it('and was shown is asked for once more while the job runs, and then fails it for good', async () => {
+    const only = shown();
+    const { done, events } = run([only.provider]);
+    expect(await failureOf(done)).toMatchObject({ code: 'provider_bad_output', retry: 'never' });
+    expect(events).toEqual([
+      'started openai/openai-1',
+      'Tudo o que há.',
+      'attempted openai bad_output',
+      'restarted bad_output',
+      'started openai/openai-1',
+      'Tudo o que há.',
+      'attempted openai bad_output',
+    ]);
+  });
+
+  it('and was shown stays shown when the wait for another is cancelled', async () => {
+    const [only, cancelling] = [shown(), new AbortController()];
+    const { controls: full, events } = controls({ signal: cancelling.signal });
+    const sleep = async () => {
+      cancelling.abort(new Error('cancelled'));
+      throw new Error('woken');
+    };
+    const router = createRouter({ providers: [only.provider], withTimers: timers, sleep });
+    await expect(router.run(engines.copilot, input, {}, full)).rejects.toThrow('cancelled');
+    expect(events).toEqual(['started openai/openai-1', 'Tudo o que há.', 'attempted openai bad_output']);
+  });
+
   it('fails the job for good when those of two models do not fit', async () => {
     const pinned = misfits('openai', ['a', 'b']);
     expect(await failureOf(run([pinned.provider], { provider: 'openai' }).done)).toMatchObject({

@@ -156,10 +156,12 @@ export class Run<Input, Result> {
 
   /** With nobody else left to ask: waits for the failed target that may be asked again soonest. */
   async #again(): Promise<Next | undefined> {
-    if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0 || this.#isOver()) return undefined;
+    if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0 || this.#isOver() || this.#isMisfit()) return undefined;
     const { random, health, budget, sleep } = this.#shared;
     const latest = new Map(this.failures.map((failed) => [failed.candidate.id, failed]));
-    const mendable = [...latest.values()].filter((failed) => !this.#isTooSmall(failed));
+    const mendable = [...latest.values()].filter(
+      (failed) => !this.#isTooSmall(failed) && (failed.error.failure !== 'bad_output' || this.#isShownMisfit()),
+    );
     const open = mendable.flatMap(({ candidate, error }) => {
       const tries = this.#retries.get(candidate.id) ?? 0;
       const waitMs = retryWaitMs(error.failure, error.retryAfterMs, tries, this.#remainingMs, random());
@@ -182,6 +184,8 @@ export class Run<Input, Result> {
     if (this.#isOver()) return this.failures.slice(-1);
     const now = this.#shared.health.now();
     if (this.#isMisfit()) return this.failures.map(forGood);
+    // Its text stays with the client and is paid: in the wait for a later attempt a cancel would have it for nothing.
+    if (this.#isShownMisfit()) return this.failures.slice(-1).map(forGood);
     const paused = excluded.flatMap((one) => asFailure(one, now));
     const all = [...this.failures, ...paused].filter((failed) => !this.#isTooSmall(failed));
     const last = this.failures.at(-1);
@@ -196,6 +200,11 @@ export class Run<Input, Result> {
   #isMisfit(): boolean {
     const misfits = this.failures.filter(({ error }) => error.failure === 'bad_output');
     return new Set(misfits.map(({ candidate }) => candidate.id)).size >= MISFITS;
+  }
+
+  /** The last answer does not fit, and text of it is shown. */
+  #isShownMisfit(): boolean {
+    return this.text !== '' && this.failures.at(-1)?.error.failure === 'bad_output';
   }
 
   /** It has no more room than one that the request did not fit into: to wait for it helps nothing. */
