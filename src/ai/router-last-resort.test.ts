@@ -24,6 +24,9 @@ import {
   failureOf,
 } from '#src/ai/__fixtures__/scripted.ts';
 
+// Shown while it is made, and of no use in the end: whoever cancels in a wait for another must not have read it for nothing.
+const shown = () => failing('openai', 'bad_output', undefined, [text('Tudo o que há.')]);
+
 describe('an answer that does not fit', () => {
   it('is sent back once with the hint, then the next candidate is asked', async () => {
     const first = scripted('openai', [
@@ -63,9 +66,6 @@ describe('an answer that does not fit', () => {
     expect(await failureOf(run([only.provider], {}, { isRetry: true }).done)).toMatchObject({ retry: 'later' });
     expect(only.requests).toHaveLength(3);
   });
-
-  // Shown while it is made, and of no use in the end: whoever cancels in a wait for another must not have read it for nothing.
-  const shown = () => failing('openai', 'bad_output', undefined, [text('Tudo o que há.')]);
 
   it('and was shown is asked for once more while the job runs, and then fails it for good', async () => {
     const only = shown();

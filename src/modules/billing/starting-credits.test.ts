@@ -71,17 +71,17 @@ it('are paid with the next login, once, where the process had ended before it co
   expect(await creditsOf(user)).toEqual(GIVEN);
 });
 
-it('of a workspace that was closed before come with the next one, or to another that there is, once', async () => {
-  const close = async ({ workspace, headers }: TestUser) =>
-    expect(
-      (await test.app.inject({ method: 'DELETE', url: `/api/workspaces/${workspace.id}`, headers })).statusCode,
-    ).toBe(200);
-  const balance = async (id: string) => (await findCredits(test.rt.pool, id))?.balance;
-  const make = async ({ headers }: Pick<TestUser, 'headers'>) =>
-    (await test.app.inject({ method: 'POST', url: '/api/workspaces', payload: { name: 'Outra' }, headers })).json().id;
-  const login = async ({ email, password }: TestUser) =>
-    (await test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password } })).json();
+const close = async ({ workspace, headers }: TestUser) =>
+  expect(
+    (await test.app.inject({ method: 'DELETE', url: `/api/workspaces/${workspace.id}`, headers })).statusCode,
+  ).toBe(200);
+const balance = async (id: string) => (await findCredits(test.rt.pool, id))?.balance;
+const make = async ({ headers }: Pick<TestUser, 'headers'>) =>
+  (await test.app.inject({ method: 'POST', url: '/api/workspaces', payload: { name: 'Outra' }, headers })).json().id;
+const login = async ({ email, password }: TestUser) =>
+  (await test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password } })).json();
 
+it('of a workspace that was closed before come with the next one, or to another that there is, once', async () => {
   const user = await aUser(test.rt);
   await close(user);
   expect(await post('auth/verify-email', { token: await mailed(user.email) })).toBe(200);

@@ -161,25 +161,25 @@ describe('a checkout whose time is over', () => {
   });
 });
 
-describe('what is given back or asked back', () => {
-  const invoice = async () => (await invoices())[0];
-  const bought = async () => {
-    await test.subscribe(owner);
-    await told();
-    const [one] = test.stripe.invoices.values();
-    if (!one) throw new Error('No invoice');
-    return one;
-  };
-  /** An hour passes, and control looks. */
-  const later = async () => {
-    await test.rt.systemPool.query(`update payment_sweep set asked_at = now() - interval '61 minutes'`);
-    await test.care();
-    await test.workOff();
-  };
-  const reversals = async () =>
-    (await ask(test, owner, 'GET', '/api/billing/credits/entries?kind=reversal')).body.data.length;
-  const looks = () => test.stripe.read.filter((path) => path.startsWith('/v1/events?')).length;
+const invoice = async () => (await invoices())[0];
+const bought = async () => {
+  await test.subscribe(owner);
+  await told();
+  const [one] = test.stripe.invoices.values();
+  if (!one) throw new Error('No invoice');
+  return one;
+};
+/** An hour passes, and control looks. */
+const later = async () => {
+  await test.rt.systemPool.query(`update payment_sweep set asked_at = now() - interval '61 minutes'`);
+  await test.care();
+  await test.workOff();
+};
+const reversals = async () =>
+  (await ask(test, owner, 'GET', '/api/billing/credits/entries?kind=reversal')).body.data.length;
+const looks = () => test.stripe.read.filter((path) => path.startsWith('/v1/events?')).length;
 
+describe('what is given back or asked back', () => {
   it('although nobody was told takes the credits back, once with what is told of it after all', async () => {
     const one = await bought();
     await later();
@@ -232,25 +232,25 @@ describe('what is given back or asked back', () => {
   });
 });
 
-describe('an event that code of another time stored', () => {
-  const old = JSON.stringify({ kind: 'refund', customerRef: 'cus_1', paymentRef: 'pi_1', refundedMinor: 4950 });
-  /** A refund that nobody told of but as another shape. */
-  const stored = async () => {
-    await test.subscribe(owner);
-    await told();
-    const [one] = test.stripe.invoices.values();
-    if (one) test.stripe.refund(one, PRICES.starter / 2);
-    const event = test.stripe.events.find(({ type }) => type === 'charge.refunded');
-    if (!event) throw new Error('No event');
-    await test.rt.systemPool.query(
-      `insert into inbound_event (source, event_id, type, occurred_at, event) values ('stripe', $1, $2, to_timestamp($3), $4)`,
-      [event.id, event.type, event.created, old],
-    );
-    return event;
-  };
-  const outcome = async (id: string) =>
-    (await test.rt.systemPool.query('select outcome, attempts from inbound_event where event_id = $1', [id])).rows[0];
+const old = JSON.stringify({ kind: 'refund', customerRef: 'cus_1', paymentRef: 'pi_1', refundedMinor: 4950 });
+/** A refund that nobody told of but as another shape. */
+const stored = async () => {
+  await test.subscribe(owner);
+  await told();
+  const [one] = test.stripe.invoices.values();
+  if (one) test.stripe.refund(one, PRICES.starter / 2);
+  const event = test.stripe.events.find(({ type }) => type === 'charge.refunded');
+  if (!event) throw new Error('No event');
+  await test.rt.systemPool.query(
+    `insert into inbound_event (source, event_id, type, occurred_at, event) values ('stripe', $1, $2, to_timestamp($3), $4)`,
+    [event.id, event.type, event.created, old],
+  );
+  return event;
+};
+const outcome = async (id: string) =>
+  (await test.rt.systemPool.query('select outcome, attempts from inbound_event where event_id = $1', [id])).rows[0];
 
+describe('an event that code of another time stored', () => {
   it('is asked for anew, and worked off', async () => {
     const { id } = await stored();
     await test.workOff();

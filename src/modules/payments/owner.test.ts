@@ -149,24 +149,25 @@ describe('the audit log', () => {
   });
 });
 
+const named = async (of: string) =>
+  (
+    await test.rt.systemPool.query(
+      `select action, after, actor_kind as kind, actor_id as id, request_id is not null as "isTraced" from audit_log
+        where workspace_id = $1 and action = any($2) order by seq`,
+      [owner.workspace.id, of.split(' ')],
+    )
+  ).rows;
+const told = () => test.deliver(test.stripe.events.splice(0));
+const cut = async (asked: () => Promise<{ status: number }>) => {
+  test.hold({ fault: 'cut' });
+  expect((await asked()).status).toBe(503);
+  test.hold();
+};
+const left = async () =>
+  (await test.rt.systemPool.query('select 1 from payment_ask where workspace_id = $1', [owner.workspace.id])).rows;
+const me = () => ({ kind: 'session', id: owner.user.id, isTraced: true });
+
 describe('who asked for what Stripe did, while the answer was lost,', () => {
-  const named = async (of: string) =>
-    (
-      await test.rt.systemPool.query(
-        `select action, after, actor_kind as kind, actor_id as id, request_id is not null as "isTraced" from audit_log
-          where workspace_id = $1 and action = any($2) order by seq`,
-        [owner.workspace.id, of.split(' ')],
-      )
-    ).rows;
-  const told = () => test.deliver(test.stripe.events.splice(0));
-  const cut = async (asked: () => Promise<{ status: number }>) => {
-    test.hold({ fault: 'cut' });
-    expect((await asked()).status).toBe(503);
-    test.hold();
-  };
-  const left = async () =>
-    (await test.rt.systemPool.query('select 1 from payment_ask where workspace_id = $1', [owner.workspace.id])).rows;
-  const me = () => ({ kind: 'session', id: owner.user.id, isTraced: true });
   beforeEach(async () => {
     await test.subscribe(owner);
     await told();
