@@ -4,12 +4,11 @@ import { tenantTable } from '#src/db/tenant-table.ts';
 /** Who asks a payment provider to change something, until it is known what came of it: ids and fixed words. */
 export class PaymentAsks extends Migration {
   override up(): void {
-    // \`wish\`: a plan, or an amount in minor units.
+    // `action`: as the log will name it; `wish`: a plan, or an amount in minor units.
     this.addSql(`create table payment_ask (
       workspace_id uuid not null references workspace (id) on delete cascade,
       target_id uuid not null,
-      action text not null
-        check (action in ('subscription.canceled', 'subscription.reactivated', 'subscription.plan_changed', 'invoice.refunded')),
+      action text not null,
       wish text not null,
       actor_kind text not null check (actor_kind in ('session', 'api_key', 'system')),
       actor_id uuid,
