@@ -15,7 +15,11 @@ const ACCEPT = `create or replace function job_accept(
   request_ids text[], max_attempts int[], holds bigint[], routes text[], keys text[], body_hashes bytea[])
 returns table (i int, outcome text, job_id uuid, balance bigint) language plpgsql as $$
 declare
-  n record;
+  places int[] := '{1}';
+  place int := 1;
+  beyond int;
+  account uuid;
+  total bigint;
   known record;
   available bigint;
   taken bigint;
@@ -30,39 +34,47 @@ declare
   this_month date := date_trunc('month', now() at time zone 'UTC')::date;
   next_month date := this_month + interval '1 month';
 begin
-  for n in
-    select workspace_ids[k] as account, sum(holds[k])::bigint as total, array_agg(k order by k) as jobs
-    from generate_series(1, cardinality(ids)) k group by 1 order by 1
-  loop
+  -- In the order of the workspaces' keys. One job is what mostly comes in one moment, and needs no query for it.
+  if cardinality(ids) > 1 then
+    select array_agg(k order by workspace_ids[k], k) into places from generate_series(1, cardinality(ids)) k;
+  end if;
+  while place <= cardinality(ids) loop
+    account := workspace_ids[places[place]];
+    total := 0;
+    beyond := place;
+    while beyond <= cardinality(ids) and workspace_ids[places[beyond]] is not distinct from account loop
+      total := total + holds[places[beyond]];
+      beyond := beyond + 1;
+    end loop;
     -- One conditional update says whether there is enough for all of a workspace's jobs, takes it and locks the account. Where it finds
     -- nothing, or a budget of members must be counted, each job is looked at under the lock.
-    entered := set_config('app.workspace_id', n.account::text, true);
+    entered := set_config('app.workspace_id', account::text, true);
     taken := 0;
     spent := 0;
     available := null;
     acc := null;
     in_budget := null;
-    if n.total > 0 then
-      update credit_account a set balance = a.balance - n.total, held = a.held + n.total
-      where a.workspace_id = n.account and a.balance >= n.total and a.member_budget is null
-        and (a.monthly_budget is null or n.total <= a.monthly_budget - a.held
+    if total > 0 then
+      update credit_account a set balance = a.balance - total, held = a.held + total
+      where a.workspace_id = account and a.balance >= total and a.member_budget is null
+        and (a.monthly_budget is null or total <= a.monthly_budget - a.held
           - ${spent('a')})
       returning old.balance into available;
     end if;
     if available is not null then
-      taken := n.total;
+      taken := total;
     else
-      select a.* into acc from credit_account a where a.workspace_id = n.account for update;
+      select a.* into acc from credit_account a where a.workspace_id = account for update;
       available := acc.balance;
       in_budget := acc.monthly_budget - acc.held - ${spent('acc')};
     end if;
-    foreach i in array n.jobs loop
+    foreach i in array places[place:beyond - 1] loop
       job_id := ids[i];
       balance := available - spent;
       outcome := 'accepted';
       if keys[i] is not null then
         select k.job_id, k.body_hash = body_hashes[i] as is_same into known
-          from idempotency k where k.workspace_id = n.account and k.route = routes[i] and k.key = keys[i];
+          from idempotency k where k.workspace_id = account and k.route = routes[i] and k.key = keys[i];
         if found then
           job_id := known.job_id;
           outcome := case when known.is_same then 'replayed' else 'mismatch' end;
@@ -76,27 +88,27 @@ begin
         outcome := 'too_dear';
         if acc.exhausted_at is null and acc.balance + acc.held < acc.low_at then
           acc.exhausted_at := now();
-          perform credit_exhausted(n.account, acc.balance + acc.held);
+          perform credit_exhausted(account, acc.balance + acc.held);
         end if;
       elsif holds[i] > 0 and holds[i] > in_budget - spent then
         outcome := 'over_budget';
         balance := greatest(0, in_budget - spent);
       elsif holds[i] > 0 and acc.member_budget is not null
-        and holds[i] > credit_member_left(n.account, user_ids[i], acc.member_budget) then
+        and holds[i] > credit_member_left(account, user_ids[i], acc.member_budget) then
         outcome := 'over_member_budget';
-        balance := greatest(0, credit_member_left(n.account, user_ids[i], acc.member_budget));
+        balance := greatest(0, credit_member_left(account, user_ids[i], acc.member_budget));
       else
         if holds[i] > 0 then
           -- What members have left is counted from what is written.
           if acc.member_budget is not null then
-            insert into credit_reservation (workspace_id, id, user_id, amount) values (n.account, ids[i], user_ids[i], holds[i]);
+            insert into credit_reservation (workspace_id, id, user_id, amount) values (account, ids[i], user_ids[i], holds[i]);
           else
             reserved := reserved || i;
           end if;
         end if;
         if keys[i] is not null then
           insert into idempotency (workspace_id, route, key, body_hash, job_id)
-            values (n.account, routes[i], keys[i], body_hashes[i], ids[i]);
+            values (account, routes[i], keys[i], body_hashes[i], ids[i]);
         end if;
         accepted := accepted || i;
         spent := spent + holds[i];
@@ -105,8 +117,9 @@ begin
     end loop;
     -- What was taken for jobs that turned out to be repeated goes back.
     if spent <> taken then
-      update credit_account a set balance = a.balance + taken - spent, held = a.held - taken + spent where a.workspace_id = n.account;
+      update credit_account a set balance = a.balance + taken - spent, held = a.held - taken + spent where a.workspace_id = account;
     end if;
+    place := beyond;
   end loop;
   entered := set_config('role', 'wh_system', true);
   if cardinality(accepted) > 0 then
