@@ -33,6 +33,14 @@ const account = async ({ workspace }: TestUser) =>
       [workspace.id, CREDIT],
     )
   )[0];
+const job = (user: TestUser, credits: number, userId?: string): NewJob => {
+  const made = aJob(user, credits * CREDIT, userId);
+  return { ...made, input: { of: made.id } };
+};
+const withKey = (one: NewJob, body = 'x') => ({
+  ...one,
+  idempotency: { route: 'chat', key: 'k', bodyHash: Buffer.from(body) },
+});
 /** The jobs of a workspace and what is set aside for them, in the order of their ids. */
 const rows = ({ workspace }: TestUser) =>
   query(
@@ -67,14 +75,6 @@ describe('jobs of several workspaces that are accepted in one moment', () => {
     const colleague = newId();
     await set(budgeted, { 'credits.monthlyBudget': 50 });
     await set(members, { 'credits.monthlyBudget': 50, 'credits.memberBudget': 20 });
-    const job = (user: TestUser, credits: number, userId?: string): NewJob => {
-      const made = aJob(user, credits * CREDIT, userId);
-      return { ...made, input: { of: made.id } };
-    };
-    const withKey = (one: NewJob, body = 'x') => ({
-      ...one,
-      idempotency: { route: 'chat', key: 'k', bodyHash: Buffer.from(body) },
-    });
     const earlier = withKey(job(keyed, 5));
     await createAccept(test.rt.pool)(earlier);
     const asked: [NewJob, string][] = [
