@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TestRuntime } from '../test/harness.ts';
 import { openTestRuntime } from '../test/harness.ts';
 import { INHERITED } from '../test/inherited.ts';
+import { findPrograms } from '../test/programs.ts';
 
 let test: TestRuntime;
 beforeAll(async () => {
@@ -13,9 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => test.close());
 
-function start(over: Record<string, string> = {}) {
+async function start(over: Record<string, string> = {}) {
   const { DATABASE_URL, REDIS_URL, APP_SECRET, OPS_PASSWORD } = test.config;
-  const child = spawn(process.execPath, [`${import.meta.dirname}/server.ts`], {
+  const find = await findPrograms();
+  const child = spawn(process.execPath, [find('src/server.ts')], {
     env: { ...INHERITED, DATABASE_URL, REDIS_URL, APP_SECRET, OPS_PASSWORD, PORT: '0', ...over },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -26,7 +28,7 @@ function start(over: Record<string, string> = {}) {
 }
 
 it.each(['SIGTERM', 'SIGINT'] as const)('listens, answers, and closes on %s with exit code 0', async (signal) => {
-  const { child, exit } = start();
+  const { child, exit } = await start();
   let address = '';
   for await (const line of createInterface(child.stdout)) {
     address = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0] ?? '';
@@ -39,7 +41,7 @@ it.each(['SIGTERM', 'SIGINT'] as const)('listens, answers, and closes on %s with
 });
 
 it('says every wrong variable in one block and exits with 1', async () => {
-  const { exit } = start({ APP_SECRET: 'short', PORT: 'http' });
+  const { exit } = await start({ APP_SECRET: 'short', PORT: 'http' });
   const { code, stderr } = await exit;
   expect(code).toBe(1);
   expect(stderr).toMatch(/^The configuration is not usable:\n {2}PORT: .+\n {2}APP_SECRET: .+\n$/);
@@ -51,7 +53,7 @@ it('says when its port is taken, and leaves nothing open', async () => {
   await once(other, 'listening');
   const address = other.address();
   const port = typeof address === 'object' && address ? String(address.port) : '';
-  const { exit } = start({ PORT: port });
+  const { exit } = await start({ PORT: port });
   expect(await exit).toMatchObject({ code: 1, stderr: expect.stringContaining('EADDRINUSE') });
   other.close();
 });

@@ -93,7 +93,13 @@ async function createCluster(place, password) {
   const locale = ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C'];
   const access = ['--username=postgres', '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
   try {
-    await runToEnd(place, 'initdb', ['-D', draft, ...access, ...locale, ...(place.durable ? [] : ['--no-sync'])]);
+    await runToEnd(place, 'initdb', [
+      '-D',
+      draft,
+      ...access,
+      ...locale,
+      ...(place.durable ? [] : ['--no-sync', '--no-data-checksums']),
+    ]);
     await runToEnd(place, 'postgres', ['--single', '-D', draft, 'postgres'], 'create database whatshybrid\n');
     renameSync(draft, place.dataDir);
   } finally {

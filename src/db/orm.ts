@@ -2,6 +2,7 @@ import { defineConfig, MikroORM } from '@mikro-orm/postgresql';
 import type { EntitySchema } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
 import { escapeLiteral } from '#src/db/literal.ts';
+import { IDLE_MS } from '#src/db/pool.ts';
 import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
 import type { Log } from '#src/lib/log.ts';
 
@@ -25,7 +26,7 @@ export function openOrm(
       entities: [...entities],
       // Otherwise the first connection asks whether the database exists, and makes one where the name was misspelled.
       ensureDatabase: false,
-      pool: { min: 0, max: config.DATABASE_POOL },
+      pool: { min: 0, max: config.DATABASE_POOL, idleTimeoutMillis: IDLE_MS },
       // The ORM keeps only host, user and name of the URL; the driver reads it whole, with `sslmode` and the like.
       driverOptions: {
         connectionString: config.DATABASE_URL,

@@ -3,6 +3,9 @@ import type { Config } from '#src/config.ts';
 import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
 import type { Log } from '#src/lib/log.ts';
 
+/** For how long a connection waits for work: who comes when it is gone waits 60 ms for a new one, and for all that one has to learn. */
+export const IDLE_MS = 600_000;
+
 /**
  * A pool whose statements are few, named and reached by key: their plan is made once per connection. Postgres would otherwise plan a
  * batch anew for every length of its arrays, at about the price of running it.
@@ -20,6 +23,7 @@ export function openPool(
     application_name: name,
     options: `-c plan_cache_mode=force_generic_plan -c jit=off ${asRole(role)}`,
     connectionTimeoutMillis: 10_000,
+    idleTimeoutMillis: IDLE_MS,
     // A database that stands still must not keep its callers for ever.
     query_timeout: 20_000,
     keepAlive: true,
