@@ -30,8 +30,8 @@ const UNIQUE_ACROSS = [
 ];
 /** Functions that run with their owner's rights: the only way to write the audit log, and to part tables by month. */
 const DEFINERS = ['audit_anchor', 'audit_append', 'partition_drop', 'partition_make'];
-/** Functions that take on the system's role: the end of jobs, which are of several workspaces. */
-const AS_SYSTEM = ['job_finish'];
+/** Functions that take on the system's role: what writes for jobs of several workspaces together, each row beside its own. */
+const AS_SYSTEM = ['job_accept', 'job_finish'];
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let client: Client;
