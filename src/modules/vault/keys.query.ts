@@ -57,22 +57,30 @@ export async function destroyKeys(pool: Pool, workspaceId: string): Promise<void
   );
 }
 
-/** Destroys the keys of workspaces that were closed by a process that died before it could. @returns of how many, at most 500 */
+/**
+ * Destroys the keys of workspaces that were closed by a process that died before it could. One is looked at until it was closed an hour ago: a
+ * process that has its keys in memory may make another one for a minute.
+ * @returns of how many, or of how many it is known for good now; at most 500
+ */
 export async function destroyClosed(systemPool: Pool): Promise<number> {
-  const { rowCount } = await systemPool.query(
-    `with closed as (
-        select w.id from workspace w where w.deleted_at is not null and (
-          exists (select from workspace_key k where k.workspace_id = w.id and k.wrapped is not null)
-          or not exists (select from workspace_key k where k.workspace_id = w.id)) limit 500
+  const { rows } = await systemPool.query<{ count: number }>(
+    `with closed as materialized (
+        select w.id, w.deleted_at < now() - interval '1 hour' as is_for_good from workspace w
+        where w.deleted_at is not null and w.keys_gone_at is null and (w.deleted_at < now() - interval '1 hour'
+          or exists (select from workspace_key k where k.workspace_id = w.id and k.wrapped is not null)
+          or not exists (select from workspace_key k where k.workspace_id = w.id))
+        order by w.deleted_at limit 500 for no key update skip locked
       ), gone as (
         update workspace_key k set wrapped = null, destroyed_at = now() from closed
         where k.workspace_id = closed.id and k.wrapped is not null returning k.workspace_id
       ), none as (
         insert into workspace_key (workspace_id, version, kek_id, destroyed_at)
         select id, 0, 'none', now() from closed where id not in (select workspace_id from gone) on conflict do nothing
-      ) select from closed`,
+      ), known as (
+        update workspace w set keys_gone_at = now() from closed where w.id = closed.id and closed.is_for_good
+      ) select count(*)::int as count from closed`,
   );
-  return rowCount ?? 0;
+  return rows[0]?.count ?? 0;
 }
 
 /** Keys that are wrapped in another key than the current one, of all workspaces. */

@@ -157,4 +157,32 @@ describe('the vault', () => {
     expect(await vault.open(theirs, kept)).toBe('fica');
     expect(await destroyClosed(test.rt.systemPool)).toBe(0);
   });
+
+  it('looks no more at a workspace that closed long ago, and at one that just did as long as keys may be made', async () => {
+    const [past, fresh, open] = [await aUser(test.rt), await aUser(test.rt), await aUser(test.rt)];
+    const ids = [past, fresh, open].map(({ workspace }) => workspace.id);
+    for (const id of ids) await test.rt.vault.rotate(id);
+    await test.rt.systemPool.query(
+      `update workspace set deleted_at = now() - case id when $1 then interval '2 hours' else interval '0' end where id = any($2)`,
+      [ids[0], ids.slice(0, 2)],
+    );
+    expect(await destroyClosed(test.rt.systemPool)).toBe(2);
+    const { rows } = await test.rt.systemPool.query(
+      `select w.keys_gone_at is not null as "isKnown", bool_or(k.wrapped is not null) as "isKeyed" from workspace w
+        join workspace_key k on k.workspace_id = w.id where w.id = any($1) group by w.id order by w.id`,
+      [ids],
+    );
+    expect(rows).toEqual([
+      { isKnown: true, isKeyed: false },
+      { isKnown: false, isKeyed: false },
+      { isKnown: false, isKeyed: true },
+    ]);
+    // By a process that had its keys in memory.
+    await test.rt.systemPool.query(
+      `insert into workspace_key (workspace_id, version, kek_id, wrapped) values ($1, 9, 'app', '\\x00')`,
+      [ids[1]],
+    );
+    expect(await destroyClosed(test.rt.systemPool)).toBe(1);
+    expect(await destroyClosed(test.rt.systemPool)).toBe(0);
+  });
 });

@@ -20,8 +20,13 @@ export const WorkspaceSchema = defineEntity({
     country: p.character().length(2).default('BR'),
     /** Set when its owner deleted it; its rows are then as good as gone, and its key is destroyed. */
     deletedAt: p.datetime().nullable(),
+    /** Since when it is known that its key is destroyed, and no other was made meanwhile. */
+    keysGoneAt: p.datetime().nullable(),
   },
-  indexes: [{ name: 'workspace_closed', properties: ['deletedAt'], where: 'deleted_at is not null' }],
+  indexes: [
+    { name: 'workspace_closed', properties: ['deletedAt'], where: 'deleted_at is not null' },
+    { name: 'workspace_keyed', properties: ['deletedAt'], where: 'deleted_at is not null and keys_gone_at is null' },
+  ],
   filters: ofWorkspace('id'),
 });
 
