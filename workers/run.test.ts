@@ -320,6 +320,35 @@ describe('an answer that does not fit, and is shown while another is waited for,
   });
 });
 
+describe('an answer that does not fit, and was shown,', () => {
+  const next: [end: string, error: Error, owner: 'workspace' | 'installation'][] = [
+    [
+      'who was asked next cannot answer',
+      new AppError(502, 'provider_bad_output', 'x', { retry: 'never' }),
+      'workspace',
+    ],
+    ['the client cancels while another is asked', new Stop('cancelled'), 'workspace'],
+    ['of two that were read for it, once,', new Stop('cancelled'), 'installation'],
+  ];
+  it.each(next)('is paid where %s', async (_, error, owner) => {
+    startWorker(
+      async (attempt) => {
+        attempt.output.text('All there is to know.');
+        attempt.called(aCall('openai', 'failed', 'bad_output'));
+        attempt.output.restarted('bad_output');
+        const [outcome, failure] = error instanceof Stop ? ['cancelled', null] : ['failed', 'auth'];
+        attempt.called({ ...aCall('groq', 'failed', 'auth'), outcome, failure, key_owner: owner });
+        throw error;
+      },
+      () => undefined,
+    );
+    const before = await credits();
+    const key = await accept();
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.finished_at).toBeTruthy();
+    expect(await credits()).toEqual({ held: before?.held, balance: (before?.balance ?? NaN) - 400 });
+  });
+});
+
 describe('a cancel', () => {
   it('that no worker has heard of ends a job at its hand-back, not after the wait for its retry', async () => {
     const key = await accept();

@@ -109,6 +109,7 @@ async function runJob(
   const startedAt = performance.now();
   let usage: Spent | null = null;
   const calls: UsageCall[] = [];
+  let misfit: UsageCall | undefined;
   let result: unknown = null;
   let outcome: Outcome | { kind: 'completed' };
   try {
@@ -124,7 +125,10 @@ async function runJob(
       output: writer,
       isFinal: isFinal(job),
       spent: (spent) => (usage = spent),
-      called: (call) => void calls.push(call),
+      called: (call) => {
+        calls.push(call);
+        if (call.failure === 'bad_output' && writer.shownText() !== '') misfit = call;
+      },
     };
     ({ result } = await handle(attempt));
     outcome = { kind: 'completed' };
@@ -136,7 +140,7 @@ async function runJob(
     clearTimeout(deadline);
   }
   try {
-    return await settle({ contract, resources, job, log, writer, startedAt, usage, calls, result, outcome });
+    return await settle({ contract, resources, job, log, writer, startedAt, usage, calls, misfit, result, outcome });
   } finally {
     leases.release(running);
   }
@@ -151,24 +155,28 @@ interface Settling {
   startedAt: number;
   usage: Spent | null;
   calls: UsageCall[];
+  /** The last of them whose answer did not fit and was shown. */
+  misfit: UsageCall | undefined;
   result: unknown;
   outcome: Outcome | { kind: 'completed' };
 }
 
+/** A micro-credit is a nano-USD. On its own key a workspace pays the provider. */
+const chargeOf = (call: UsageCall | undefined): number => (call?.key_owner === 'installation' ? call.cost_nano : 0);
+
 /**
  * The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it or its time was over, or else
- * whoever sets the time a little too short would read answers for nothing. A failed one only where its answer did not fit and text of it stays
- * with the client, however the job ends behind it, or else whoever asks for a call of a tool that cannot be read behind the text would read that
- * for nothing.
+ * whoever sets the time a little too short would read answers for nothing. A failed one only where its answer did not fit, text of it was shown and
+ * nobody brought another, or else whoever asks for a call of a tool that cannot be read behind the text would read that for nothing, as would who
+ * has somebody asked next who cannot answer.
  */
-function paidCall({ outcome, calls, writer }: Settling): UsageCall | undefined {
+function paidCall({ outcome, calls, misfit }: Settling): UsageCall | undefined {
   const last = calls.at(-1);
-  // What is shown is of the last call: another one would have taken it back.
   const isByClient = 'isByClient' in outcome && outcome.isByClient === true;
-  const isOver = outcome.kind === 'failed' || isByClient;
-  if (isOver && last?.failure === 'bad_output' && writer.shownText() !== '') return last;
   const isDelivered = outcome.kind === 'completed' || isByClient;
-  return isDelivered && last?.outcome !== 'failed' ? last : undefined;
+  const delivered = isDelivered && last?.outcome !== 'failed' ? last : undefined;
+  const isOver = outcome.kind === 'failed' || isByClient;
+  return isOver && misfit && chargeOf(misfit) >= chargeOf(delivered) ? misfit : delivered;
 }
 
 /** Writes the end: first to Postgres, fenced by the lease, then to the stream. */
@@ -181,8 +189,7 @@ async function settle(settling: Settling): Promise<number | null> {
     return LOOK_AGAIN_MS;
   }
   const paid = paidCall(settling);
-  // A micro-credit is a nano-USD. On its own key a workspace pays the provider.
-  const charge = paid?.key_owner === 'installation' ? paid.cost_nano : 0;
+  const charge = chargeOf(paid);
   const used = outcome.kind === 'completed' || paid ? usage : null;
   const isRetry = outcome.kind === 'retrying';
   const finished = await finishPatiently(

@@ -27,10 +27,6 @@ export function isMisfit(failures: readonly Failed[]): boolean {
   return new Set(misfits.map(({ candidate }) => candidate.id)).size >= MISFITS;
 }
 
-/** The last answer does not fit, and text of it is shown. */
-export const isShownMisfit = (failures: readonly Failed[], text: string): boolean =>
-  text !== '' && failures.at(-1)?.error.failure === 'bad_output';
-
 /** It has no more room than one that the request did not fit into: to wait for it helps nothing. */
 export function isTooSmall(failures: readonly Failed[], { candidate, error }: Failed): boolean {
   if (error.failure === 'context_overflow') return false;
@@ -59,10 +55,18 @@ function asFailure({ candidate, exclusion }: Excluded[number], now: number): Fai
   return [{ candidate, error: new ProviderError(name, 'overloaded', text, wait) }];
 }
 
+/** The last answer that did not fit, or what failed last: no later attempt is asked for. */
+function endOf(failures: readonly Failed[]): Failed[] {
+  const one = failures.findLast(({ error }) => error.failure === 'bad_output') ?? failures.at(-1);
+  if (!one) return [];
+  const { provider, failure, message } = one.error;
+  return [{ ...one, error: new ProviderError(provider, failure, message, { retry: 'never' }) }];
+}
+
 interface End {
   failures: readonly Failed[];
-  /** What the client has read. */
-  text: string;
+  /** Whether the client has read an answer that does not fit, and nobody else's can take its place. */
+  isRead: boolean;
   excluded: Excluded;
   /** Whether targets are left that only the bounds of a run kept from being asked. */
   hasMore: boolean;
@@ -71,12 +75,12 @@ interface End {
 }
 
 /** Why a run has no answer: what a later attempt of the job may mend, and when. */
-export function whyNoAnswer({ failures, text, excluded, hasMore, now }: End): Failed[] {
+export function whyNoAnswer({ failures, isRead, excluded, hasMore, now }: End): Failed[] {
   // A paused target is no reason to ask again what nobody shall be asked.
   if (isOver(failures)) return failures.slice(-1);
   if (isMisfit(failures)) return failures.map(forGood);
-  // Its text stays with the client and is paid: in the wait for a later attempt a cancel would have it for nothing.
-  if (isShownMisfit(failures, text)) return failures.slice(-1).map(forGood);
+  // It is paid: in the wait for a later attempt a cancel would have it for nothing.
+  if (isRead) return endOf(failures);
   const paused = excluded.flatMap((one) => asFailure(one, now));
   const all = [...failures, ...paused].filter((failed) => !isTooSmall(failures, failed));
   const last = failures.at(-1);

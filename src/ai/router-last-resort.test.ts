@@ -82,6 +82,14 @@ describe('an answer that does not fit', () => {
     ]);
   });
 
+  it('and was shown fails the job for good too where who is asked next cannot answer', async () => {
+    const [first, next] = [shown(), failing('groq', 'auth')];
+    const { done, events } = run([first.provider, next.provider]);
+    expect(await failureOf(done)).toMatchObject({ code: 'provider_bad_output', retry: 'never' });
+    expect(events.filter((event) => event === 'Tudo o que há.')).toHaveLength(2);
+    expect(first.requests.length + next.requests.length).toBeLessThanOrEqual(4);
+  });
+
   it('and was shown stays shown when the wait for another is cancelled', async () => {
     const [only, cancelling] = [shown(), new AbortController()];
     const { controls: full, events } = controls({ signal: cancelling.signal });

@@ -3,16 +3,7 @@ import { attempt, type AttemptContext, type AttemptRecord, type Outcome, type Ti
 import { type Candidate, targetOf } from '#src/ai/candidates.ts';
 import type { Decision, Ranked } from '#src/ai/decide.ts';
 import type { Estimates, Sample } from '#src/ai/estimates.ts';
-import {
-  type Failed,
-  isMisfit,
-  isOver,
-  isShownMisfit,
-  isTooSmall,
-  nothingFits,
-  soonestOf,
-  whyNoAnswer,
-} from '#src/ai/failures.ts';
+import { type Failed, isMisfit, isOver, isTooSmall, nothingFits, soonestOf, whyNoAnswer } from '#src/ai/failures.ts';
 import type { Ask } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
 import type { FailureClass, Message, ProviderError, Strategy } from '#src/ai/model.ts';
@@ -74,6 +65,8 @@ export class Run<Input, Result> {
   readonly #retries = new Map<string, number>();
   #calls = 0;
   #mayRepair: boolean;
+  /** Whether an answer that does not fit was shown, though it may have been taken back since: whoever reads along has it. */
+  #isMisfitRead = false;
 
   constructor(shared: RunResources, order: RunOrder<Input, Result>) {
     this.#shared = shared;
@@ -105,8 +98,11 @@ export class Run<Input, Result> {
       if (outcome?.ok) return { ...outcome, candidate: next.candidate };
       if (outcome) queue = this.#after(next.candidate, outcome.error, queue);
     }
-    const { failures, text } = this;
-    const all = whyNoAnswer({ failures, text, excluded, hasMore: queue.length > 0, now: this.#shared.health.now() });
+    const { failures } = this;
+    // The built-in rules take the place of what was taken back, now or in a later attempt.
+    const isRead = this.#isMisfitRead && (this.text !== '' || lastResort === undefined);
+    const now = this.#shared.health.now();
+    const all = whyNoAnswer({ failures, isRead, excluded, hasMore: queue.length > 0, now });
     if (lastResort && this.#lastResortIsDue(all)) {
       const [entry] = this.#order.access.entries(lastResort.provider);
       this.#restart();
@@ -136,9 +132,7 @@ export class Run<Input, Result> {
     const { random, health, budget, sleep } = this.#shared;
     const latest = new Map(this.failures.map((failed) => [failed.candidate.id, failed]));
     const mendable = [...latest.values()].filter(
-      (failed) =>
-        !isTooSmall(this.failures, failed) &&
-        (failed.error.failure !== 'bad_output' || isShownMisfit(this.failures, this.text)),
+      (failed) => !isTooSmall(this.failures, failed) && (failed.error.failure !== 'bad_output' || this.#isMisfitRead),
     );
     const open = mendable.flatMap(({ candidate, error }) => {
       const tries = this.#retries.get(candidate.id) ?? 0;
@@ -210,6 +204,7 @@ export class Run<Input, Result> {
     try {
       const call = { ...candidate, key: entry.key, isStreamed, timeouts: this.#timeouts(candidate) };
       const outcome = await attempt(call, this.#context, extra);
+      if (!outcome.ok && outcome.error.failure === 'bad_output' && this.text !== '') this.#isMisfitRead = true;
       this.#tell(candidate, entry, outcome.ok ? undefined : outcome.error, again);
       return outcome;
     } catch (error) {
