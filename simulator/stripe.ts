@@ -19,9 +19,11 @@ import type { StripeScript, StripeScriptInput } from './stripe-script.ts';
 import { isObject, type Json } from './wire.ts';
 
 const DAY_SECONDS = 86_400;
+/** As long as Stripe keeps what happened. */
+const EVENTS_SECONDS = 30 * DAY_SECONDS;
 /** What Stripe's SDK expects at the root of its host. */
 const PATHS =
-  /^\/v1\/(customers|checkout|billing_portal|subscriptions|invoices|invoice_payments|refunds|charges|disputes)(\/|$)/;
+  /^\/v1\/(customers|checkout|billing_portal|subscriptions|invoices|invoice_payments|refunds|charges|disputes|events)(\/|$)/;
 
 interface Answer {
   status: number;
@@ -124,6 +126,7 @@ export class StripeApi extends StripeAccount {
       const invoice = this.invoices.get(one?.invoice ?? '');
       return one && invoice ? ok(disputeObject(one, invoice)) : missing('dispute', second);
     }
+    if (route === 'GET events') return this.#events(second, form);
     if (route === 'POST refunds') return this.#refunds(form);
     return invalid(`Unrecognized request URL (${method}: ${path}${third}).`);
   }
@@ -241,6 +244,22 @@ export class StripeApi extends StripeAccount {
     const charges = found.map((one) => this.charge(one, isExpanded));
     if (id === '') return ok(listOf('/v1/charges', charges));
     return charges[0] ? ok(charges[0]) : missing('charge', id);
+  }
+
+  /** What happened in the last 30 days, newest first; all of it, or of some types. */
+  #events(id: string, form: Json): Answer {
+    const kept = this.events.filter(({ created }) => created > this.now() - EVENTS_SECONDS).toReversed();
+    const one = kept.find((event) => event.id === id);
+    if (id !== '') return one ? ok(one) : missing('event', id);
+    const types = Object.values(textsOf(form['types']));
+    const [after, since] = [textAt(form, 'starting_after'), Number(textAt(form, 'created', 'gte'))];
+    const from = kept.findIndex((event) => event.id === after) + 1;
+    if (after !== '' && from === 0) return missing('event', after);
+    const found = kept
+      .slice(from)
+      .filter(({ type, created }) => (types.length === 0 || types.includes(type)) && created >= since);
+    const limit = Number(textAt(form, 'limit') || 10);
+    return ok({ ...listOf('/v1/events', found.slice(0, limit)), has_more: found.length > limit });
   }
 
   #payments(form: Json): Answer {

@@ -40,10 +40,12 @@ import { createContactAiConsumer } from '#src/modules/contact-ai/consumer.ts';
 import { openContactAi } from '#src/modules/contact-ai/start.ts';
 import { purgeMessages, purgeUnsent } from '#src/modules/messages/purge.query.ts';
 import { SETTINGS } from '#src/modules/settings/registry.ts';
+import { purgeAsks } from '#src/modules/payments/asks.query.ts';
 import { purgeInbound } from '#src/modules/payments/inbound.query.ts';
 import { createInbound } from '#src/modules/payments/inbound.ts';
 import { openStripe } from '#src/modules/payments/stripe.ts';
 import { createSubscriptionCare } from '#src/modules/payments/tend.ts';
+import { destroyClosed } from '#src/modules/vault/keys.query.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
 import { createBatches } from '#src/modules/jobs/batches.ts';
 import { createTellEnd } from '#src/modules/jobs/tell-end.ts';
@@ -104,6 +106,8 @@ const PURGES: ((pool: Pool) => Promise<number>)[] = [
   purgeImports,
   purgeContactExports,
   purgeInbound,
+  purgeAsks,
+  destroyClosed,
   (pool) => purgeMessages(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeUnsent(pool, KEEP_MESSAGES_DAYS),
   (pool) => purgeScores(pool, KEEP_MESSAGES_DAYS),

@@ -22,6 +22,7 @@ import { STREAM_KEY } from '#src/streams/frame.ts';
 import { createStreamWriter } from '#src/streams/writer.ts';
 import { createLeases } from '#workers/leases.ts';
 import { startPool, type Pool } from '#workers/pool.ts';
+import { Stop } from '#workers/stop.ts';
 import { type Attempt, createJobRun, type Handler, type Spent } from '#workers/run.ts';
 
 const contract = { ...aiInference, retry: { ...aiInference.retry, baseMs: 50 } };
@@ -298,6 +299,24 @@ describe('an answer that does not fit', () => {
       charge: 0,
       text: 'All there',
     });
+  });
+});
+
+describe('an answer that does not fit, and is shown while another is waited for,', () => {
+  it('is paid when the client cancels in that wait', async () => {
+    startWorker(
+      async (attempt) => {
+        attempt.output.text('All there is to know.');
+        attempt.called(aCall('openai', 'failed', 'bad_output'));
+        throw new Stop('cancelled');
+      },
+      () => undefined,
+    );
+    const before = await credits();
+    const key = await accept();
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.status).toBe('cancelled');
+    expect(await findJob(test.rt.pool, key)).toMatchObject({ streamed_text: 'All there is to know.' });
+    expect(await credits()).toEqual({ held: before?.held, balance: (before?.balance ?? NaN) - 400 });
   });
 });
 

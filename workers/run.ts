@@ -158,13 +158,16 @@ interface Settling {
 /**
  * The call the workspace pays: the one that was delivered, or as far as it came when the workspace cancelled it or its time was over, or else
  * whoever sets the time a little too short would read answers for nothing. A failed one only where its answer did not fit and text of it stays
- * with the client, or else whoever asks for a call of a tool that cannot be read behind the text would read that for nothing.
+ * with the client, however the job ends behind it, or else whoever asks for a call of a tool that cannot be read behind the text would read that
+ * for nothing.
  */
 function paidCall({ outcome, calls, writer }: Settling): UsageCall | undefined {
   const last = calls.at(-1);
   // What is shown is of the last call: another one would have taken it back.
-  if (outcome.kind === 'failed' && last?.failure === 'bad_output' && writer.shownText() !== '') return last;
-  const isDelivered = outcome.kind === 'completed' || ('isByClient' in outcome && outcome.isByClient === true);
+  const isByClient = 'isByClient' in outcome && outcome.isByClient === true;
+  const isOver = outcome.kind === 'failed' || isByClient;
+  if (isOver && last?.failure === 'bad_output' && writer.shownText() !== '') return last;
+  const isDelivered = outcome.kind === 'completed' || isByClient;
   return isDelivered && last?.outcome !== 'failed' ? last : undefined;
 }
 

@@ -47,8 +47,8 @@ export const RULES: Readonly<Record<FailureClass, Rule>> = {
   auth: neutral({ otherKey: true, next: 'elsewhere', parks: { what: 'key', ms: 15 * MINUTE_MS } }),
   model_gone: neutral({ next: 'elsewhere', parks: { what: 'account_model', ms: 60 * MINUTE_MS } }),
   context_overflow: neutral({ next: 'larger' }),
-  // The first such answer of a job is sent back with a hint by the router itself.
-  bad_output: neutral({ next: 'elsewhere' }),
+  // The first such answer of a job is sent back with a hint by the router itself; once more is asked only where text of it is shown.
+  bad_output: neutral({ retries: 1, next: 'elsewhere' }),
   // The input itself was refused: another model would be asked the same, and a refusal must not be shopped around.
   content_refused: neutral({ next: 'nowhere' }),
   caller_fault: neutral({ next: 'nowhere' }),

@@ -24,6 +24,9 @@ import {
   failureOf,
 } from '#src/ai/__fixtures__/scripted.ts';
 
+// Shown while it is made, and of no use in the end: whoever cancels in a wait for another must not have read it for nothing.
+const shown = () => failing('openai', 'bad_output', undefined, [text('Tudo o que há.')]);
+
 describe('an answer that does not fit', () => {
   it('is sent back once with the hint, then the next candidate is asked', async () => {
     const first = scripted('openai', [
@@ -62,6 +65,33 @@ describe('an answer that does not fit', () => {
     expect(only.requests).toHaveLength(2);
     expect(await failureOf(run([only.provider], {}, { isRetry: true }).done)).toMatchObject({ retry: 'later' });
     expect(only.requests).toHaveLength(3);
+  });
+
+  it('and was shown is asked for once more while the job runs, and then fails it for good', async () => {
+    const only = shown();
+    const { done, events } = run([only.provider]);
+    expect(await failureOf(done)).toMatchObject({ code: 'provider_bad_output', retry: 'never' });
+    expect(events).toEqual([
+      'started openai/openai-1',
+      'Tudo o que há.',
+      'attempted openai bad_output',
+      'restarted bad_output',
+      'started openai/openai-1',
+      'Tudo o que há.',
+      'attempted openai bad_output',
+    ]);
+  });
+
+  it('and was shown stays shown when the wait for another is cancelled', async () => {
+    const [only, cancelling] = [shown(), new AbortController()];
+    const { controls: full, events } = controls({ signal: cancelling.signal });
+    const sleep = async () => {
+      cancelling.abort(new Error('cancelled'));
+      throw new Error('woken');
+    };
+    const router = createRouter({ providers: [only.provider], withTimers: timers, sleep });
+    await expect(router.run(engines.copilot, input, {}, full)).rejects.toThrow('cancelled');
+    expect(events).toEqual(['started openai/openai-1', 'Tudo o que há.', 'attempted openai bad_output']);
   });
 
   it('fails the job for good when those of two models do not fit', async () => {

@@ -1,22 +1,28 @@
 import type { Access, Entry } from '#src/ai/access.ts';
 import { attempt, type AttemptContext, type AttemptRecord, type Outcome, type Timeouts } from '#src/ai/attempt.ts';
-import { type Candidate, targetOf, type Target } from '#src/ai/candidates.ts';
+import { type Candidate, targetOf } from '#src/ai/candidates.ts';
 import type { Decision, Ranked } from '#src/ai/decide.ts';
 import type { Estimates, Sample } from '#src/ai/estimates.ts';
-import type { Ask, Exclusion } from '#src/ai/filter.ts';
-import { REASONS } from '#src/ai/filter.ts';
+import {
+  type Failed,
+  isMisfit,
+  isOver,
+  isShownMisfit,
+  isTooSmall,
+  nothingFits,
+  soonestOf,
+  whyNoAnswer,
+} from '#src/ai/failures.ts';
+import type { Ask } from '#src/ai/filter.ts';
 import type { Health } from '#src/ai/health.ts';
-import { type FailureClass, type Message, ProviderError, type Strategy } from '#src/ai/model.ts';
+import type { FailureClass, Message, ProviderError, Strategy } from '#src/ai/model.ts';
 import { type RetryBudget, retryWaitMs, RULES } from '#src/ai/retry.ts';
 import type { RouterEvents } from '#src/ai/router.ts';
-import { AppError } from '#src/errors.ts';
 
 const MAX_ATTEMPTS = 4;
 const MAX_PROVIDERS = 3;
 const FIRST_CONTENT_MIN_MS = 5000;
 const FIRST_CONTENT_MAX_MS = 30_000;
-/** When the answers of so many models do not fit, it is not the models. */
-const MISFITS = 2;
 /** A reasoning model thinks before it says anything. */
 const REASONING_MAX_MS = 90_000;
 /** Of the time left one target may be silent for this share while another could be asked. */
@@ -54,39 +60,7 @@ export interface RunOrder<Input, Result> {
 /** A target whose turn it is. */
 type Next = Pick<Ranked, 'candidate' | 'needsProbe'>;
 
-interface Failed {
-  candidate: Candidate;
-  error: ProviderError;
-}
-
 export type Answered<Result> = Extract<Outcome<Result>, { ok: true }> & { candidate: Candidate };
-
-function waitOf({ retry, retryAfterMs }: AppError): number {
-  return retry === 'never' ? Number.MAX_SAFE_INTEGER : (retryAfterMs ?? 0);
-}
-
-const attemptsUsedBy = ({ retry }: AppError): number => (retry === 'delay' ? 0 : 1);
-
-/** What two models could not, a later attempt is not asked for. */
-const forGood = ({ candidate, error }: Failed): Failed => ({
-  candidate,
-  error:
-    error.failure === 'bad_output'
-      ? new ProviderError(error.provider, error.failure, error.message, { retry: 'never' })
-      : error,
-});
-
-/** An exclusion that time or another key may end, as the failure it stands for: what the job's retry is decided by. */
-function asFailure({ candidate, exclusion }: { candidate: Candidate; exclusion: Exclusion }, now: number): Failed[] {
-  const { code, until, reason } = exclusion;
-  if (until === undefined) return [];
-  const name = candidate.provider.name;
-  const text = `${candidate.id}: ${REASONS[code]}`;
-  const wait = { retry: 'delay' as const, retryAfterMs: Math.max(1, Math.ceil(until - now)) };
-  if (code === 'rate_limited') return [{ candidate, error: new ProviderError(name, 'rate_limited', text, wait) }];
-  if (reason) return [{ candidate, error: new ProviderError(name, reason, text) }];
-  return [{ candidate, error: new ProviderError(name, 'overloaded', text, wait) }];
-}
 
 /** One job's way through the targets: a finite machine, each of whose steps is a provider call, of which there are at most four. */
 export class Run<Input, Result> {
@@ -131,7 +105,8 @@ export class Run<Input, Result> {
       if (outcome?.ok) return { ...outcome, candidate: next.candidate };
       if (outcome) queue = this.#after(next.candidate, outcome.error, queue);
     }
-    const all = this.#allFailures(queue, excluded);
+    const { failures, text } = this;
+    const all = whyNoAnswer({ failures, text, excluded, hasMore: queue.length > 0, now: this.#shared.health.now() });
     if (lastResort && this.#lastResortIsDue(all)) {
       const [entry] = this.#order.access.entries(lastResort.provider);
       this.#restart();
@@ -140,7 +115,7 @@ export class Run<Input, Result> {
       if (outcome?.ok) return { ...outcome, candidate: lastResort };
       if (outcome) all.push({ candidate: lastResort, error: outcome.error });
     }
-    throw this.#soonest(all) ?? nothingFits(excluded);
+    throw soonestOf(all) ?? nothingFits(excluded);
   }
 
   get #remainingMs(): number {
@@ -156,10 +131,15 @@ export class Run<Input, Result> {
 
   /** With nobody else left to ask: waits for the failed target that may be asked again soonest. */
   async #again(): Promise<Next | undefined> {
-    if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0 || this.#isOver()) return undefined;
+    if (this.#calls >= MAX_ATTEMPTS || this.#remainingMs === 0 || isOver(this.failures) || isMisfit(this.failures))
+      return undefined;
     const { random, health, budget, sleep } = this.#shared;
     const latest = new Map(this.failures.map((failed) => [failed.candidate.id, failed]));
-    const mendable = [...latest.values()].filter((failed) => !this.#isTooSmall(failed));
+    const mendable = [...latest.values()].filter(
+      (failed) =>
+        !isTooSmall(this.failures, failed) &&
+        (failed.error.failure !== 'bad_output' || isShownMisfit(this.failures, this.text)),
+    );
     const open = mendable.flatMap(({ candidate, error }) => {
       const tries = this.#retries.get(candidate.id) ?? 0;
       const waitMs = retryWaitMs(error.failure, error.retryAfterMs, tries, this.#remainingMs, random());
@@ -174,41 +154,6 @@ export class Run<Input, Result> {
       throw signal.aborted ? signal.reason : error;
     });
     return { candidate: best.candidate, needsProbe: false };
-  }
-
-  /** Why there is no answer: what a later attempt of the job may mend, and when. */
-  #allFailures(queue: readonly Next[], excluded: Decision['excluded']): Failed[] {
-    // A paused target is no reason to ask again what nobody shall be asked.
-    if (this.#isOver()) return this.failures.slice(-1);
-    const now = this.#shared.health.now();
-    if (this.#isMisfit()) return this.failures.map(forGood);
-    const paused = excluded.flatMap((one) => asFailure(one, now));
-    const all = [...this.failures, ...paused].filter((failed) => !this.#isTooSmall(failed));
-    const last = this.failures.at(-1);
-    if (!last || queue.length === 0) return all;
-    // Targets that only the bounds of a run kept from being asked: the next attempt asks them, whatever became of these.
-    const retry = this.failures.every(({ error }) => error.retry === 'delay') ? ('delay' as const) : ('later' as const);
-    const { provider, failure, message } = last.error;
-    return [{ ...last, error: new ProviderError(provider, failure, message, { retry }) }, ...all];
-  }
-
-  /** Two models had the job, and the answers of neither fit: they would not the next time. */
-  #isMisfit(): boolean {
-    const misfits = this.failures.filter(({ error }) => error.failure === 'bad_output');
-    return new Set(misfits.map(({ candidate }) => candidate.id)).size >= MISFITS;
-  }
-
-  /** It has no more room than one that the request did not fit into: to wait for it helps nothing. */
-  #isTooSmall({ candidate, error }: Failed): boolean {
-    if (error.failure === 'context_overflow') return false;
-    const overflowed = this.failures.filter((one) => one.error.failure === 'context_overflow');
-    return overflowed.some((one) => candidate.facts.contextWindow <= one.candidate.facts.contextWindow);
-  }
-
-  /** The last failure told that nobody else shall be asked either. */
-  #isOver(): boolean {
-    const last = this.failures.at(-1);
-    return last !== undefined && RULES[last.error.failure].next === 'nowhere';
   }
 
   /** Asks one target, with one key after the other where another may do better; undefined when it may not be asked any more. */
@@ -369,23 +314,4 @@ export class Run<Input, Result> {
   #lastResortIsDue(all: readonly Failed[]): boolean {
     return this.#order.finalAttempt || all.every(({ error }) => error.retry === 'never');
   }
-
-  /** Of all failures the one that can be tried again soonest; of equals one that uses up no attempt of the job. */
-  #soonest(all: readonly Failed[]): ProviderError | undefined {
-    return all
-      .map(({ error }) => error)
-      .toSorted((a, b) => waitOf(a) - waitOf(b) || attemptsUsedBy(a) - attemptsUsedBy(b))[0];
-  }
 }
-
-/** No model can ever take this request. */
-export function nothingFits(excluded: Decision['excluded']): AppError {
-  const why = excluded.map(({ candidate, exclusion }) => `${candidate.id}: ${REASONS[exclusion.code]}`);
-  return new AppError(422, 'no_model_fits', `No model here can take this request. ${why.slice(0, 10).join(' ')}`);
-}
-
-/** The targets that failed before the one that answered. */
-export const fallbacksOf = (failures: readonly Failed[], answered: Candidate): (Target & { reason: FailureClass })[] =>
-  failures
-    .filter(({ candidate }) => candidate.id !== answered.id)
-    .map(({ candidate, error }) => ({ ...targetOf(candidate), reason: error.failure }));

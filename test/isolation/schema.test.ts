@@ -16,6 +16,7 @@ const GLOBAL = [
   'outbox_head',
   'outgoing_mail',
   'password_reset',
+  'payment_sweep',
   'recovery_code',
   'session',
   'setting',

@@ -75,3 +75,40 @@ it('tells wrong usage from a wrong password', async () => {
   expect([refused.exitCode, refused.stdout]).toEqual([3, '']);
   expect(refused.stderr).toContain('wrong');
 }, 120_000);
+
+it('works through invoices that wait for an operator', async () => {
+  const owner = await aUser(test.rt);
+  const checkout = async (plan: string): Promise<string> => {
+    const { headers } = owner;
+    const url = '/api/billing/checkout';
+    return (await test.app.inject({ method: 'POST', url, headers, payload: { plan } })).json().invoiceId;
+  };
+  const waiting = async (what: string) => (await run(['invoices', 'list', '--waiting', what])).stdout;
+  const given = await checkout('pro');
+  expect((await waiting('payment')).split('\t').slice(0, 5)).toEqual([
+    given,
+    owner.workspace.id,
+    'pro',
+    'open',
+    '29900',
+  ]);
+  expect((await run(['invoices', 'void', given, '--json'])).json()).toMatchObject([{ id: given, status: 'void' }]);
+  const id = await checkout('starter');
+  expect((await run(['invoices', 'paid', id, '--json'])).json()).toMatchObject([
+    { id, status: 'paid', amountMinor: 9900, credits: 5000 },
+  ]);
+  expect(await waiting('payment')).toBe('');
+  const part = await run(['invoices', 'refund', id, '--minor', '4950', '--json']);
+  expect([part.exitCode, part.json()]).toMatchObject([0, [{ refundedMinor: 4950, creditsReversed: 2500 }]]);
+  expect((await run(['invoices', 'refund', id])).exitCode).toBe(2);
+  const all = await run(['invoices', 'refund', id, '--all']);
+  expect([all.exitCode, all.stderr, all.stdout]).toEqual([0, '', expect.stringContaining('refundedMinor\t9900')]);
+  // As if somebody had paid what the plan does not cost.
+  await test.rt.systemPool.query(`update invoice set held = 'amount', credits = 0, credits_reversed = 0,
+    refunded_minor = 0 where id = '${id}'`);
+  expect(await waiting('release')).toContain(id);
+  const released = await run(['invoices', 'release', id, '--credits', '0', '--json']);
+  expect(released.json()).toMatchObject([{ held: null, credits: 0 }]);
+  expect((await run(['invoices', 'release', id])).exitCode).toBe(1);
+  expect((await run(['invoices', 'list', '--waiting', 'nothing'])).exitCode).toBe(2);
+}, 240_000);

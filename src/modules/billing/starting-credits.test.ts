@@ -71,6 +71,50 @@ it('are paid with the next login, once, where the process had ended before it co
   expect(await creditsOf(user)).toEqual(GIVEN);
 });
 
+const close = async ({ workspace, headers }: TestUser) =>
+  expect(
+    (await test.app.inject({ method: 'DELETE', url: `/api/workspaces/${workspace.id}`, headers })).statusCode,
+  ).toBe(200);
+const balance = async (id: string) => (await findCredits(test.rt.pool, id))?.balance;
+const make = async ({ headers }: Pick<TestUser, 'headers'>) =>
+  (await test.app.inject({ method: 'POST', url: '/api/workspaces', payload: { name: 'Outra' }, headers })).json().id;
+const login = async ({ email, password }: TestUser) =>
+  (await test.app.inject({ method: 'POST', url: '/api/auth/login', payload: { email, password } })).json();
+
+it('of a workspace that was closed before come with the next one, or to another that there is, once', async () => {
+  const user = await aUser(test.rt);
+  await close(user);
+  expect(await post('auth/verify-email', { token: await mailed(user.email) })).toBe(200);
+  expect(await creditsOf(user)).toEqual(NOTHING);
+  const home = (await login(user)).workspace.id;
+  expect(await balance(home)).toBe(GIVEN.balance);
+  await login(user);
+  expect(await balance(home)).toBe(GIVEN.balance);
+
+  // Where they have another one, with the confirmation; what is made then has none.
+  const other = await aUser(test.rt);
+  const second = await make(other);
+  await close(other);
+  expect(await post('auth/verify-email', { token: await mailed(other.email) })).toBe(200);
+  expect(await balance(second)).toBe(GIVEN.balance);
+  const { token } = await login(other);
+  const third = await make({ headers: { authorization: `Bearer ${token}` } });
+  expect(await balance(third)).toBe(0);
+
+  // Who is in another's workspace, with the next one that is their own.
+  const guest = await aUser(test.rt);
+  await test.rt.systemPool.query(`insert into member (workspace_id, user_id, role) values ($1, $2, 'admin')`, [
+    second,
+    guest.user.id,
+  ]);
+  await close(guest);
+  expect(await post('auth/verify-email', { token: await mailed(guest.email) })).toBe(200);
+  const signedIn = await login(guest);
+  expect(signedIn.workspace.id).toBe(second);
+  const own = await make({ headers: { authorization: `Bearer ${signedIn.token}` } });
+  expect([await balance(own), await balance(second)]).toEqual([GIVEN.balance, GIVEN.balance]);
+});
+
 it('are there at once where no mail is sent', async () => {
   const other = await openTestApp({ STARTING_CREDITS: '25' });
   try {

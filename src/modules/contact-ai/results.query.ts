@@ -80,6 +80,12 @@ export interface Score extends EndedJob {
  * what was before is told with it.
  */
 export async function writeScore(tx: PoolClient, one: Score): Promise<void> {
+  // By itself: a statement that waits for the lock sees no score that was written in that wait.
+  await tx.query({
+    name: 'contact-ai-score-lock',
+    text: 'select from contact where workspace_id = $1 and id = $2 for no key update',
+    values: [one.workspaceId, one.contactId],
+  });
   await tx.query({
     name: 'contact-ai-score',
     text: `with was as materialized (

@@ -1,3 +1,4 @@
+import type { PoolClient } from 'pg';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { inTransaction } from '#src/db/transaction.query.ts';
 import { newId } from '#src/lib/ids.ts';
@@ -264,6 +265,32 @@ it('a job about somebody who was erased meanwhile knows nothing of them', async 
   ).toEqual([
     { input: {}, result: {}, cancelled: false },
     { input: {}, result: null, cancelled: true },
+  ]);
+});
+
+it('of two scores that are written at once one is the last, and the other past', async () => {
+  const contactId = await aContact();
+  const [workspaceId, { systemPool }] = [ana.workspace.id, test.rt];
+  const write = (score: number, then = async (_tx: PoolClient): Promise<void> => {}) =>
+    inTransaction(systemPool, async (tx) => {
+      const rest = { grade: 'C', version: 'rules', recommendation: 'Fale hoje.', components: [] };
+      await writeScore(tx, { workspaceId, jobId: newId(), contactId, score, ...rest });
+      await then(tx);
+    });
+  let second: Promise<void> | undefined;
+  await write(10, async (tx) => {
+    second = write(20);
+    const waiting = `select from pg_locks where not granted and locktype = 'transactionid' and transactionid = pg_current_xact_id()::xid`;
+    await expect.poll(async () => (await tx.query(waiting)).rowCount).toBe(1);
+  });
+  await second;
+  expect(
+    await query('select score, before, is_superseded as past from lead_score where contact_id = $1 order by id', [
+      contactId,
+    ]),
+  ).toEqual([
+    { score: 10, before: null, past: true },
+    { score: 20, before: 10, past: false },
   ]);
 });
 

@@ -1,6 +1,7 @@
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { newId } from '#src/lib/ids.ts';
 import { toCredits } from '#src/modules/billing/billing.schemas.ts';
+import { nameAskers } from '#src/modules/payments/asks.ts';
 import { Question } from '#src/modules/payments/answering.ts';
 import type { PaymentTx } from '#src/modules/payments/apply-subscription.ts';
 import { readDispute, saveDispute, sumDisputed } from '#src/modules/payments/disputes.query.ts';
@@ -90,6 +91,14 @@ export async function applyRefund(tx: Tx, invoice: InvoiceRow, told: Refunded): 
   if (isWhole) held = null;
   else if (refundedMinor < invoice.refundedMinor && credits === 0) held ??= await holdAgain(tx, invoice);
   const returned = await settleReturned(tx, invoice, { ...invoice, refundedMinor, refundKnownAt, held });
+  // Of what was asked for, or of everything that was collected.
+  const isDone = (wish: string) => refundedMinor >= (Number(wish) || Math.min(amountMinor, told.collectedMinor));
+  await nameAskers(tx.em, {
+    type: 'invoice',
+    id: invoice.id,
+    at: told.at,
+    outcome: ({ wish }) => (isDone(wish) ? { refundedMinor } : null),
+  });
   if (isSame) return false;
   await emitEvent(tx.em, {
     type: 'billing.refunded',

@@ -5,6 +5,8 @@ import { newId } from '#src/lib/ids.ts';
 import { SYSTEM, type Actor } from '#src/modules/audit/audit.ts';
 import { rankOf } from '#src/modules/billing/plans.ts';
 import { setPlan } from '#src/modules/billing/set-plan.ts';
+import { nameAskers } from '#src/modules/payments/asks.ts';
+import type { Ask } from '#src/modules/payments/asks.query.ts';
 import { Question } from '#src/modules/payments/answering.ts';
 import type { Answered, SubscriptionSnapshot } from '#src/modules/payments/provider.ts';
 import {
@@ -100,6 +102,16 @@ const isSame = (row: SubscriptionRow, state: SubscriptionState): boolean =>
 
 const toIso = (moment: string | null): string | null => (moment === null ? null : new Date(moment).toISOString());
 
+/** What the log says of what was asked of a subscription that is in such a state; null: it is not so. */
+const outcomeIn =
+  (state: SubscriptionState) =>
+  ({ action, wish }: Ask): object | null => {
+    const isEnding = !isLive(state) || state.cancelAt !== null;
+    if (action === 'subscription.canceled') return isEnding ? {} : null;
+    if (action === 'subscription.reactivated') return isEnding ? null : {};
+    return (state.nextPlan ?? state.plan) === wish ? { plan: wish } : null;
+  };
+
 /**
  * Takes over what a provider says of a subscription. What is older than what is known changes nothing. Its clock counts seconds: of what is
  * told of the same one in another state, nobody can say which came last, and so it is asked what holds.
@@ -138,11 +150,13 @@ export async function applySubscription(
   const state = withGrace({ ...base, isSurplus }, knownAt, graceDays);
   if (before && isSame(before, state)) {
     if (before.knownAt !== knownAt) await updateSubscription(em, id, { ...before, knownAt });
+    await nameAskers(em, { type: 'subscription', id, at, outcome: outcomeIn(state) });
     return { row: { ...before, knownAt }, isNew: false };
   }
   if (before?.knownAt === knownAt && !isAnswer) throw new Question({ subscription: snapshot.ref });
   const reason = isLive(state) ? 'paid' : 'ended';
   await saveState(tx, before, { id, providerRef: snapshot.ref, state }, { reason });
+  if (before) await nameAskers(em, { type: 'subscription', id, at, outcome: outcomeIn(state) });
   // One that was set aside counts now.
   if (before && isLive(before) && !isLive(state)) await askSoon(em);
   const row = {

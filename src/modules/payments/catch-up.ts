@@ -3,12 +3,15 @@ import { answering } from '#src/modules/payments/answering.ts';
 import { applyInvoice } from '#src/modules/payments/apply-invoice.ts';
 import { applySubscription } from '#src/modules/payments/apply-subscription.ts';
 import { closeCheckout } from '#src/modules/payments/customers.query.ts';
+import { storeInbound } from '#src/modules/payments/inbound.query.ts';
 import { inPaymentTx, type PaymentResources } from '#src/modules/payments/inbound.ts';
 import {
   findUntoldCheckouts,
   findUntoldSubscriptions,
+  noteSweep,
   takeCheckout,
   takeSubscription,
+  takeSweep,
   type UntoldKey,
 } from '#src/modules/payments/untold.query.ts';
 
@@ -16,6 +19,10 @@ import {
 const PER_ROUND = 20;
 /** An invoice of a period is made about when that begins. */
 const MARGIN_MS = 86_400_000;
+/** Of what happened to refunds and disputes, in one hour: a thousand. */
+const MAX_PAGES = 10;
+/** What is younger may be under way to us. */
+const UNTOLD_MS = 3_600_000;
 
 /**
  * Asks the provider about what it should have told of and did not, as where its events came to nobody until it gave up. What it says is applied
@@ -25,6 +32,34 @@ export async function catchUp(resources: PaymentResources): Promise<void> {
   const { systemPool } = resources;
   await each(resources, await findUntoldSubscriptions(systemPool, PER_ROUND), lookAtSubscription);
   await each(resources, await findUntoldCheckouts(systemPool, PER_ROUND), lookAtCheckout);
+  try {
+    await lookForReturns(resources);
+  } catch (error) {
+    resources.log.warn(
+      { err: error },
+      'What a payment provider did not tell of refunds and disputes could not be asked',
+    );
+  }
+}
+
+/** Stores what happened to refunds and disputes as if it had been told, each event once, whichever comes first. */
+async function lookForReturns({ systemPool, provider, log }: PaymentResources): Promise<void> {
+  const sweep = await takeSweep(systemPool, provider.name);
+  if (!sweep) return;
+  const untold: string[] = [];
+  let { after } = sweep;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const { told, next } = await provider.findReturns(new Date(sweep.since), after);
+    for (const one of told) {
+      const isNew = one.event !== null && (await storeInbound(systemPool, provider.name, one));
+      if (isNew && one.occurredAt.getTime() < Date.now() - UNTOLD_MS) untold.push(one.id);
+    }
+    await noteSweep(systemPool, provider.name, next);
+    after = next;
+    if (after === null) break;
+  }
+  if (untold.length > 0)
+    log.warn({ events: untold }, 'A payment provider had not told of this: look at its webhook endpoint');
 }
 
 async function each(

@@ -2,7 +2,7 @@ import type { EntityManager } from '@mikro-orm/postgresql';
 import type { Pool } from 'pg';
 import type { InboundEvent } from '#src/modules/payments/provider.ts';
 
-export type Outcome = 'applied' | 'older' | 'ignored' | 'stranger';
+export type Outcome = 'applied' | 'older' | 'ignored' | 'stranger' | 'unreadable';
 
 /** What a provider told and was not worked off yet. */
 export interface StoredInbound {
@@ -17,13 +17,18 @@ export interface StoredInbound {
   attempts: number;
 }
 
-/** Stores what a provider told, once for each event; what tells us nothing is done with at once. @returns whether it is new */
+/**
+ * Stores what a provider told, once for each event; what tells us nothing is done with at once, and what could not be read may be told again.
+ * @returns whether it is new
+ */
 export async function storeInbound(systemPool: Pool, source: string, told: InboundEvent): Promise<boolean> {
   const { rowCount } = await systemPool.query({
     name: 'inbound-store',
     text: `insert into inbound_event (source, event_id, type, occurred_at, event, outcome, applied_at)
       values ($1, $2, $3, $4, $5, case when $5::json is null then 'ignored' end, case when $5::json is null then now() end)
-      on conflict (source, event_id) do nothing`,
+      on conflict (source, event_id) do update set event = excluded.event, outcome = excluded.outcome, applied_at = excluded.applied_at,
+          attempts = 0, next_attempt_at = now()
+        where inbound_event.outcome = 'unreadable'`,
     values: [source, told.id, told.type, told.occurredAt, told.event === null ? null : JSON.stringify(told.event)],
   });
   return rowCount === 1;
@@ -58,11 +63,15 @@ export async function noteOutcome(em: EntityManager, { source, id }: StoredInbou
   await em.execute('update inbound_event set outcome = ? where source = ? and event_id = ?', [outcome, source, id]);
 }
 
-/** An event is of nobody we know. */
-export async function setAside(systemPool: Pool, { source, id }: StoredInbound): Promise<void> {
+/** An event is done with: it is of nobody we know, tells nothing, or cannot be read. */
+export async function setAside(
+  systemPool: Pool,
+  { source, id }: StoredInbound,
+  outcome: 'stranger' | 'ignored' | 'unreadable',
+): Promise<void> {
   await systemPool.query(
-    `update inbound_event set applied_at = now(), outcome = 'stranger' where source = $1 and event_id = $2 and applied_at is null`,
-    [source, id],
+    `update inbound_event set applied_at = now(), outcome = $3 where source = $1 and event_id = $2 and applied_at is null`,
+    [source, id, outcome],
   );
 }
 

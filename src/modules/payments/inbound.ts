@@ -102,11 +102,12 @@ async function attempt(resources: PaymentResources, stored: StoredInbound): Prom
 
 async function workOff(resources: PaymentResources, stored: StoredInbound): Promise<void> {
   const { systemPool, orm, provider, config, log } = resources;
-  const told = PaymentEvent.parse(stored.event);
+  const told = await readStored(resources, stored);
+  if (typeof told === 'string') return setAside(systemPool, stored, told);
   const at = new Date(stored.occurredAt);
   const event = 'chargeRef' in told ? await ofSomebody(provider, told, at) : told;
   const workspaceId = event && (await findWorkspaceOf(systemPool, provider.name, event.customerRef));
-  if (!event || !workspaceId) return setAside(systemPool, stored);
+  if (!event || !workspaceId) return setAside(systemPool, stored, 'stranger');
   await answering(provider, { customerRef: event.customerRef, at }, (answers) =>
     inWorkspaceTx(orm, { workspaceId }, async (em) => {
       // The lock before the mark: what else changes the workspace's subscription takes them in the same order.
@@ -121,6 +122,20 @@ async function workOff(resources: PaymentResources, stored: StoredInbound): Prom
   );
   if (event.kind === 'dispute')
     log.warn({ workspaceId, ...event.dispute }, 'A payment is disputed: answer it at the payment provider');
+}
+
+/** What an event told. One that was stored by code of another time is asked for anew. @returns why it is set aside, where it tells nothing */
+async function readStored(
+  { provider, log }: PaymentResources,
+  { id, type, event }: StoredInbound,
+): Promise<PaymentEvent | 'ignored' | 'unreadable'> {
+  const stored = PaymentEvent.safeParse(event);
+  if (stored.success) return stored.data;
+  const asked = await provider.findEvent(id);
+  if (asked) return asked.event ?? 'ignored';
+  const about = { err: stored.error, provider: provider.name, event: id, type };
+  log.error(about, 'A stored event of a payment provider cannot be read any more: send it again from its page');
+  return 'unreadable';
 }
 
 /** An event as it is applied: of a customer. A return says what was paid with, and how much of that is given back now. */

@@ -11,6 +11,7 @@ import {
   readInvoice,
   type InvoiceRow,
 } from '#src/modules/payments/invoices.query.ts';
+import { noteAsk, takeAsk, type Ask } from '#src/modules/payments/asks.query.ts';
 import { askProvider } from '#src/modules/payments/ask-provider.ts';
 import { payManual, voidManual, type ManualTx } from '#src/modules/payments/manual.ts';
 import type { RefundInvoiceBody, ReleaseBody } from '#src/modules/payments/payments.schemas.ts';
@@ -65,26 +66,39 @@ export async function refundByOperator(
   id: string,
   { refundedMinor: wantedMinor }: z.output<typeof RefundInvoiceBody>,
 ): Promise<{ invoice: InvoiceRow; notRefundableMinor: number }> {
+  const { payments } = rt;
+  const ask: Ask = { targetId: id, action: 'invoice.refunded', wish: `${wantedMinor ?? ''}` };
+  let isFirst = false;
   const invoice = await withInvoice(rt, id, async (tx, one) => {
     const { status, provider, amountMinor, refundedMinor: before } = one;
     if (status !== 'paid') throw conflict('not_paid', 'Only a paid invoice can be given back.');
     const refundedMinor = wantedMinor ?? amountMinor;
     if (refundedMinor > amountMinor) throw conflict('more_than_collected', 'That is more than was paid.');
+    const isAsked = provider !== 'manual' && payments && (wantedMinor === undefined || wantedMinor > before);
+    if (isAsked) isFirst = await noteAsk(tx.em, actor, ask);
     if (provider !== 'manual' || refundedMinor <= before) return;
     await applyRefund(tx, one, { at: new Date(), refundedMinor, collectedMinor: amountMinor });
     await audited(tx, actor, 'invoice.refunded', id, { refundedMinor });
   });
   if (invoice.provider === 'manual') return { invoice, notRefundableMinor: 0 };
   if (wantedMinor !== undefined && wantedMinor <= invoice.refundedMinor) return { invoice, notRefundableMinor: 0 };
-  const { payments } = rt;
   if (!payments) throw conflict('no_provider', 'The payment provider of this invoice is not set up.');
-  const note = (action: string, after: object) =>
-    withInvoice(rt, id, (tx) => audited(tx, actor, action, id, after)).then(() => undefined);
   const { refundedMinor, collectedMinor, isNew } = await askProvider(
     () => payments.refund(invoice.providerRef, wantedMinor ?? null),
-    (code) => note('invoice.refund_failed', { ...(wantedMinor !== undefined && { refundedMinor: wantedMinor }), code }),
+    async (code, isRefused) => {
+      await withInvoice(rt, id, async (tx) => {
+        if (isRefused && isFirst) await takeAsk(tx.em, actor, ask);
+        const wanted = wantedMinor !== undefined && { refundedMinor: wantedMinor };
+        await audited(tx, actor, 'invoice.refund_failed', id, { ...wanted, code });
+      });
+    },
   );
-  if (isNew) await note('invoice.refunded', { refundedMinor });
+  // It was given back before: if they had asked for that too, what the provider tells names them.
+  if (isNew || isFirst)
+    await withInvoice(rt, id, async (tx) => {
+      if ((await takeAsk(tx.em, actor, ask)) && isNew)
+        await audited(tx, actor, 'invoice.refunded', id, { refundedMinor });
+    });
   const isAll = wantedMinor === undefined;
   return { invoice, notRefundableMinor: isAll ? Math.max(0, invoice.amountMinor - collectedMinor) : 0 };
 }

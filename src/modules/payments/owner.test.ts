@@ -149,6 +149,91 @@ describe('the audit log', () => {
   });
 });
 
+const named = async (of: string) =>
+  (
+    await test.rt.systemPool.query(
+      `select action, after, actor_kind as kind, actor_id as id, request_id is not null as "isTraced" from audit_log
+        where workspace_id = $1 and action = any($2) order by seq`,
+      [owner.workspace.id, of.split(' ')],
+    )
+  ).rows;
+const told = () => test.deliver(test.stripe.events.splice(0));
+const cut = async (asked: () => Promise<{ status: number }>) => {
+  test.hold({ fault: 'cut' });
+  expect((await asked()).status).toBe(503);
+  test.hold();
+};
+const left = async () =>
+  (await test.rt.systemPool.query('select 1 from payment_ask where workspace_id = $1', [owner.workspace.id])).rows;
+const me = () => ({ kind: 'session', id: owner.user.id, isTraced: true });
+
+describe('who asked for what Stripe did, while the answer was lost,', () => {
+  beforeEach(async () => {
+    await test.subscribe(owner);
+    await told();
+  });
+
+  it('is named by what Stripe tells then, once', async () => {
+    await cut(() => post('/api/billing/cancel'));
+    expect(await named('subscription.canceled')).toEqual([]);
+    await told();
+    expect(await named('subscription.canceled')).toEqual([{ action: 'subscription.canceled', after: {}, ...me() }]);
+    test.stripe.advance(120);
+    await cut(() => post('/api/billing/reactivate'));
+    // Asked again, before anything was told.
+    expect((await post('/api/billing/reactivate')).status).toBe(200);
+    await told();
+    expect(await named('subscription.reactivated')).toEqual([
+      { action: 'subscription.reactivated', after: {}, ...me() },
+    ]);
+    expect(await left()).toEqual([]);
+  });
+
+  it('is named by what Stripe says when it is asked', async () => {
+    await cut(() => post('/api/billing/change', { plan: 'pro' }));
+    test.stripe.events.length = 0;
+    await test.rt.systemPool.query(
+      `update subscription set period_end = now() - interval '2 days', asked_at = null where workspace_id = $1`,
+      [owner.workspace.id],
+    );
+    await test.care();
+    expect(await planOf(owner)).toBe('pro');
+    expect(await named('subscription.plan_changed')).toEqual([
+      { action: 'subscription.plan_changed', after: { plan: 'pro' }, ...me() },
+    ]);
+  });
+
+  it('is named of what operators give back', async () => {
+    const [{ id }] = await invoices();
+    const refund = () => askOps(test, `/ops/invoices/${id}/refund`, { refundedMinor: 4000 });
+    await cut(refund);
+    expect((await refund()).status).toBe(200);
+    await told();
+    expect((await refund()).status).toBe(200);
+    expect(await named('invoice.refunded')).toEqual([
+      { action: 'invoice.refunded', after: { refundedMinor: 4000 }, kind: 'system', id: null, isTraced: true },
+    ]);
+    expect(await left()).toEqual([]);
+  });
+
+  it('and nobody of what was refused, or came to nothing and was done by another much later', async () => {
+    test.hold({ declines: true });
+    expect((await post('/api/billing/change', { plan: 'pro' })).status).toBe(422);
+    expect(await left()).toEqual([]);
+    test.hold({ fault: 'unavailable' });
+    expect((await post('/api/billing/cancel')).status).toBe(503);
+    test.hold();
+    expect(await left()).toHaveLength(1);
+    const [ref = ''] = test.stripe.subscriptions.keys();
+    test.stripe.advance(120);
+    test.stripe.renew(ref);
+    await told();
+    test.stripe.cancelInPortal(ref);
+    await told();
+    expect([await named('subscription.canceled'), await left()]).toEqual([[], []]);
+  });
+});
+
 describe('cancel, reactivate and portal', () => {
   it.each(['cancel', 'reactivate', 'portal'])('%s takes no body or an empty one, and no other', async (verb) => {
     await test.subscribe(owner);

@@ -5,6 +5,7 @@ import type { Auth, Plan } from '#src/http/access-token.ts';
 import { newId } from '#src/lib/ids.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
 import { rankOf } from '#src/modules/billing/plans.ts';
+import { noteAsk, takeAsk, type Ask } from '#src/modules/payments/asks.query.ts';
 import { askProvider } from '#src/modules/payments/ask-provider.ts';
 import { applySubscription } from '#src/modules/payments/apply-subscription.ts';
 import {
@@ -159,39 +160,47 @@ export async function openPortal(rt: PaymentRuntime, { workspaceId }: Auth): Pro
 }
 
 type Do = {
-  action: string;
+  action: Exclude<Ask['action'], 'invoice.refunded'>;
   /** Named so that the same wish, of the same state, is done once. */
   key: string;
   check?: (current: SubscriptionRow) => void;
   byProvider(provider: PaymentProvider, current: SubscriptionRow, key: string): Promise<Answered<SubscriptionSnapshot>>;
   byHand(tx: ManualTx, current: SubscriptionRow): Promise<void>;
-  after: object;
+  after: { plan?: Plan };
 };
 
 /** Changes the live subscription: at its provider, outside of a transaction, and then here; or here alone. */
 async function change(rt: PaymentRuntime, { workspaceId }: Auth, actor: Actor, one: Do): Promise<View> {
   const { action, after } = one;
+  const askOf = ({ id: targetId }: SubscriptionRow): Ask => ({ targetId, action, wish: after.plan ?? '' });
+  const { payments: provider, config } = rt;
+  let isFirst = false;
   const known = await inBillingTx(rt, workspaceId, async (tx, current) => {
     if (!current || !isLive(current)) throw conflict('not_subscribed', 'There is no subscription.');
     one.check?.(current);
-    if (current.provider !== 'manual') return current;
+    if (current.provider !== 'manual') {
+      if (!provider) throw conflict('no_provider', 'The payment provider of this subscription is not set up.');
+      isFirst = await noteAsk(tx.em, actor, askOf(current));
+      return current;
+    }
     await one.byHand(tx, current);
     await audited(tx, actor, action, current.id, after);
     return current;
   });
-  if (known.provider === 'stripe') {
-    const { payments: provider, config } = rt;
-    if (!provider) throw conflict('no_provider', 'The payment provider of this subscription is not set up.');
+  if (known.provider === 'stripe' && provider) {
     const { snapshot, at } = await askProvider(
       () => one.byProvider(provider, known, `${one.key}-${known.providerRef}-${known.revision}`),
-      (code) =>
-        inBillingTx(rt, workspaceId, (tx) =>
-          audited(tx, actor, 'subscription.change_failed', known.id, { ...after, change: action, code }),
-        ),
+      (code, isRefused) =>
+        inBillingTx(rt, workspaceId, async (tx) => {
+          if (isRefused && isFirst) await takeAsk(tx.em, actor, askOf(known));
+          await audited(tx, actor, 'subscription.change_failed', known.id, { ...after, change: action, code });
+        }),
     );
     await inBillingTx(rt, workspaceId, async (tx) => {
+      // Otherwise what the provider told was faster, and has named them.
+      const isUnnamed = await takeAsk(tx.em, actor, askOf(known));
       await applySubscription({ ...tx, provider, graceDays: config.BILLING_GRACE_DAYS }, snapshot, at, true);
-      await audited(tx, actor, action, known.id, after);
+      if (isUnnamed) await audited(tx, actor, action, known.id, after);
     });
   }
   return presentSubscription(await inBillingTx(rt, workspaceId, async (_tx, current) => current));

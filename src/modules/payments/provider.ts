@@ -162,6 +162,14 @@ export interface PaymentProvider {
   /** Null: of nobody. */
   findCharge(chargeRef: string): Promise<Answered<ChargeSnapshot> | null>;
   findDispute(ref: string): Promise<Answered<DisputeSnapshot> | null>;
+  /** An event anew; null: it is too old to be had, or cannot be read. */
+  findEvent(ref: string): Promise<InboundEvent | null>;
+  /**
+   * What happened since then to what is given back or asked back of payments, newest first, by pages.
+   * @param after the end of the page before; null: the first one
+   * @returns the page's end where there are more
+   */
+  findReturns(since: Date, after: string | null): Promise<{ told: InboundEvent[]; next: string | null }>;
   /** @returns null when the signature is not good, or too old @throws AppError 400 for a version of its events that we do not read */
   verify(body: Buffer, signature: string): InboundEvent | null;
 }

@@ -40,6 +40,35 @@ export async function findUntoldCheckouts(systemPool: Pool, limit: number): Prom
   return rows;
 }
 
+/** How far it was looked what happened at a provider. */
+export interface Sweep {
+  /** All that happened before is known; ISO text in UTC. */
+  since: string;
+  /** Where a look that took longer goes on. */
+  after: string | null;
+}
+
+/** Takes the hour in which a provider is asked what happened: the last day again, and no more than the month that it tells of. @returns null: not yet */
+export async function takeSweep(systemPool: Pool, provider: string): Promise<Sweep | null> {
+  const { rows } = await systemPool.query<Sweep>(
+    `insert into payment_sweep as s (provider) values ($1)
+      on conflict (provider) do update set asked_at = now(), begun_at = case when s.after_ref is null then now() else s.begun_at end
+        where s.asked_at <= now() - interval '1 hour'
+      returning after_ref as after, to_char(greatest(known_until - interval '1 day', now() - interval '30 days') at time zone 'UTC',
+        'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as since`,
+    [provider],
+  );
+  return rows[0] ?? null;
+}
+
+/** A page of what happened is stored. @param after where it goes on; null: it is all */
+export async function noteSweep(systemPool: Pool, provider: string, after: string | null): Promise<void> {
+  await systemPool.query(
+    `update payment_sweep set after_ref = $2, known_until = case when $2::text is null then begun_at else known_until end where provider = $1`,
+    [provider, after],
+  );
+}
+
 /** Takes the hour in which one is asked about. @returns what it is at the provider, and whose; null: somebody else did, or it is over */
 async function take(em: EntityManager, from: string, id: string, live: string) {
   const [row] = await em.execute<{ ref: string; customerRef: string; since: string }[]>(

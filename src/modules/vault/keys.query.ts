@@ -57,6 +57,24 @@ export async function destroyKeys(pool: Pool, workspaceId: string): Promise<void
   );
 }
 
+/** Destroys the keys of workspaces that were closed by a process that died before it could. @returns of how many, at most 500 */
+export async function destroyClosed(systemPool: Pool): Promise<number> {
+  const { rowCount } = await systemPool.query(
+    `with closed as (
+        select w.id from workspace w where w.deleted_at is not null and (
+          exists (select from workspace_key k where k.workspace_id = w.id and k.wrapped is not null)
+          or not exists (select from workspace_key k where k.workspace_id = w.id)) limit 500
+      ), gone as (
+        update workspace_key k set wrapped = null, destroyed_at = now() from closed
+        where k.workspace_id = closed.id and k.wrapped is not null returning k.workspace_id
+      ), none as (
+        insert into workspace_key (workspace_id, version, kek_id, destroyed_at)
+        select id, 0, 'none', now() from closed where id not in (select workspace_id from gone) on conflict do nothing
+      ) select from closed`,
+  );
+  return rowCount ?? 0;
+}
+
 /** Keys that are wrapped in another key than the current one, of all workspaces. */
 export async function findWrappedInOld(systemPool: Pool, kekId: string, limit: number): Promise<KeyRow[]> {
   const { rows } = await systemPool.query<KeyRow>(

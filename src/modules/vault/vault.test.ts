@@ -5,7 +5,7 @@ import { openTestApp, type TestApp } from '../../../test/harness.ts';
 import { onServer } from '../../../test/harness.ts';
 import { tenantTable } from '#src/db/tenant-table.ts';
 import { queryAs } from '#src/db/tenant.ts';
-import { findWrappedInOld } from '#src/modules/vault/keys.query.ts';
+import { destroyClosed, findWrappedInOld } from '#src/modules/vault/keys.query.ts';
 import { countOld } from '#src/modules/vault/rotation.query.ts';
 import { rotateStep } from '#src/modules/vault/rotation.ts';
 import { createVault, readKeks } from '#src/modules/vault/vault.ts';
@@ -140,5 +140,21 @@ describe('the vault', () => {
     const empty = await aUser(test.rt);
     await test.rt.vault.destroy(empty.workspace.id);
     await expect(test.rt.vault.seal(placeOf('r', empty.workspace.id), 'x')).rejects.toMatchObject({ status: 410 });
+  });
+
+  it('nor of one that a process died over behind its closing, and leaves others alone', async () => {
+    const [keyed, empty, other] = [await aUser(test.rt), await aUser(test.rt), await aUser(test.rt)];
+    const [place, theirs] = [placeOf('r1', keyed.workspace.id), placeOf('r1', other.workspace.id)];
+    const [sealed, kept] = [await test.rt.vault.seal(place, 'segredo'), await test.rt.vault.seal(theirs, 'fica')];
+    await test.rt.vault.rotate(keyed.workspace.id);
+    await test.rt.systemPool.query('update workspace set deleted_at = now() where id = any($1)', [
+      [keyed.workspace.id, empty.workspace.id],
+    ]);
+    await Promise.all([destroyClosed(test.rt.systemPool), destroyClosed(test.rt.systemPool)]);
+    const vault = createVault(test.rt.pool, test.config);
+    await expect(vault.open(place, sealed)).rejects.toMatchObject({ status: 410, code: 'erased' });
+    await expect(vault.seal(placeOf('r', empty.workspace.id), 'x')).rejects.toMatchObject({ status: 410 });
+    expect(await vault.open(theirs, kept)).toBe('fica');
+    expect(await destroyClosed(test.rt.systemPool)).toBe(0);
   });
 });

@@ -10,6 +10,7 @@ import { decodeCursor, toPage } from '#src/http/page.ts';
 import { newId } from '#src/lib/ids.ts';
 import { emitEvent } from '#src/events/outbox.query.ts';
 import { appendAudit, type Actor } from '#src/modules/audit/audit.ts';
+import { payStartingCredits } from '#src/modules/billing/starting-credits.ts';
 import { deleteAllWebhooks } from '#src/modules/webhooks/webhooks.query.ts';
 import { CreditAccount } from '#src/modules/workspaces/credit-account.entity.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
@@ -69,11 +70,13 @@ export async function homeWorkspace(
   const home = known ?? (await findOwnWorkspace(rt.orm, user.id));
   if (home) return home;
   const scope = { workspaceId: newId(), userId: user.id };
-  return inWorkspaceTx(rt.orm, scope, async (em) => {
+  const made = await inWorkspaceTx(rt.orm, scope, async (em) => {
     const workspace = addWorkspace(em, rt, scope, { name: user.name });
     await em.flush();
     return presentWorkspace(workspace, 'owner');
   });
+  await payStartingCredits(rt, user.id);
+  return made;
 }
 
 /** Adds a workspace with its owner and its empty account, in the transaction of that workspace. */
@@ -91,17 +94,17 @@ export function addWorkspace(
 }
 
 /**
- * Makes one more workspace for the caller. Starting credits come with the first only: else they could be had without end.
+ * Makes one more workspace for the caller. Starting credits come once for each person: else they could be had without end.
  * @throws AppError 403 `plan_limit`
  */
-export function createWorkspace(
+export async function createWorkspace(
   rt: Pick<Runtime, 'orm' | 'config'>,
   auth: Auth,
   actor: Actor,
   body: WorkspaceBody,
 ): Promise<WorkspaceView> {
   const scope = { workspaceId: newId(), userId: auth.userId };
-  return inWorkspaceTx(rt.orm, scope, async (em) => {
+  const made = await inWorkspaceTx(rt.orm, scope, async (em) => {
     await checkOwned(em, auth.userId, { plan: rt.config.DEFAULT_PLAN });
     const workspace = addWorkspace(em, rt, scope, body);
     await em.flush();
@@ -112,6 +115,8 @@ export function createWorkspace(
     });
     return presentWorkspace(workspace, 'owner');
   });
+  await payStartingCredits(rt, auth.userId);
+  return made;
 }
 
 /** Changes the caller's workspace. */
