@@ -78,6 +78,7 @@ const Env = z.object({
   /** The login that owns the tables, for migrations; without one, that of DATABASE_URL. */
   DATABASE_OWNER_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   DATABASE_POOL: z.coerce.number().int().min(2).max(200).default(10),
+  DATABASE_WAIT_MS: z.coerce.number().int().min(100).max(120_000).default(10_000),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must look like redis://host:6379' }),
   REDIS_PREFIX: z
     .string()

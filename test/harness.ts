@@ -34,13 +34,14 @@ export async function openTestRuntime(env: Record<string, string> = {}): Promise
   const config = readConfig({
     DATABASE_URL: database.url,
     DATABASE_POOL: '8',
+    // A machine that stalls is no reason for a test to be answered 503.
+    DATABASE_WAIT_MS: '120000',
     REDIS_URL: needed('REDIS_URL'),
     REDIS_PREFIX: `wh-test-${randomBytes(6).toString('hex')}`,
     APP_SECRET: randomBytes(32).toString('base64'),
     RATE_LIMIT_SCALE: '1000',
     OPS_PASSWORD: randomBytes(12).toString('hex'),
     LOG_LEVEL: 'silent',
-    // A machine that stalls is no reason for a test to be answered 503.
     MAX_EVENT_LOOP_DELAY_MS: '0',
     HOST: '127.0.0.1',
     PORT: '0',

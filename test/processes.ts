@@ -165,6 +165,7 @@ export async function createInstallation(overrides: Record<string, string> = {})
     RATE_LIMIT_SCALE: '1000',
     DEFAULT_PLAN: 'enterprise',
     // A machine that stalls is no reason for a test to be answered 503.
+    DATABASE_WAIT_MS: '120000',
     MAX_EVENT_LOOP_DELAY_MS: '0',
     MAIL_DIR: mailDir,
     ...overrides,

@@ -2,13 +2,11 @@ import { defineConfig, MikroORM } from '@mikro-orm/postgresql';
 import type { EntitySchema } from '@mikro-orm/postgresql';
 import type { Config } from '#src/config.ts';
 import { escapeLiteral } from '#src/db/literal.ts';
-import { IDLE_MS } from '#src/db/pool.ts';
+import { IDLE_MS, type PoolPlace, waitMsOf } from '#src/db/pool.ts';
 import { asRole, type DatabaseRole } from '#src/db/tenant.ts';
 import type { Log } from '#src/lib/log.ts';
 
 export type Orm = MikroORM;
-
-const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
  * The ORM over one connection pool. Nothing connects before the first query, so a database that is down is an error of that query.
@@ -16,7 +14,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * @param as the role its connections take on; without one they stay what the URL's login is (migrations)
  */
 export function openOrm(
-  config: Pick<Config, 'DATABASE_URL' | 'DATABASE_POOL'>,
+  config: PoolPlace & Pick<Config, 'DATABASE_POOL'>,
   entities: readonly EntitySchema[],
   { role, log }: { role?: DatabaseRole; log?: Log } = {},
 ): Orm {
@@ -31,7 +29,7 @@ export function openOrm(
       driverOptions: {
         connectionString: config.DATABASE_URL,
         application_name: 'whatshybrid',
-        connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+        connectionTimeoutMillis: waitMsOf(config),
         keepAlive: true,
         ...(role ? { options: asRole(role) } : {}),
       },

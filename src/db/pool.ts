@@ -6,6 +6,10 @@ import type { Log } from '#src/lib/log.ts';
 /** For how long a connection waits for work: who comes when it is gone waits 60 ms for a new one, and for all that one has to learn. */
 export const IDLE_MS = 600_000;
 
+/** Where a pool connects, and how long it waits for a connection. */
+export type PoolPlace = Pick<Config, 'DATABASE_URL'> & Partial<Pick<Config, 'DATABASE_WAIT_MS'>>;
+export const waitMsOf = ({ DATABASE_WAIT_MS }: PoolPlace): number => DATABASE_WAIT_MS ?? 10_000;
+
 /**
  * A pool whose statements are few, named and reached by key: their plan is made once per connection. Postgres would otherwise plan a
  * batch anew for every length of its arrays, at about the price of running it.
@@ -13,7 +17,7 @@ export const IDLE_MS = 600_000;
  * @param max connections at most
  */
 export function openPool(
-  config: Pick<Config, 'DATABASE_URL'>,
+  config: PoolPlace,
   { name, role, max }: { name: string; role: DatabaseRole; max: number },
   log: Log,
 ): Pool {
@@ -22,7 +26,7 @@ export function openPool(
     max,
     application_name: name,
     options: `-c plan_cache_mode=force_generic_plan -c jit=off ${asRole(role)}`,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: waitMsOf(config),
     idleTimeoutMillis: IDLE_MS,
     // A database that stands still must not keep its callers for ever.
     query_timeout: 20_000,
