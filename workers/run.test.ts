@@ -336,8 +336,8 @@ describe('an answer that does not fit, and was shown,', () => {
         attempt.output.text('All there is to know.');
         attempt.called(aCall('openai', 'failed', 'bad_output'));
         attempt.output.restarted('bad_output');
-        const [outcome, failure] = error instanceof Stop ? ['cancelled', null] : ['failed', 'auth'];
-        attempt.called({ ...aCall('groq', 'failed', 'auth'), outcome, failure, key_owner: owner });
+        const call = error instanceof Stop ? aCall('groq', 'cancelled') : aCall('groq', 'failed', 'auth');
+        attempt.called({ ...call, key_owner: owner });
         throw error;
       },
       () => undefined,
