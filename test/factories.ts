@@ -6,6 +6,7 @@ import type { Runtime } from '#src/runtime.ts';
 import { inWorkspaceTx } from '#src/db/tenant.ts';
 import { newId } from '#src/lib/ids.ts';
 import type { NewJob } from '#src/modules/jobs/accept.query.ts';
+import type { UsageCall } from '#src/modules/jobs/finish.query.ts';
 import { register } from '#src/modules/auth/auth.service.ts';
 import { Member } from '#src/modules/workspaces/member.entity.ts';
 
@@ -89,4 +90,28 @@ export const aJob = (user: TestUser, hold = 1_000_000, userId = user.user.id): N
   maxAttempts: 3,
   hold,
   idempotency: null,
+});
+
+/** A call of a provider as a handler tells of it; it cost 400 micro-credits. */
+export const aCall = (provider: string, outcome: UsageCall['outcome'], failure: string | null = null): UsageCall => ({
+  call_no: 1,
+  strategy: 'failover',
+  provider,
+  model: 'm',
+  key_owner: 'installation',
+  outcome,
+  failure,
+  fallback_from: null,
+  input_tokens: 1,
+  cached_input_tokens: 0,
+  cache_write_tokens: 0,
+  output_tokens: 1,
+  reasoning_tokens: 0,
+  is_estimated: true,
+  is_paid: false,
+  cost_nano: 400,
+  price_version: 'v',
+  latency_ms: 1,
+  ttft_ms: 1,
+  started_at_ms: Date.now(),
 });

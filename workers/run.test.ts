@@ -3,7 +3,7 @@ import { Worker } from 'bullmq';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { aUser, type TestUser } from '../test/factories.ts';
+import { aCall, aUser, type TestUser } from '../test/factories.ts';
 import { openTestRuntime, type TestRuntime } from '../test/harness.ts';
 import { JOB_REF_KEY, signJobRef } from '#queues/job-ref.ts';
 import { aiInference } from '#queues/ai-inference.ts';
@@ -11,7 +11,7 @@ import { AppError } from '#src/errors.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish, type Finish, type UsageCall } from '#src/modules/jobs/finish.query.ts';
+import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
 import { findCredits, findJob } from '#src/modules/jobs/jobs.query.ts';
 import { timeLeftMs } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
@@ -104,29 +104,6 @@ function startWorker(
   });
   return worker;
 }
-
-const aCall = (provider: string, outcome: UsageCall['outcome'], failure: string | null = null): UsageCall => ({
-  call_no: 1,
-  strategy: 'failover',
-  provider,
-  model: 'm',
-  key_owner: 'installation',
-  outcome,
-  failure,
-  fallback_from: null,
-  input_tokens: 1,
-  cached_input_tokens: 0,
-  cache_write_tokens: 0,
-  output_tokens: 1,
-  reasoning_tokens: 0,
-  is_estimated: true,
-  is_paid: false,
-  cost_nano: 400,
-  price_version: 'v',
-  latency_ms: 1,
-  ttft_ms: 1,
-  started_at_ms: Date.now(),
-});
 
 describe('a reference', () => {
   it('that this installation did not sign is not run, and the job it names is run once', async () => {
