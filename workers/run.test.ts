@@ -321,32 +321,35 @@ describe('an answer that does not fit, and is shown while another is waited for,
 });
 
 describe('an answer that does not fit, and was shown,', () => {
-  const next: [end: string, error: Error, owner: 'workspace' | 'installation'][] = [
-    [
-      'who was asked next cannot answer',
-      new AppError(502, 'provider_bad_output', 'x', { retry: 'never' }),
-      'workspace',
-    ],
-    ['the client cancels while another is asked', new Stop('cancelled'), 'workspace'],
-    ['of two that were read for it, once,', new Stop('cancelled'), 'installation'],
-  ];
-  it.each(next)('is paid where %s', async (_, error, owner) => {
+  const isPaidWith = async (next: UsageCall, end: () => Error) => {
     startWorker(
       async (attempt) => {
         attempt.output.text('All there is to know.');
         attempt.called(aCall('openai', 'failed', 'bad_output'));
         attempt.output.restarted('bad_output');
-        const call = error instanceof Stop ? aCall('groq', 'cancelled') : aCall('groq', 'failed', 'auth');
-        attempt.called({ ...call, key_owner: owner });
-        throw error;
+        attempt.called({ ...next, call_no: 2 });
+        throw end();
       },
       () => undefined,
     );
     const before = await credits();
     const key = await accept();
-    await expect.poll(async () => (await findJob(test.rt.pool, key))?.finished_at).toBeTruthy();
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.finished_at ?? null).not.toBeNull();
+    expect((await findJob(test.rt.pool, key))?.streamed_text).toBeNull();
     expect(await credits()).toEqual({ held: before?.held, balance: (before?.balance ?? NaN) - 400 });
-  });
+  };
+
+  it('is paid where who was asked next cannot answer', () =>
+    isPaidWith(
+      { ...aCall('groq', 'failed', 'auth'), key_owner: 'workspace' },
+      () => new AppError(502, 'provider_bad_output', 'It does not fit.'),
+    ));
+
+  it('is paid where the client cancels while another is asked on a key of its own', () =>
+    isPaidWith({ ...aCall('groq', 'cancelled'), key_owner: 'workspace' }, () => new Stop('cancelled')));
+
+  it('is paid once where both were asked on ours', () =>
+    isPaidWith(aCall('groq', 'cancelled'), () => new Stop('cancelled')));
 });
 
 describe('a cancel', () => {
