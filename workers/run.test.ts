@@ -297,33 +297,27 @@ describe('an answer that does not fit, and is shown while another is waited for,
   });
 });
 
-describe('an answer that does not fit, and was shown,', () => {
-  const next: [end: string, error: Error, owner: 'workspace' | 'installation'][] = [
-    [
-      'who was asked next cannot answer',
-      new AppError(502, 'provider_bad_output', 'x', { retry: 'never' }),
-      'workspace',
-    ],
-    ['the client cancels while another is asked', new Stop('cancelled'), 'workspace'],
-    ['of two that were read for it, once,', new Stop('cancelled'), 'installation'],
+it('an answer that does not fit, and was shown, is paid once where who was asked next cannot answer, or was asked in vain', async () => {
+  const [failed, cancelled] = [aCall('groq', 'failed', 'auth'), aCall('groq', 'cancelled')];
+  const cases: [next: UsageCall, end: Error][] = [
+    [{ ...failed, key_owner: 'workspace' }, new AppError(502, 'provider_bad_output', 'x')],
+    [{ ...cancelled, key_owner: 'workspace' }, new Stop('cancelled')],
+    [cancelled, new Stop('cancelled')],
   ];
-  it.each(next)('is paid where %s', async (_, error, owner) => {
-    startWorker(
-      async (attempt) => {
-        attempt.output.text('All there is to know.');
-        attempt.called(aCall('openai', 'failed', 'bad_output'));
-        attempt.output.restarted('bad_output');
-        const call = error instanceof Stop ? aCall('groq', 'cancelled') : aCall('groq', 'failed', 'auth');
-        attempt.called({ ...call, key_owner: owner });
-        throw error;
-      },
-      () => undefined,
-    );
-    const before = await credits();
-    const key = await accept();
-    await expect.poll(async () => (await findJob(test.rt.pool, key))?.finished_at).toBeTruthy();
+  for (const [next, end] of cases) {
+    const handle: Handler = async (attempt) => {
+      attempt.output.text('All there is to know.');
+      attempt.called(aCall('openai', 'failed', 'bad_output'));
+      attempt.output.restarted('bad_output');
+      attempt.called({ ...next, call_no: 2 });
+      throw end;
+    };
+    startWorker(handle, () => undefined);
+    const [before, key] = [await credits(), await accept()];
+    await expect.poll(async () => (await findJob(test.rt.pool, key))?.finished_at ?? null).not.toBeNull();
     expect(await credits()).toEqual({ held: before?.held, balance: (before?.balance ?? NaN) - 400 });
-  });
+    await Promise.all(close.splice(0).map((one) => one()));
+  }
 });
 
 describe('a cancel', () => {
