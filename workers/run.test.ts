@@ -11,7 +11,7 @@ import { AppError } from '#src/errors.ts';
 import { deriveKey } from '#src/lib/secrets.ts';
 import { openRedis } from '#src/lib/redis.ts';
 import { createClaim } from '#src/modules/jobs/claim.query.ts';
-import { createFinish, type Finish } from '#src/modules/jobs/finish.query.ts';
+import { createFinish, type Finish, type UsageCall } from '#src/modules/jobs/finish.query.ts';
 import { findCredits, findJob } from '#src/modules/jobs/jobs.query.ts';
 import { timeLeftMs } from '#src/modules/jobs/job.row.ts';
 import type { JobOptions } from '#src/modules/jobs/job.schemas.ts';
