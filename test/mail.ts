@@ -46,7 +46,7 @@ export async function anSmtpServer(options: SMTPServerOptions = {}): Promise<Smt
   });
   // Who is killed within a mail resets its connection.
   server.on('error', (error) => {
-    if (!('code' in error && error.code === 'ECONNRESET')) throw error;
+    if (!('code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE'))) throw error;
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   const address = server.server.address();
